@@ -1,0 +1,132 @@
+//! Where notices come from. [`Source`] is a closed set, a file each; every source is read by a [`Loader`] that remembers
+//! what it has seen and reports only what changed, as an [`Update`].
+//!
+//! A source never decides what is in force. It hands over documents that parse, says what did not and where, and keeps
+//! quiet about what it could not read: the control plane then keeps the last good content (DESIGN §4).
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+
+use crate::model::{Notice, Scope, Targets};
+
+/// One `[[source]]` of the configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Source {
+    /// Label in logs and metrics: the path as written in the configuration.
+    pub name: String,
+    /// Place among the sources; operator lists win over each other in this order.
+    pub order: u32,
+    /// Where and what to read.
+    pub kind: Kind,
+}
+
+/// The kinds of source.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Kind {
+    /// Notices dropped as files into a directory.
+    Directory {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A list of names issued under one standing notice.
+    List {
+        /// The file.
+        path: PathBuf,
+        /// Its syntax.
+        format: ListFormat,
+        /// The notice the names are listed under; its `digest` is that of the configuration entry and is combined with the
+        /// file's when the list is read. Boxed: it is many times the size of the other variant.
+        notice: Box<Notice>,
+        /// How far each name reaches.
+        scope: Scope,
+    },
+}
+
+/// Syntax of a list file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListFormat {
+    /// `0.0.0.0 name …`, as in hosts(5); the address is not used.
+    Hosts,
+    /// One name a line.
+    Domains,
+}
+
+/// Names one document within its source: the file name in a directory, the empty string for a list.
+pub type DocumentKey = String;
+
+/// A parsed notice with its names.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Document {
+    /// The order.
+    pub notice: Notice,
+    /// What it lists; refused items are not in it, they are among the update's problems.
+    pub targets: Targets,
+}
+
+/// What one look at a source found. Empty `put` and `removed` mean that nothing changed.
+#[derive(Debug)]
+pub struct Update {
+    /// [`Source::name`].
+    pub source: String,
+    /// When the look was taken.
+    pub at: Timestamp,
+    /// New or changed documents.
+    pub put: BTreeMap<DocumentKey, Document>,
+    /// Documents that are gone and are to be lifted.
+    pub removed: Vec<DocumentKey>,
+    /// The source as a whole could not be read (vanished, unreadable, empty where it had content): everything it gave
+    /// before stays in force.
+    pub failure: Option<Problem>,
+    /// What was refused or looks wrong, by place. The same problem is reported once per change of its file, not per look.
+    pub problems: Vec<Problem>,
+}
+
+/// How bad a [`Problem`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Worth saying; nothing is left out of force.
+    Warning,
+    /// Something ordered is not in force as written.
+    Error,
+}
+
+/// Something wrong in the data, with its place and what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// How bad.
+    pub severity: Severity,
+    /// The file, or the directory if it is about the whole.
+    pub file: PathBuf,
+    /// Line, from 1.
+    pub line: Option<usize>,
+    /// Column in characters, from 1.
+    pub column: Option<usize>,
+    /// What is wrong. Never holds a name of a secret notice.
+    pub message: String,
+    /// What to write or do instead.
+    pub hint: Option<String>,
+    /// Stable word for metrics and receipts: `url`, `address`, `root`, `tld`, `syntax`, `duplicate-id`, `io` ...
+    pub code: &'static str,
+}
+
+impl fmt::Display for Problem {
+    /// `file:line:column: error: message; hint`, the form editors jump to.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file.display())?;
+        for place in [self.line, self.column].into_iter().flatten() {
+            write!(f, ":{place}")?;
+        }
+        let severity = match self.severity {
+            Severity::Warning => "warning",
+            Severity::Error => "error",
+        };
+        write!(f, ": {severity}: {}", self.message)?;
+        match &self.hint {
+            Some(hint) => write!(f, " (hint: {hint})"),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,2 @@
+#![doc = "x"]
+pub mod model;

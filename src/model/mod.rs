@@ -1,0 +1,15 @@
+//! The words of the house: names, notices, authorities, actions, client networks.
+//!
+//! Nothing here does I/O or reads a clock; every other layer may use these types, and they use none of the others.
+
+pub mod action;
+pub mod authority;
+pub mod name;
+pub mod notice;
+pub mod view;
+
+pub use action::Action;
+pub use authority::{Authority, AuthorityId, AuthorityKind};
+pub use name::{DnsName, NameError};
+pub use notice::{Category, LegalBasis, Notice, NoticeId, Scope, Sensitivity, Targets, Validity};
+pub use view::{Network, Networks};

@@ -1,0 +1,134 @@
+//! Client networks: which addresses a rule is about.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+use std::str::FromStr;
+
+/// An IPv4 or IPv6 network in CIDR notation, host bits zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Network {
+    bits: u128, // IPv4 stands in the mapped range ::ffff:0:0/96
+    mask: u128,
+    v4: bool,
+}
+
+/// Why a text is not a network.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NetworkError {
+    /// Not `address/length` with a length the family has.
+    #[error("not a network: write it like 192.0.2.0/24 or 2001:db8::/32")]
+    Syntax,
+    /// RFC 4632 §3.1: a prefix has no host bits; the likely one is named.
+    #[error("host bits are set below /{length}; did you mean {network}?")]
+    HostBits {
+        /// The length as written.
+        length: u8,
+        /// The network with its host bits cleared.
+        network: String,
+    },
+}
+
+impl Network {
+    /// Whether the address lies in the network; an IPv4-mapped IPv6 address counts as IPv4.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let (bits, v4) = to_bits(address);
+        v4 == self.v4 && bits & self.mask == self.bits
+    }
+}
+
+fn to_bits(address: IpAddr) -> (u128, bool) {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => (v4.to_ipv6_mapped().to_bits(), true),
+        IpAddr::V6(v6) => (v6.to_bits(), false),
+    }
+}
+
+impl FromStr for Network {
+    type Err = NetworkError;
+
+    /// Reads `address/length`, or a bare address as a network of one.
+    fn from_str(text: &str) -> Result<Self, NetworkError> {
+        let (address, length) = match text.split_once('/') {
+            Some((address, length)) => (address, Some(length.parse::<u8>().map_err(|_| NetworkError::Syntax)?)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().map_err(|_| NetworkError::Syntax)?;
+        let (bits, v4) = to_bits(address);
+        let width = if v4 { 32 } else { 128 };
+        let length = length.unwrap_or(width);
+        if length > width {
+            return Err(NetworkError::Syntax);
+        }
+        let mask = u128::MAX.checked_shl(u32::from(width - length)).unwrap_or(0);
+        let network = Self { bits: bits & mask, mask, v4 };
+        if network.bits != bits {
+            return Err(NetworkError::HostBits { length, network: network.to_string() });
+        }
+        Ok(network)
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let address = Ipv6Addr::from_bits(self.bits);
+        let length = self.mask.leading_ones();
+        match address.to_ipv4_mapped().filter(|_| self.v4) {
+            Some(v4) => write!(f, "{v4}/{}", length.saturating_sub(96)),
+            None => write!(f, "{address}/{length}"),
+        }
+    }
+}
+
+/// A set of networks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Networks(Vec<Network>);
+
+impl Networks {
+    /// Whether any of them contains the address.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|network| network.contains(address))
+    }
+}
+
+impl FromIterator<Network> for Networks {
+    fn from_iter<I: IntoIterator<Item = Network>>(networks: I) -> Self {
+        Self(networks.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn net(text: &str) -> Network {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn families_do_not_mix_except_mapped_addresses() {
+        let v4 = net("192.0.2.0/24");
+        assert!(v4.contains("192.0.2.255".parse().unwrap()));
+        assert!(v4.contains("::ffff:192.0.2.1".parse().unwrap()));
+        assert!(!v4.contains("192.0.3.0".parse().unwrap()));
+        assert!(!net("0.0.0.0/0").contains("2001:db8::1".parse().unwrap()));
+        assert!(!net("::/0").contains("192.0.2.1".parse().unwrap()));
+        assert!(net("0.0.0.0/0").contains("255.255.255.255".parse().unwrap()));
+        assert!(net("::/0").contains("2001:db8::1".parse().unwrap()));
+        assert!(net("::1").contains("::1".parse().unwrap()));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        assert_eq!("192.0.2.0/33".parse::<Network>(), Err(NetworkError::Syntax));
+        assert_eq!("example".parse::<Network>(), Err(NetworkError::Syntax));
+        let error = "192.0.2.1/24".parse::<Network>().unwrap_err();
+        assert_eq!(error.to_string(), "host bits are set below /24; did you mean 192.0.2.0/24?");
+    }
+
+    #[test]
+    fn text_comes_back() {
+        for text in ["192.0.2.0/24", "0.0.0.0/0", "2001:db8::/32", "::/0", "::1/128"] {
+            assert_eq!(net(text).to_string(), text);
+        }
+    }
+}

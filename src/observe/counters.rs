@@ -1,0 +1,178 @@
+//! [`Counters`]: what one thread counts while it answers, summed over all threads when `/metrics` is read.
+//!
+//! Each thread owns one block, so no cache line is written by two of them. Plain arrays indexed by small enums: counting
+//! is one relaxed add, it never allocates and never locks.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use super::labels::{BlockedSlot, HitSlot, MAX_BLOCKED, MAX_HITS};
+
+/// A count that only grows.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// One more.
+    pub fn inc(&self) {
+        self.add(1);
+    }
+
+    /// `n` more.
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Relaxed);
+    }
+
+    /// The count so far.
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// How a query came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Plain UDP.
+    Udp,
+    /// Plain TCP.
+    Tcp,
+}
+
+impl Transport {
+    /// Every transport, with its metric label.
+    pub const ALL: [(Self, &'static str); 2] = [(Self::Udp, "udp"), (Self::Tcp, "tcp")];
+}
+
+/// Why a message got no answer at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dropped {
+    /// Shorter than a header.
+    Short,
+    /// A response sent to us (QR=1); answering would feed a loop.
+    Response,
+    /// The kernel did not take the reply.
+    Send,
+    /// A worker panicked over it; the worker goes on.
+    Panic,
+}
+
+impl Dropped {
+    /// Every reason, with its metric label.
+    pub const ALL: [(Self, &'static str); 4] =
+        [(Self::Short, "short"), (Self::Response, "response"), (Self::Send, "send"), (Self::Panic, "panic")];
+}
+
+/// Where an answer came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Path {
+    /// The policy.
+    Blocked,
+    /// The cache.
+    Cached,
+    /// An upstream.
+    Forwarded,
+}
+
+impl Path {
+    /// Every path, with its metric label.
+    pub const ALL: [(Self, &'static str); 3] =
+        [(Self::Blocked, "blocked"), (Self::Cached, "cached"), (Self::Forwarded, "forwarded")];
+}
+
+/// Upper bounds of the duration buckets in microseconds; the last bucket is everything above.
+pub const BUCKETS_US: [u64; 16] = [
+    10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 2_500_000,
+];
+
+/// A histogram of durations over [`BUCKETS_US`].
+#[derive(Debug, Default)]
+pub struct Histogram {
+    /// Not cumulative; one more than the bounds.
+    pub buckets: [Counter; BUCKETS_US.len() + 1],
+    /// Sum of all durations in microseconds.
+    pub sum_us: Counter,
+}
+
+impl Histogram {
+    /// `n` answers that took this long each.
+    pub fn observe(&self, duration: Duration, n: u64) {
+        let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        self.buckets[BUCKETS_US.partition_point(|bound| *bound < us)].add(n);
+        self.sum_us.add(us.saturating_mul(n));
+    }
+}
+
+/// Response codes counted by themselves: 0 to 23 (IANA DNS RCODEs in use); the last slot is any other.
+pub const RCODES: usize = 25;
+
+/// One thread's counts. Field names follow the metrics of INTERFACES.md.
+#[derive(Debug)]
+#[repr(align(128))] // no two threads' blocks share a pair of cache lines
+pub struct Counters {
+    /// `dns_queries_total{transport}`
+    pub queries: [Counter; Transport::ALL.len()],
+    /// `dns_responses_total{rcode}`
+    pub responses: [Counter; RCODES],
+    /// `dns_dropped_total{reason}`
+    pub dropped: [Counter; Dropped::ALL.len()],
+    /// `dns_blocked_total{authority,category,action}`
+    pub blocked: Box<[Counter]>,
+    /// `dns_notice_hits_total{notice}`
+    pub hits: Box<[Counter]>,
+    /// `dns_request_duration_seconds{path}`
+    pub durations: [Histogram; Path::ALL.len()],
+    /// `cache_hits_total`
+    pub cache_hits: Counter,
+    /// `cache_misses_total`
+    pub cache_misses: Counter,
+    /// Milliseconds since the process started at which the thread was last seen working; 0 if it keeps no beat.
+    pub beat_ms: AtomicU64,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            queries: Default::default(),
+            responses: Default::default(),
+            dropped: Default::default(),
+            blocked: (0..MAX_BLOCKED).map(|_| Counter::default()).collect(),
+            hits: (0..MAX_HITS).map(|_| Counter::default()).collect(),
+            durations: Default::default(),
+            cache_hits: Counter::default(),
+            cache_misses: Counter::default(),
+            beat_ms: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Counters {
+    /// A query arrived.
+    pub fn query(&self, transport: Transport) {
+        self.queries[transport as usize].inc();
+    }
+
+    /// An answer with this (extended) response code leaves.
+    pub fn response(&self, rcode: u16) {
+        self.responses[usize::from(rcode).min(RCODES - 1)].inc();
+    }
+
+    /// A message gets no answer.
+    pub fn drop(&self, reason: Dropped) {
+        self.dropped[reason as usize].inc();
+    }
+
+    /// A listed name was answered.
+    pub fn block(&self, blocked: BlockedSlot, hit: Option<HitSlot>) {
+        self.blocked[blocked.index()].inc();
+        if let Some(hit) = hit {
+            self.hits[hit.index()].inc();
+        }
+    }
+
+    /// `n` answers of one path took this long each.
+    pub fn took(&self, path: Path, duration: Duration, n: u64) {
+        if n > 0 {
+            self.durations[path as usize].observe(duration, n);
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! What the NOC sees: per-thread [`counters`], the [`metrics`] built from them, the [`log`].
+//!
+//! No label and no log line above debug level holds a query name or a client address (REGULATION §7).
+
+pub mod counters;
+pub mod labels;
