@@ -1,2 +1,7 @@
-#![doc = "x"]
+//! x
+pub mod dns;
+pub mod ingest;
 pub mod model;
+pub mod observe;
+pub mod policy;
+pub mod verify;

@@ -80,9 +80,8 @@ impl Path {
 }
 
 /// Upper bounds of the duration buckets in microseconds; the last bucket is everything above.
-pub const BUCKETS_US: [u64; 16] = [
-    10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 2_500_000,
-];
+pub const BUCKETS_US: [u64; 16] =
+    [10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 2_500_000];
 
 /// A histogram of durations over [`BUCKETS_US`].
 #[derive(Debug, Default)]

@@ -37,7 +37,11 @@ impl Rejection {
 }
 
 /// Checks a notice against the configured authorities; returns the one that issued it.
-pub fn notice<'a>(notice: &Notice, targets: &Targets, authorities: &'a [Authority]) -> Result<&'a Authority, Rejection> {
+pub fn notice<'a>(
+    notice: &Notice,
+    targets: &Targets,
+    authorities: &'a [Authority],
+) -> Result<&'a Authority, Rejection> {
     let authority = authorities
         .iter()
         .find(|known| known.id == notice.authority)
