@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use super::labels::{BlockedSlot, HitSlot, MAX_BLOCKED, MAX_HITS};
+use super::labels::{MAX_BLOCKED, MAX_HITS};
 
 /// A count that only grows.
 #[derive(Debug, Default)]
@@ -160,11 +160,13 @@ impl Counters {
         self.dropped[reason as usize].inc();
     }
 
-    /// A listed name was answered.
-    pub fn block(&self, blocked: BlockedSlot, hit: Option<HitSlot>) {
-        self.blocked[blocked.index()].inc();
-        if let Some(hit) = hit {
-            self.hits[hit.index()].inc();
+    /// A listed name was answered; the slots are those of [`super::labels::Labels`].
+    pub fn block(&self, blocked: u16, hit: Option<u16>) {
+        if let Some(counter) = self.blocked.get(usize::from(blocked)) {
+            counter.inc();
+        }
+        if let Some(counter) = hit.and_then(|hit| self.hits.get(usize::from(hit))) {
+            counter.inc();
         }
     }
 

@@ -12,28 +12,6 @@ pub const MAX_HITS: usize = 1_001;
 /// Combinations of authority, category and action counted by themselves, plus `other`.
 pub const MAX_BLOCKED: usize = 513;
 
-/// Index into [`Counters::hits`](super::counters::Counters::hits).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HitSlot(u16);
-
-/// Index into [`Counters::blocked`](super::counters::Counters::blocked).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BlockedSlot(u16);
-
-impl HitSlot {
-    /// The array index.
-    pub fn index(self) -> usize {
-        usize::from(self.0)
-    }
-}
-
-impl BlockedSlot {
-    /// The array index.
-    pub fn index(self) -> usize {
-        usize::from(self.0)
-    }
-}
-
 /// Authority, category and action, in the words of the metrics.
 pub type BlockedLabels = [String; 3];
 
@@ -73,14 +51,14 @@ impl<K: Clone + Eq + std::hash::Hash> Slots<K> {
 
 impl Labels {
     /// The slot of a notice id.
-    pub fn hit(&self, notice: &str) -> HitSlot {
-        HitSlot(lock(&self.hits).slot(notice.to_owned(), MAX_HITS))
+    pub fn hit(&self, notice: &str) -> u16 {
+        lock(&self.hits).slot(notice.to_owned(), MAX_HITS)
     }
 
     /// The slot of a combination.
-    pub fn blocked(&self, authority: &str, category: &str, action: &str) -> BlockedSlot {
+    pub fn blocked(&self, authority: &str, category: &str, action: &str) -> u16 {
         let labels = [authority, category, action].map(str::to_owned);
-        BlockedSlot(lock(&self.blocked).slot(labels, MAX_BLOCKED))
+        lock(&self.blocked).slot(labels, MAX_BLOCKED)
     }
 
     /// Notice ids in slot order; counts of the slots beyond go to `other`.
@@ -110,7 +88,7 @@ mod tests {
             labels.hit(&format!("N-{n}"));
         }
         assert_eq!(labels.hit("N-1"), first);
-        assert_eq!(labels.hit("N-1500").index(), MAX_HITS - 1);
+        assert_eq!(usize::from(labels.hit("N-1500")), MAX_HITS - 1);
         assert_eq!(labels.hits().len(), MAX_HITS - 1);
     }
 }

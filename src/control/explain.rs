@@ -1,0 +1,185 @@
+//! [`Explanation`]: why a name is answered as it is. One form for `pagar why`, `GET /v1/check` and their JSON.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::model::{AuthorityKind, DnsName, Notice, Scope, name};
+use crate::policy::Snapshot;
+use crate::policy::verdict::Consider;
+
+/// DS and DNSKEY pass an exact target (INTERFACES).
+const PASS_EXACT: [u16; 2] = [43, 48];
+
+/// What the policy says about one name and type, and why.
+#[derive(Clone, Debug, Serialize)]
+pub struct Explanation {
+    /// The name asked, canonical.
+    pub name: String,
+    /// The type asked, as a number.
+    pub qtype: u16,
+    /// Whether the policy answers.
+    pub listed: bool,
+    /// The rule that answers.
+    pub rule: Option<Rule>,
+    /// Listings that do not answer: outranked, not yet effective, expired, or exact on a name above.
+    pub others: Vec<Rule>,
+    /// For a name that is not listed: the closest name above it with a listing, in force or not.
+    pub nearest_listed_ancestor: Option<String>,
+    /// Policy serial.
+    pub serial: u32,
+    /// Policy digest, hexadecimal.
+    pub digest: String,
+    /// The instant this is about.
+    pub at: Timestamp,
+}
+
+/// A target of a notice, in words.
+#[derive(Clone, Debug, Serialize)]
+pub struct Rule {
+    /// Notice id.
+    pub notice: String,
+    /// Authority id.
+    pub authority: String,
+    /// Its kind: EDE 16 for `statutory`, 15 for `operator`.
+    pub kind: &'static str,
+    /// The provision that allows the order.
+    pub power: String,
+    /// The offence it is to prevent.
+    pub offence: Option<String>,
+    /// Category.
+    pub category: String,
+    /// Sensitivity.
+    pub sensitivity: &'static str,
+    /// The listed name.
+    pub target: String,
+    /// `exact` or `subtree`.
+    pub scope: &'static str,
+    /// What it is answered with.
+    pub action: &'static str,
+    /// In force since.
+    pub since: Timestamp,
+    /// In force until.
+    pub until: Option<Timestamp>,
+    /// `in force`, `scheduled`, `expired`.
+    pub state: &'static str,
+}
+
+impl Explanation {
+    /// Explains what `snapshot` does with a name at `now`.
+    pub fn of(snapshot: &Snapshot, asked: &DnsName, qtype: u16, now: Timestamp) -> Self {
+        let consider = if PASS_EXACT.contains(&qtype) { Consider::SubtreesOnly } else { Consider::All };
+        let verdict = snapshot.decide(asked.as_wire(), consider);
+        let kind_of = |notice: &Notice| {
+            let entry =
+                snapshot.entries().iter().find(|e| e.notice.id == notice.id && e.notice.authority == notice.authority);
+            entry.map_or(AuthorityKind::Statutory, |entry| entry.kind)
+        };
+        let rule = verdict.map(|v| Rule::new(&v.entry.notice, v.entry.kind, v.scope, v.target, now));
+        let answers = |notice: &Notice, scope: Scope, target: &[u8]| {
+            verdict.is_some_and(|v| std::ptr::eq(&*v.entry.notice, notice) && v.scope == scope && v.target == target)
+        };
+        let listings: Vec<_> = snapshot.listings(asked.as_wire()).collect();
+        let nearest = listings.iter().map(|(.., target)| *target).find(|target| *target != asked.as_wire());
+        Self {
+            name: asked.to_string(),
+            qtype,
+            listed: verdict.is_some(),
+            nearest_listed_ancestor: nearest.filter(|_| verdict.is_none()).map(name::wire_to_text),
+            others: listings
+                .iter()
+                .filter(|(notice, scope, target)| !answers(notice, *scope, target))
+                .map(|(notice, scope, target)| Rule::new(notice, kind_of(notice), *scope, target, now))
+                .collect(),
+            rule,
+            serial: snapshot.serial,
+            digest: hex(&snapshot.digest),
+            at: now,
+        }
+    }
+}
+
+impl Rule {
+    fn new(notice: &Notice, kind: AuthorityKind, scope: Scope, target: &[u8], now: Timestamp) -> Self {
+        Self {
+            notice: notice.id.to_string(),
+            authority: notice.authority.to_string(),
+            kind: match kind {
+                AuthorityKind::Statutory => "statutory",
+                AuthorityKind::Operator => "operator",
+            },
+            power: notice.legal_basis.power.clone(),
+            offence: notice.legal_basis.offence.clone(),
+            category: notice.category.to_string(),
+            sensitivity: notice.sensitivity.as_str(),
+            target: name::wire_to_text(target),
+            scope: scope.as_str(),
+            action: notice.action.as_str(),
+            since: notice.validity.effective_at,
+            until: notice.validity.expires_at,
+            state: state_at(notice, now),
+        }
+    }
+}
+
+/// The word for a notice's place in time.
+pub fn state_at(notice: &Notice, now: Timestamp) -> &'static str {
+    if notice.validity.contains(now) {
+        "in force"
+    } else if now < notice.validity.effective_at {
+        "scheduled"
+    } else {
+        "expired"
+    }
+}
+
+/// Lower-case hexadecimal.
+pub fn hex(octets: &[u8]) -> String {
+    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+}
+
+impl fmt::Display for Explanation {
+    /// The form for people; `pagar why` prints it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.rule {
+            Some(rule) => writeln!(f, "{} is listed\n{rule}", self.name)?,
+            None => writeln!(f, "{} is not listed", self.name)?,
+        }
+        if let Some(ancestor) = &self.nearest_listed_ancestor {
+            writeln!(f, "  nearest listed ancestor: {ancestor}")?;
+        }
+        for other in &self.others {
+            let (state, target) = (other.state, &other.target);
+            let why = match state {
+                "in force" if self.listed => "outranked",
+                "in force" => "does not reach this name and type",
+                _ => state,
+            };
+            let until = other.until.map(|until| format!(" until {until}")).unwrap_or_default();
+            writeln!(
+                f,
+                "  also: {target} ({}) by {} {}: {why}, from {}{until}",
+                other.scope, other.authority, other.notice, other.since
+            )?;
+        }
+        write!(f, "  policy {} ({}) at {}", self.serial, &self.digest[..12], self.at)
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "  notice:   {} of {} ({})", self.notice, self.authority, self.kind)?;
+        match &self.offence {
+            Some(offence) => writeln!(f, "  law:      {}; offence {offence}", self.power)?,
+            None => writeln!(f, "  law:      {}", self.power)?,
+        }
+        writeln!(f, "  category: {} ({})", self.category, self.sensitivity)?;
+        writeln!(f, "  target:   {} ({})", self.target, self.scope)?;
+        writeln!(f, "  action:   {}", self.action)?;
+        match self.until {
+            Some(until) => write!(f, "  since:    {}, until {until}", self.since),
+            None => write!(f, "  since:    {}", self.since),
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! The control plane: decides what is in force, publishes it, answers questions about it.
+//!
+//! ```text
+//! ingest --Update--> task (the only writer) --state--> policy::compile --publish--> workers
+//!                      |  timers: effective, expiry
+//!                      +--> status, for handle: API, console, command line
+//! ```
+//!
+//! It never sees a query, and the data plane never waits for it.
+
+pub mod explain;
+pub mod handle;
+
+pub use explain::Explanation;
+pub use handle::{Handle, SourceStatus, Status};

@@ -1,0 +1,107 @@
+//! [`Snapshot`]: the policy at one instant, and [`Verdict`]: what it says about one name.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::compile::{Entry, Rule};
+use super::index::{Index, SetId};
+use crate::model::{Notice, Scope};
+
+/// The policy in force. Immutable; a change is a new one.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Number of the publication; the SOA serial of blocked answers (RFC 1982 arithmetic).
+    pub serial: u32,
+    /// When it was compiled.
+    pub built_at: Timestamp,
+    /// SHA-256 over the sorted digests of the notices in force: equal on every node that enforces the same.
+    pub digest: [u8; 32],
+    /// TTL of blocked answers in seconds.
+    pub ttl: u32,
+    pub(super) index: Arc<Index>,
+    pub(super) rules: Box<[Rule]>,
+    pub(super) entries: Arc<[Entry]>,
+}
+
+/// A name is listed: by whom, through which target.
+#[derive(Clone, Copy, Debug)]
+pub struct Verdict<'a> {
+    /// The notice that answers and owns the hit, with what was prepared for it.
+    pub entry: &'a Entry,
+    /// The listed name, canonical wire octets: the name asked or an ancestor of it.
+    pub target: &'a [u8],
+    /// How far the target reaches.
+    pub scope: Scope,
+}
+
+/// Which targets a look-up considers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Consider {
+    /// All of them.
+    All,
+    /// Not the exact ones: for DS and DNSKEY, which an exact target lets through (INTERFACES).
+    SubtreesOnly,
+}
+
+impl Snapshot {
+    /// What the policy says about a canonical wire name. Takes no lock and allocates nothing.
+    ///
+    /// The precedence is the table in [`super::compile`].
+    pub fn decide<'a>(&'a self, name: &'a [u8], consider: Consider) -> Option<Verdict<'a>> {
+        let mut best: Option<Verdict<'a>> = None;
+        for (set, suffix) in self.index.walk(name) {
+            let Some(rule) = self.rules.get(set as usize) else { continue };
+            let whole = suffix.len() == name.len() && consider == Consider::All;
+            let winners = [(rule.exact.filter(|_| whole), Scope::Exact), (rule.subtree, Scope::Subtree)];
+            for (winner, scope) in winners {
+                let Some(entry) = winner.and_then(|n| self.entries.get(n as usize)) else { continue };
+                if best.as_ref().is_none_or(|best| entry.rank < best.entry.rank) {
+                    best = Some(Verdict { entry, target: suffix, scope });
+                }
+            }
+            if best.as_ref().is_some_and(|best| best.entry.rank == 0) {
+                break; // nothing outranks a statutory notice, and longer targets came first
+            }
+        }
+        best
+    }
+
+    /// Every listing at and above a name, in force or not, longest target first: for people who ask why.
+    pub fn listings<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = (&'a Notice, Scope, &'a [u8])> {
+        self.index.walk(name).flat_map(move |(set, suffix)| {
+            self.index.members(set).iter().filter_map(move |member| {
+                Some((&*self.entries.get(member.notice as usize)?.notice, member.scope, suffix))
+            })
+        })
+    }
+
+    /// The notices it knows, in force or not.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The names it knows, in force or not.
+    pub fn index(&self) -> &Arc<Index> {
+        &self.index
+    }
+
+    /// How many names are in force.
+    pub fn names(&self) -> u64 {
+        self.rules
+            .iter()
+            .enumerate()
+            .filter(|(_, rule)| rule.is_live())
+            .map(|(set, _)| self.index.names_in(set as SetId))
+            .sum()
+    }
+
+    /// Octets held on the heap.
+    pub fn bytes(&self) -> usize {
+        self.index.bytes() + size_of_val(&*self.rules) + size_of_val(&*self.entries)
+    }
+
+    pub(super) fn rule(&self, set: SetId) -> Rule {
+        self.rules.get(set as usize).copied().unwrap_or_default()
+    }
+}
