@@ -1,0 +1,286 @@
+//! [`Answer`]: an upstream's message, checked once and then kept as bytes.
+//!
+//! A forwarder passes on what it does not know (RFC 3597, RFC 5625): rcode, all sections, unknown types. So nothing is
+//! decoded that need not be: the places of the TTLs, the names the answer leads to, the EDE codes, how long it may be kept.
+//! The OPT record is hop by hop (RFC 6891 §6.2.6) and is cut out here.
+//!
+//! [`Answer::render`] writes it for one client: id, flags and question case of the query, TTLs counted down, an OPT of ours
+//! if the query had one, truncated if it does not fit.
+
+use super::query::Query;
+use super::reply::{self, Ede, OPTION_EDE};
+use super::wire::{HEADER, IN, Record, Writer, options, rcode, read_name, record, rtype, skip_name, u16_at, u32_at};
+
+/// Longest TTL believed, a week (RFC 8767 §4 caps those with the top bit set as well).
+const MAX_TTL: u32 = 604_800;
+/// Octets of the names an answer may lead to before it is called a loop: 64 of the longest.
+const MAX_TARGETS: usize = 64 * 255;
+
+/// Why an upstream's message is not used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Bad {
+    /// Another question, or no answer at all: keep listening (RFC 5452 §9.1).
+    #[error("it does not answer this question")]
+    Mismatch,
+    /// It breaks off or its parts contradict each other.
+    #[error("it is malformed")]
+    Malformed,
+}
+
+/// An upstream's answer, ready to be kept and rendered.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The message without its OPT record.
+    bytes: Box<[u8]>,
+    /// Places of the TTL fields.
+    ttls: Box<[u16]>,
+    /// Canonical wire names of the CNAME, SVCB and HTTPS targets in the answer section, end to end.
+    targets: Box<[u8]>,
+    /// INFO-CODEs the upstream sent; their texts are not kept, since they are anybody's words (RFC 8914 §6).
+    ede: Box<[u16]>,
+    rcode: u16,
+    authentic: bool,
+    /// TC was set: ask again over TCP.
+    pub truncated: bool,
+    /// Seconds it may be kept, 0 if not at all (RFC 2181 §8, RFC 2308 §5).
+    pub keep: u32,
+}
+
+impl Answer {
+    /// Checks that `message` answers `question` (its section as sent, octets compared without case) and takes it apart.
+    ///
+    /// `trust_ad` is whether the upstream's AD bit is believed.
+    pub fn parse(message: &[u8], question: &[u8], trust_ad: bool) -> Result<Self, Bad> {
+        let header = message.get(..HEADER).ok_or(Bad::Mismatch)?;
+        let body = HEADER + question.len();
+        let echoed = message.get(HEADER..body).ok_or(Bad::Mismatch)?;
+        let is_answer = header[2] & 0xf8 == 0x80 && u16_at(message, 4) == Some(1);
+        if !is_answer || !echoed.eq_ignore_ascii_case(question) {
+            return Err(Bad::Mismatch);
+        }
+        let mut scan = Scan { message, qtype: tail_u16(question, 4), ..Scan::default() };
+        scan.records(body).ok_or(Bad::Malformed)?;
+        let mut bytes = scan.without_opt().ok_or(Bad::Malformed)?;
+        let rcode = u16::from(header[3] & 0x0f) | scan.rcode_high << 4;
+        let keep = scan.keep(rcode);
+        if let Some(negative) = scan.negative_ttl(rcode) {
+            scan.shorten_soa(&mut bytes, negative);
+        }
+        Ok(Self {
+            bytes: bytes.into(),
+            ttls: scan.ttls.into(),
+            targets: scan.targets.into(),
+            ede: scan.ede.into(),
+            rcode,
+            authentic: trust_ad && header[3] & 0x20 != 0,
+            truncated: header[2] & 0x02 != 0,
+            keep: if header[2] & 0x02 != 0 { 0 } else { keep },
+        })
+    }
+
+    /// Canonical wire names the answer leads to, end to end.
+    pub fn targets(&self) -> &[u8] {
+        &self.targets
+    }
+
+    /// Octets it takes in the cache.
+    pub fn size(&self) -> usize {
+        size_of::<Self>() + self.bytes.len() + self.ttls.len() * 2 + self.targets.len() + self.ede.len() * 2
+    }
+
+    /// Writes the answer to `query` into `out`, `age` seconds after it came, no longer than `limit`; returns length and
+    /// response code. Allocates nothing.
+    pub fn render(&self, query: &Query, age: u32, max_ttl: u32, limit: usize, out: &mut [u8]) -> (usize, u16) {
+        // an extended code needs an OPT, and speaks of our hop, not the client's
+        let code = if self.rcode > 15 { rcode::SERVFAIL } else { self.rcode };
+        let errors = self.ede.iter().map(|code| relayed(*code));
+        let opt = if query.edns.is_some() { reply::opt_len(errors.clone()) } else { 0 };
+        let limit = limit.min(out.len());
+        let fits = self.bytes.len() + opt <= limit;
+        let body = if fits { self.bytes.len() } else { HEADER + query.question().len() };
+        out[..body].copy_from_slice(&self.bytes[..body]);
+        self.patch(query, code, fits, &mut out[..body]);
+        if fits {
+            for &at in &self.ttls {
+                let field = &mut out[usize::from(at)..][..4];
+                let ttl = u32::from_be_bytes([field[0], field[1], field[2], field[3]]);
+                field.copy_from_slice(&ttl.saturating_sub(age).min(max_ttl).to_be_bytes());
+            }
+        }
+        let Some(edns) = query.edns else { return (body, code) };
+        let additional = u16_at(out, 10).unwrap_or(0).saturating_add(1);
+        out[10..12].copy_from_slice(&additional.to_be_bytes());
+        let mut writer = Writer::new(&mut out[body..limit]);
+        reply::write_opt(&mut writer, edns.dnssec_ok, code, errors);
+        (body + writer.finish().unwrap_or(0), code)
+    }
+
+    fn patch(&self, query: &Query, code: u16, fits: bool, out: &mut [u8]) {
+        let [mut high, mut low] = reply::flags(query, code);
+        if !fits || self.truncated {
+            high |= 0x02;
+        }
+        if self.authentic && (query.dnssec_ok() || query.authentic_data()) {
+            low |= 0x20; // RFC 6840 §5.8
+        }
+        out[..2].copy_from_slice(&query.id());
+        out[2..4].copy_from_slice(&[high, low]);
+        if !fits {
+            out[6..12].fill(0);
+        }
+        out[HEADER..HEADER + query.question().len()].copy_from_slice(query.question());
+    }
+}
+
+/// How an upstream's code is passed on: as it is, except where it would read as a block of ours.
+fn relayed(code: u16) -> (Ede, &'static [u8]) {
+    match Ede(code) {
+        Ede::FORGED_ANSWER => (Ede::OTHER, b"upstream: 4 (Forged Answer)"),
+        Ede::BLOCKED => (Ede::OTHER, b"upstream: 15 (Blocked)"),
+        Ede::CENSORED => (Ede::OTHER, b"upstream: 16 (Censored)"),
+        Ede::FILTERED => (Ede::OTHER, b"upstream: 17 (Filtered)"),
+        Ede::PROHIBITED => (Ede::OTHER, b"upstream: 18 (Prohibited)"),
+        other => (other, b""),
+    }
+}
+
+fn tail_u16(octets: &[u8], from_end: usize) -> u16 {
+    octets.len().checked_sub(from_end).and_then(|at| u16_at(octets, at)).unwrap_or(0)
+}
+
+/// What one pass over an upstream's message finds.
+#[derive(Default)]
+struct Scan<'m> {
+    message: &'m [u8],
+    qtype: u16,
+    ttls: Vec<u16>,
+    targets: Vec<u8>,
+    ede: Vec<u16>,
+    rcode_high: u16,
+    /// Where the OPT record starts.
+    opt: Option<usize>,
+    /// Where the last record ends.
+    end: usize,
+    /// Records after the OPT, to be moved.
+    tail: Vec<Record>,
+    min_ttl: Option<u32>,
+    answered: bool,
+    soa: Option<(usize, u32)>,
+}
+
+impl Scan<'_> {
+    fn records(&mut self, mut at: usize) -> Option<()> {
+        let counts = [6, 8, 10].map(|place| u16_at(self.message, place).unwrap_or(0));
+        for (section, count) in counts.into_iter().enumerate() {
+            for _ in 0..count {
+                let record = record(self.message, at)?;
+                self.record(section, &record)?;
+                at = record.end;
+            }
+        }
+        self.end = at; // octets behind the last record are left behind
+        Some(())
+    }
+
+    fn record(&mut self, section: usize, record: &Record) -> Option<()> {
+        if record.rtype == rtype::OPT {
+            return self.read_opt(section, record);
+        }
+        let ttl = record.ttl.min(MAX_TTL);
+        self.min_ttl = Some(self.min_ttl.map_or(ttl, |min| min.min(ttl)));
+        if self.opt.is_some() {
+            self.tail.push(*record);
+            return Some(());
+        }
+        self.ttls.push(u16::try_from(record.ttl_at).ok()?);
+        match (section, record.rtype) {
+            (0, rtype::CNAME) => self.target(record.rdata)?,
+            (0, rtype::SVCB | rtype::HTTPS) => self.target(record.rdata + 2)?,
+            (1, rtype::SOA) if self.soa.is_none() => self.soa = Some((record.ttl_at, self.soa_ttl(record)?)),
+            _ => {}
+        }
+        self.answered |= section == 0 && (record.rtype == self.qtype || self.qtype == rtype::ANY);
+        Some(())
+    }
+
+    fn target(&mut self, at: usize) -> Option<()> {
+        let start = self.targets.len();
+        read_name(self.message, at, &mut self.targets)?;
+        if self.targets[start..] == [0] {
+            self.targets.truncate(start); // SVCB's "." is the owner itself (RFC 9460 §2.5)
+        }
+        (self.targets.len() <= MAX_TARGETS).then_some(())
+    }
+
+    /// min(TTL, MINIMUM) of an SOA (RFC 2308 §5).
+    fn soa_ttl(&self, record: &Record) -> Option<u32> {
+        let rname = skip_name(self.message, record.rdata)?;
+        let numbers = skip_name(self.message, rname)?;
+        Some(record.ttl.min(u32_at(self.message, numbers + 16)?).min(MAX_TTL))
+    }
+
+    fn read_opt(&mut self, section: usize, record: &Record) -> Option<()> {
+        if section != 2 || self.opt.is_some() || record.rdata - record.start != 11 {
+            return None;
+        }
+        self.opt = Some(record.start);
+        self.rcode_high = u16::from(record.ttl.to_be_bytes()[0]);
+        for option in options(&self.message[record.rdata..record.end]) {
+            match option? {
+                (OPTION_EDE, data) if self.ede.len() < 8 => self.ede.extend(u16_at(data, 0)),
+                _ => {}
+            }
+        }
+        Some(())
+    }
+
+    /// The message up to the OPT, then the records behind it moved to its place.
+    ///
+    /// They lose their compression, since a pointer behind the cut would miss. A record whose RDATA may itself be compressed
+    /// (RFC 3597 §4: only the types of RFC 1035) is dropped instead: it is additional data, and no server sends one there.
+    fn without_opt(&mut self) -> Option<Vec<u8>> {
+        let mut bytes = self.message[..self.opt.unwrap_or(self.end)].to_vec();
+        let mut additional = u16_at(&bytes, 10)?;
+        additional -= u16::from(self.opt.is_some());
+        for record in std::mem::take(&mut self.tail) {
+            if matches!(record.rtype, 2..=9 | 12 | 14 | 15 | 17 | 18 | 21 | 24 | 26 | 30 | 33 | 35 | 36 | 39) {
+                additional -= 1;
+                continue;
+            }
+            read_name(self.message, record.start, &mut bytes)?;
+            self.ttls.push(u16::try_from(bytes.len() + 4).ok()?);
+            bytes.extend_from_slice(&self.message[record.ttl_at - 4..record.end]);
+        }
+        bytes[10..12].copy_from_slice(&additional.to_be_bytes());
+        Some(bytes)
+    }
+
+    /// How long a negative answer may be kept; `None` if it is positive or has no SOA (RFC 2308 §5).
+    fn negative_ttl(&self, code: u16) -> Option<u32> {
+        let negative = code == rcode::NXDOMAIN || code == rcode::NOERROR && !self.answered;
+        self.soa.filter(|_| negative).map(|(_, ttl)| ttl)
+    }
+
+    fn keep(&self, code: u16) -> u32 {
+        let lowest = self.min_ttl.unwrap_or(0);
+        match code {
+            rcode::NOERROR if self.answered => lowest,
+            rcode::NOERROR | rcode::NXDOMAIN => self.negative_ttl(code).map_or(0, |ttl| ttl.min(lowest)),
+            _ => 0,
+        }
+    }
+
+    fn shorten_soa(&self, bytes: &mut [u8], ttl: u32) {
+        if let Some(field) = self.soa.and_then(|(at, _)| bytes.get_mut(at..at + 4)) {
+            field.copy_from_slice(&ttl.to_be_bytes());
+        }
+    }
+}
+
+/// The question section this program sends for a query: its canonical name, its type, class IN.
+pub fn question_of(query: &Query) -> Vec<u8> {
+    let mut question = query.name().to_vec();
+    question.extend_from_slice(&query.qtype.to_be_bytes());
+    question.extend_from_slice(&IN.to_be_bytes());
+    question
+}

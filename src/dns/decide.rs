@@ -1,0 +1,69 @@
+//! What happens to a question: a pure function of the question, the client and the policy.
+//!
+//! Order (DESIGN §3): access, notices, then what is never looked up, then cache and upstream. Policy comes before the
+//! cache, so a newly listed name is blocked at once and a lifted one resolves at once.
+
+use std::net::IpAddr;
+
+use crate::model::Networks;
+use crate::model::name::wire_len;
+use crate::policy::verdict::Consider;
+use crate::policy::{Snapshot, Verdict};
+
+use super::query::Query;
+use super::reply::Ede;
+use super::wire::{IN, rcode, rtype};
+
+/// What to do with a question.
+#[derive(Debug)]
+pub enum Decision<'a> {
+    /// Answer as listed.
+    Block(Verdict<'a>),
+    /// Answer with this error and its reason.
+    Error(u16, Ede),
+    /// Look in the cache, then ask an upstream.
+    Resolve,
+}
+
+/// Decides about a question before anything is looked up.
+pub fn decide<'a>(query: &'a Query, client: IpAddr, allow: &Networks, policy: &'a Snapshot) -> Decision<'a> {
+    if !allow.contains(client) {
+        return Decision::Error(rcode::REFUSED, Ede::PROHIBITED);
+    }
+    if query.qclass != IN {
+        return Decision::Error(rcode::REFUSED, Ede::NOT_SUPPORTED); // never treated as IN; policy is about IN only
+    }
+    if let Some(verdict) = policy.decide(query.name(), consider(query.qtype)) {
+        return Decision::Block(verdict);
+    }
+    match query.qtype {
+        // zone transfers and the other meta types are between servers (RFC 5936, RFC 6895 §3.1)
+        rtype::AXFR | rtype::IXFR => Decision::Error(rcode::REFUSED, Ede::NOT_SUPPORTED),
+        0 | rtype::OPT | 128..=254 => Decision::Error(rcode::NOTIMP, Ede::NOT_SUPPORTED),
+        // answering from the cache would show what others asked
+        _ if !query.recursion_desired() => Decision::Error(rcode::REFUSED, Ede::NOT_AUTHORITATIVE),
+        _ => Decision::Resolve,
+    }
+}
+
+/// Whether the policy lists one of the names an answer leads to (CNAME, SVCB and HTTPS targets, canonical wire names end to
+/// end): then the name asked is answered as listed. Names are never resolved to find more targets (REGULATION, 7).
+pub fn on_targets<'a>(mut targets: &'a [u8], qtype: u16, policy: &'a Snapshot) -> Option<Verdict<'a>> {
+    while let Some(len) = wire_len(targets) {
+        let (name, rest) = targets.split_at(len);
+        if let Some(verdict) = policy.decide(name, consider(qtype)) {
+            return Some(verdict);
+        }
+        targets = rest;
+    }
+    None
+}
+
+/// An exact target lets DS and DNSKEY through, or every unlisted name below a signed apex would turn bogus: wider than the
+/// notice (INTERFACES).
+fn consider(qtype: u16) -> Consider {
+    match qtype {
+        rtype::DS | rtype::DNSKEY => Consider::SubtreesOnly,
+        _ => Consider::All,
+    }
+}

@@ -1,0 +1,322 @@
+//! [`parse`]: a message from a client, read in place and without allocating.
+//!
+//! Everything after this file can rely on: one question with an uncompressed name, opcode QUERY, EDNS version 0 or none.
+//! What is not that is answered here, or dropped when answering would be wrong (RFC 8906 §3: silence only for what is no
+//! query at all).
+
+use crate::model::name::{MAX_NAME, wire_len};
+use crate::observe::counters::Dropped;
+
+use super::wire::{HEADER, options, rcode, record, rtype, u16_at};
+
+/// EDNS option of the structured-error signal (draft-ietf-dnsop-structured-dns-error; IANA registry of October 2026).
+const STRUCTURED_ERRORS: u16 = 26;
+
+/// What a client's OPT record says (RFC 6891 §6.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Edns {
+    /// Largest UDP answer the client takes; at least 512 (RFC 6891 §6.2.3).
+    pub udp_size: u16,
+    /// DNSSEC records wanted (RFC 3225).
+    pub dnssec_ok: bool,
+    /// The client reads structured DNS errors, so a block page is not flagged as Forged Answer.
+    pub structured_errors: bool,
+}
+
+/// Names the cache entry of a question: canonical name, type, and whether DO and CD were set; the class is always IN.
+const KEY_TAIL: usize = 3;
+
+/// A well-formed query with one question.
+#[derive(Clone, Debug)]
+pub struct Query<'m> {
+    message: &'m [u8],
+    /// Canonical name, then the rest of the cache key.
+    key: [u8; MAX_NAME + KEY_TAIL],
+    name_len: usize,
+    /// QTYPE.
+    pub qtype: u16,
+    /// QCLASS.
+    pub qclass: u16,
+    /// The OPT record, if there was one.
+    pub edns: Option<Edns>,
+}
+
+impl Query<'_> {
+    /// The canonical wire name asked.
+    pub fn name(&self) -> &[u8] {
+        &self.key[..self.name_len]
+    }
+
+    /// The key of the answer in the cache.
+    pub fn key(&self) -> &[u8] {
+        &self.key[..self.name_len + KEY_TAIL]
+    }
+
+    /// The question section as the client wrote it, case included.
+    pub fn question(&self) -> &[u8] {
+        &self.message[HEADER..HEADER + self.name_len + 4]
+    }
+
+    /// The message id.
+    pub fn id(&self) -> [u8; 2] {
+        [self.message[0], self.message[1]]
+    }
+
+    /// RD: recursion desired.
+    pub fn recursion_desired(&self) -> bool {
+        self.message[2] & 0x01 != 0
+    }
+
+    /// AD: the client understands the AD bit (RFC 6840 §5.7).
+    pub fn authentic_data(&self) -> bool {
+        self.message[3] & 0x20 != 0
+    }
+
+    /// CD: checking disabled.
+    pub fn checking_disabled(&self) -> bool {
+        self.message[3] & 0x10 != 0
+    }
+
+    /// DO of the OPT record.
+    pub fn dnssec_ok(&self) -> bool {
+        self.edns.is_some_and(|edns| edns.dnssec_ok)
+    }
+}
+
+/// A message that is answered with an error and nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Malformed {
+    /// The (extended) response code.
+    pub rcode: u16,
+    /// Octets of the question section to echo; 0 if it could not be read.
+    pub question: usize,
+    /// Whether an OPT record was read, so that the answer has one (RFC 6891 §7).
+    pub edns: bool,
+}
+
+/// What a message turned out to be.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "lives on the stack of one call")]
+pub enum Parsed<'m> {
+    /// To be answered.
+    Query(Query<'m>),
+    /// To be answered with this error.
+    Malformed(Malformed),
+    /// Not to be answered.
+    Drop(Dropped),
+}
+
+/// Reads a message.
+pub fn parse(message: &[u8]) -> Parsed<'_> {
+    let Some(flags) = message.get(..HEADER).map(|header| header[2]) else { return Parsed::Drop(Dropped::Short) };
+    if flags & 0x80 != 0 {
+        return Parsed::Drop(Dropped::Response);
+    }
+    let opcode = (flags >> 3) & 0x0f;
+    let question = question(message);
+    let body = question.and_then(|(name_len, end)| Some((name_len, additional(message, end)?)));
+    let mut malformed = Malformed {
+        rcode: rcode::FORMERR,
+        question: question.map_or(0, |(_, end)| end - HEADER),
+        edns: matches!(body, Some((_, Opt::Version0(_) | Opt::Other))),
+    };
+    match body {
+        _ if opcode != 0 => malformed.rcode = rcode::NOTIMP,
+        Some((_, Opt::Other)) => malformed.rcode = rcode::BADVERS,
+        Some((name_len, Opt::None)) => return Parsed::Query(query(message, name_len, None)),
+        Some((name_len, Opt::Version0(edns))) => return Parsed::Query(query(message, name_len, Some(edns))),
+        None => {}
+    }
+    Parsed::Malformed(malformed)
+}
+
+/// Length of the one question's name and where the section ends.
+fn question(message: &[u8]) -> Option<(usize, usize)> {
+    if u16_at(message, 4)? != 1 {
+        return None; // RFC 9619 §4
+    }
+    let name_len = wire_len(&message[HEADER..])?;
+    let end = HEADER + name_len + 4;
+    (end <= message.len()).then_some((name_len, end))
+}
+
+enum Opt {
+    None,
+    Version0(Edns),
+    /// A version this program does not speak (RFC 6891 §6.1.3).
+    Other,
+}
+
+/// Walks the records after the question to the end of the message; `None` if they are not what the header says.
+fn additional(message: &[u8], mut at: usize) -> Option<Opt> {
+    let [answers, authorities, additionals] = [u16_at(message, 6)?, u16_at(message, 8)?, u16_at(message, 10)?];
+    let before = u32::from(answers) + u32::from(authorities);
+    let mut opt = Opt::None;
+    for number in 0..before + u32::from(additionals) {
+        let record = record(message, at)?; // at least 11 octets each, so the message bounds the loop
+        if record.rtype == rtype::OPT {
+            let misplaced = number < before || record.rdata - record.start != 11; // the owner is the root
+            if misplaced || !matches!(opt, Opt::None) {
+                return None;
+            }
+            opt = read_opt(message, &record)?;
+        }
+        at = record.end;
+    }
+    (at == message.len()).then_some(opt)
+}
+
+fn read_opt(message: &[u8], record: &super::wire::Record) -> Option<Opt> {
+    let mut structured_errors = false;
+    for option in options(&message[record.rdata..record.end]) {
+        let (code, _) = option?;
+        structured_errors |= code == STRUCTURED_ERRORS;
+    }
+    let [_, version, flags, _] = record.ttl.to_be_bytes();
+    if version != 0 {
+        return Some(Opt::Other);
+    }
+    let dnssec_ok = flags & 0x80 != 0;
+    Some(Opt::Version0(Edns { udp_size: record.class.max(512), dnssec_ok, structured_errors }))
+}
+
+fn query(message: &[u8], name_len: usize, edns: Option<Edns>) -> Query<'_> {
+    let mut key = [0; MAX_NAME + KEY_TAIL];
+    let name = &message[HEADER..HEADER + name_len];
+    for (to, from) in key.iter_mut().zip(name) {
+        *to = from.to_ascii_lowercase(); // length octets are below b'A'
+    }
+    let [t0, t1, c0, c1] = [0, 1, 2, 3].map(|n| message[HEADER + name_len + n]);
+    let dnssec_ok = edns.is_some_and(|edns| edns.dnssec_ok);
+    let flags = u8::from(dnssec_ok) << 1 | (message[3] >> 4 & 1);
+    key[name_len..name_len + KEY_TAIL].copy_from_slice(&[t0, t1, flags]);
+    Query {
+        message,
+        key,
+        name_len,
+        qtype: u16::from_be_bytes([t0, t1]),
+        qclass: u16::from_be_bytes([c0, c1]),
+        edns,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Header with RD, the question `wWw.example. A IN`, and what follows.
+    fn message(counts: [u16; 4], rest: &[u8]) -> Vec<u8> {
+        let mut message = vec![0xab, 0xcd, 0x01, 0x00];
+        counts.iter().for_each(|count| message.extend(count.to_be_bytes()));
+        message.extend_from_slice(b"\x03wWw\x07example\x00\x00\x01\x00\x01");
+        message.extend_from_slice(rest);
+        message
+    }
+
+    const OPT: &[u8] = b"\x00\x00\x29\x04\xd0\x00\x00\x80\x00\x00\x00";
+
+    fn malformed(message: &[u8]) -> Malformed {
+        match parse(message) {
+            Parsed::Malformed(malformed) => malformed,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_query_is_read_with_its_case_kept_and_its_name_lowered() {
+        let bytes = message([1, 0, 0, 1], OPT);
+        let Parsed::Query(query) = parse(&bytes) else { panic!() };
+        assert_eq!(query.name(), b"\x03www\x07example\x00");
+        assert_eq!(&query.question()[..4], b"\x03wWw");
+        assert_eq!(query.edns, Some(Edns { udp_size: 1232, dnssec_ok: true, structured_errors: false }));
+        assert!(query.recursion_desired() && !query.checking_disabled());
+        assert_eq!(&query.key()[query.name().len()..], [0, 1, 0b10]);
+    }
+
+    #[test]
+    fn what_is_no_query_is_dropped() {
+        assert!(matches!(parse(b""), Parsed::Drop(Dropped::Short)));
+        assert!(matches!(parse(&[0; 11]), Parsed::Drop(Dropped::Short)));
+        let mut response = message([1, 0, 0, 0], b"");
+        response[2] |= 0x80;
+        assert!(matches!(parse(&response), Parsed::Drop(Dropped::Response)));
+    }
+
+    #[test]
+    fn question_counts_other_than_one_are_formerr_without_a_question() {
+        for count in [0, 2, 0xffff] {
+            let error = malformed(&message([count, 0, 0, 0], b"\x00\x00\x01\x00\x01"));
+            assert_eq!((error.rcode, error.question), (rcode::FORMERR, 0));
+        }
+    }
+
+    #[test]
+    fn garbled_messages_are_formerr() {
+        let two_opts = [OPT, OPT].concat();
+        let owner = b"\x01x\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x00";
+        let option_overrun = b"\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x04\x00\x0a\x00\x01";
+        for (counts, rest) in [
+            ([1, 0, 0, 0], &b"trailing"[..]),
+            ([1, 0, 0, 1], b""),
+            ([1, 0, 0, 1], &OPT[..10]),
+            ([1, 0, 0, 2], &two_opts),
+            ([1, 1, 0, 0], OPT),
+            ([1, 0, 0, 1], owner),
+            ([1, 0, 0, 1], option_overrun),
+            ([1, 0xffff, 0xffff, 0xffff], b""),
+        ] {
+            assert_eq!(malformed(&message(counts, rest)).rcode, rcode::FORMERR, "{rest:?}");
+        }
+        let mut header = message([1, 0, 0, 0], b"")[..HEADER].to_vec();
+        for name in [&b"\xc0\x0c\x00\x01\x00\x01"[..], b"\x40a\x00\x00\x01\x00\x01", b"\x03www"] {
+            header.truncate(HEADER);
+            header.extend_from_slice(name);
+            assert_eq!(malformed(&header), Malformed { rcode: rcode::FORMERR, question: 0, edns: false });
+        }
+    }
+
+    #[test]
+    fn opcodes_and_edns_versions_we_do_not_speak_are_named() {
+        let mut status = message([1, 0, 0, 1], OPT);
+        status[2] = 2 << 3;
+        assert_eq!(malformed(&status), Malformed { rcode: rcode::NOTIMP, question: 17, edns: true });
+        assert_eq!(malformed(&status[..HEADER]), Malformed { rcode: rcode::NOTIMP, question: 0, edns: false });
+        let version_1 = b"\x00\x00\x29\x04\xd0\x00\x01\x00\x00\x00\x04\x12\x34\x00\x00";
+        let error = malformed(&message([1, 0, 0, 1], version_1));
+        assert_eq!((error.rcode, error.edns), (rcode::BADVERS, true));
+    }
+
+    #[test]
+    fn options_are_noticed_and_small_sizes_raised() {
+        let opt = b"\x00\x00\x29\x00\x00\x00\x00\x00\x00\x00\x0c\xff\xf0\x00\x04abcd\x00\x1a\x00\x00";
+        let bytes = message([1, 0, 0, 1], opt);
+        let Parsed::Query(query) = parse(&bytes) else { panic!() };
+        assert_eq!(query.edns, Some(Edns { udp_size: 512, dnssec_ok: false, structured_errors: true }));
+    }
+
+    #[test]
+    fn any_octet_is_legal_in_a_label() {
+        let mut bytes = message([1, 0, 0, 0], b"");
+        bytes[13..16].copy_from_slice(b"\x00.\x80");
+        let Parsed::Query(query) = parse(&bytes) else { panic!() };
+        assert_eq!(&query.name()[..4], b"\x03\x00.\x80");
+    }
+
+    proptest! {
+        #[test]
+        fn no_message_panics(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+            let _ = parse(&bytes);
+        }
+
+        #[test]
+        fn no_change_to_a_message_panics(at in 0usize..40, value: u8, cut in 0usize..40) {
+            let mut bytes = message([1, 0, 0, 1], OPT);
+            bytes[at] = value;
+            bytes.truncate(cut.max(at));
+            if let Parsed::Query(query) = parse(&bytes) {
+                prop_assert!(query.question().len() <= bytes.len() - HEADER);
+            }
+        }
+    }
+}
