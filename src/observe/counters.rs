@@ -155,8 +155,8 @@ impl Counters {
         self.responses[usize::from(rcode).min(RCODES - 1)].inc();
     }
 
-    /// A message gets no answer.
-    pub fn drop(&self, reason: Dropped) {
+    /// A message gets no answer. (Not called `drop`: through an `Arc` that name is the destructor's.)
+    pub fn dropped(&self, reason: Dropped) {
         self.dropped[reason as usize].inc();
     }
 

@@ -3,4 +3,9 @@
 //! No label and no log line above debug level holds a query name or a client address (REGULATION §7).
 
 pub mod counters;
+mod family;
 pub mod labels;
+pub mod metrics;
+mod process;
+
+pub use metrics::Metrics;

@@ -1,0 +1,563 @@
+//! [`Metrics`]: every metric of the program, its name, its help and its labels. A new metric is a field or a `Family` here.
+//!
+//! Two kinds of values. The control plane and the upstreams write `prometheus` types directly. The query threads write
+//! their own [`Counters`] block each, which [`Metrics::text`] adds up; a block outlives its thread, so that no count goes
+//! back.
+//!
+//! Names begin with `pagar_` (INTERFACES), but for `process_*`, which every dashboard knows without a prefix. Series of a
+//! fixed label set exist from the start with the value 0, because `rate()` misses the first step of a series that appears
+//! with 1. No label holds a domain name or a client address; labels that come from notices are bounded by [`Labels`].
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::{Metric, MetricFamily, MetricType};
+use prometheus::{Encoder, Error, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge};
+use prometheus::{GaugeVec, IntGaugeVec, Opts, Registry, TextEncoder};
+
+use super::counters::{Counters, Dropped, Path, RCODES, Transport};
+use super::family::Family;
+use super::labels::{Labels, MAX_BLOCKED, MAX_HITS};
+use super::process::Usage;
+
+/// Places of a notice in time: the values of `state` in `pagar_notices`, the words of `control::explain::state_at`.
+pub const NOTICE_STATES: [&str; 3] = ["scheduled", "in force", "expired"];
+
+/// Everything the program counts.
+#[derive(Debug)]
+pub struct Metrics {
+    /// The policy and how it changes.
+    pub policy: PolicyMetrics,
+    /// The sources of notices and lists.
+    pub sources: SourceMetrics,
+    /// The servers that are forwarded to.
+    pub upstreams: UpstreamMetrics,
+    /// `pagar_cache_bytes`
+    pub cache_bytes: IntGauge,
+    /// Slots of the labels that come from notices.
+    pub labels: Arc<Labels>,
+    blocks: Blocks,
+    registry: Registry,
+}
+
+impl Metrics {
+    /// Registers all metrics; fails only on a mistake in this file.
+    pub fn new(version: &str, commit: &str) -> Result<Self, Error> {
+        let registry = Registry::new();
+        let (labels, blocks) = (Arc::<Labels>::default(), Blocks::default());
+        registry.register(Box::new(Sum { labels: labels.clone(), blocks: blocks.clone(), descs: descs(&SUMMED)? }))?;
+        registry.register(Box::new(Process { started: since_epoch(), descs: descs(&PROCESS)? }))?;
+        let build = opts("build_info", "Which build this is; always 1.").const_label("version", version);
+        let build = registered(&registry, IntGauge::with_opts(build.const_label("commit", commit)))?;
+        build.set(1);
+        let cache_bytes = opts("cache_bytes", "Memory held by cached answers.");
+        Ok(Self {
+            policy: PolicyMetrics::new(&registry)?,
+            sources: SourceMetrics::new(&registry)?,
+            upstreams: UpstreamMetrics::new(&registry)?,
+            cache_bytes: registered(&registry, IntGauge::with_opts(cache_bytes))?,
+            labels,
+            blocks,
+            registry,
+        })
+    }
+
+    /// A block for one thread to count in. The block of a thread that ended is handed out again, counts and all.
+    pub fn worker(&self) -> Arc<Counters> {
+        let mut blocks = lock(&self.blocks);
+        if let Some(idle) = blocks.iter().find(|block| Arc::strong_count(block) == 1) {
+            idle.beat_ms.store(0, Relaxed);
+            return idle.clone();
+        }
+        blocks.push(Arc::default());
+        blocks[blocks.len() - 1].clone()
+    }
+
+    /// `beat_ms` of every block that keeps a beat. A thread that died without being replaced stays in, with its last one.
+    pub fn beats(&self) -> Vec<u64> {
+        lock(&self.blocks).iter().map(|block| block.beat_ms.load(Relaxed)).filter(|beat| *beat > 0).collect()
+    }
+
+    /// All metrics in the text format 0.0.4, families and series in alphabetical order.
+    pub fn text(&self) -> String {
+        let mut text = Vec::new();
+        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
+            tracing::error!(%error, "metrics are incomplete");
+        }
+        String::from_utf8_lossy(&text).into_owned()
+    }
+}
+
+/// The policy and how it changes; written by the control task.
+#[derive(Debug)]
+pub struct PolicyMetrics {
+    /// `pagar_policy_names`
+    pub names: IntGauge,
+    /// `pagar_policy_serial`
+    pub serial: IntGauge,
+    /// `pagar_policy_built_timestamp_seconds`
+    pub built_timestamp: Gauge,
+    /// `pagar_policy_swap_duration_seconds`
+    pub swap_duration: Histogram,
+    /// `pagar_policy_bytes`
+    pub bytes: IntGauge,
+    /// `pagar_notices{state}`; the states are [`NOTICE_STATES`].
+    pub notices: IntGaugeVec,
+    /// `pagar_notices_past_deadline`
+    pub past_deadline: IntGauge,
+    /// `pagar_notice_enforce_seconds`
+    pub enforce_seconds: Histogram,
+    /// `pagar_notice_lift_seconds`
+    pub lift_seconds: Histogram,
+    /// `pagar_guard_refused_total{reason}`; the reasons are the codes of `verify::guard` and of the formats.
+    pub refused_items: IntCounterVec,
+    /// `pagar_state_write_failures_total`
+    pub state_write_failures: IntCounter,
+}
+
+impl PolicyMetrics {
+    fn new(registry: &Registry) -> Result<Self, Error> {
+        let gauge = |name, help| registered(registry, IntGauge::with_opts(opts(name, help)));
+        let histogram = |name, help, buckets: &[f64]| {
+            let opts = HistogramOpts::new(full(name), help).buckets(buckets.to_vec());
+            registered(registry, Histogram::with_opts(opts))
+        };
+        let built = opts("policy_built_timestamp_seconds", "When the policy in force was compiled.");
+        let notices = opts("notices", "Notices known, by their place in time.");
+        let refused = opts("guard_refused_total", "Targets of notices that were refused, by reason code.");
+        let writes = opts("state_write_failures_total", "Failed writes to the state directory.");
+        let policy = Self {
+            names: gauge("policy_names", "Names in force.")?,
+            serial: gauge("policy_serial", "Serial of the policy in force.")?,
+            built_timestamp: registered(registry, Gauge::with_opts(built))?,
+            swap_duration: histogram("policy_swap_duration_seconds", "From a change to its publication.", &SWAP)?,
+            bytes: gauge("policy_bytes", "Memory held by the policy in force.")?,
+            notices: registered(registry, IntGaugeVec::new(notices, &["state"]))?,
+            past_deadline: gauge("notices_past_deadline", "Notices not enforced by their deadline.")?,
+            enforce_seconds: histogram("notice_enforce_seconds", "From receipt of a notice to its enforcement.", &ACT)?,
+            lift_seconds: histogram("notice_lift_seconds", "From the end of a notice to its names resolving.", &ACT)?,
+            refused_items: registered(registry, IntCounterVec::new(refused, &["reason"]))?,
+            state_write_failures: registered(registry, IntCounter::with_opts(writes))?,
+        };
+        for state in NOTICE_STATES {
+            policy.notices.with_label_values(&[state]);
+        }
+        Ok(policy)
+    }
+
+    /// Starts the series of these reason codes at 0.
+    pub fn declare_refusals<'a>(&self, codes: impl IntoIterator<Item = &'a str>) {
+        for code in codes {
+            self.refused_items.with_label_values(&[code]);
+        }
+    }
+}
+
+/// The sources of notices and lists; `source` is the path as written in the configuration.
+#[derive(Debug)]
+pub struct SourceMetrics {
+    /// `pagar_source_last_success_timestamp_seconds{source}`
+    pub last_success: GaugeVec,
+    /// `pagar_source_failures_total{source}`
+    pub failures: IntCounterVec,
+    /// `pagar_source_entries{source}`
+    pub entries: IntGaugeVec,
+    /// `pagar_source_problems{source}`
+    pub problems: IntGaugeVec,
+}
+
+impl SourceMetrics {
+    fn new(registry: &Registry) -> Result<Self, Error> {
+        let success = "When the source was last read without failure; 0 if never.";
+        let success = opts("source_last_success_timestamp_seconds", success);
+        let failures = opts("source_failures_total", "Times the source could not be read.");
+        let entries = opts("source_entries", "Names the source lists, in force or not.");
+        let problems = opts("source_problems", "Problems found in the source when it last changed.");
+        Ok(Self {
+            last_success: registered(registry, GaugeVec::new(success, &["source"]))?,
+            failures: registered(registry, IntCounterVec::new(failures, &["source"]))?,
+            entries: registered(registry, IntGaugeVec::new(entries, &["source"]))?,
+            problems: registered(registry, IntGaugeVec::new(problems, &["source"]))?,
+        })
+    }
+
+    /// Starts the series of a source at 0, so that one that is never read is seen.
+    pub fn declare(&self, source: &str) {
+        self.last_success.with_label_values(&[source]);
+        self.failures.with_label_values(&[source]);
+        self.entries.with_label_values(&[source]);
+        self.problems.with_label_values(&[source]);
+    }
+
+    /// Ends the series of a source that left the configuration.
+    pub fn forget(&self, source: &str) {
+        // an error here means that there was no such series
+        let _ = self.last_success.remove_label_values(&[source]);
+        let _ = self.failures.remove_label_values(&[source]);
+        let _ = self.entries.remove_label_values(&[source]);
+        let _ = self.problems.remove_label_values(&[source]);
+    }
+}
+
+/// The servers that are forwarded to; `upstream` is the address.
+#[derive(Debug)]
+pub struct UpstreamMetrics {
+    /// `pagar_upstream_requests_total{upstream}`
+    pub requests: IntCounterVec,
+    /// `pagar_upstream_failures_total{upstream}`
+    pub failures: IntCounterVec,
+    /// `pagar_upstream_duration_seconds{upstream}`
+    pub duration: HistogramVec,
+    /// `pagar_upstream_healthy{upstream}`
+    pub healthy: IntGaugeVec,
+}
+
+impl UpstreamMetrics {
+    fn new(registry: &Registry) -> Result<Self, Error> {
+        let requests = opts("upstream_requests_total", "Queries sent to the upstream, retries included.");
+        let failures = opts("upstream_failures_total", "Queries the upstream did not answer, or not properly.");
+        let duration = HistogramOpts::new(full("upstream_duration_seconds"), "Time to the upstream's answer.");
+        let healthy = opts("upstream_healthy", "1 if the upstream is in use, 0 if it is given a rest.");
+        Ok(Self {
+            requests: registered(registry, IntCounterVec::new(requests, &["upstream"]))?,
+            failures: registered(registry, IntCounterVec::new(failures, &["upstream"]))?,
+            duration: registered(registry, HistogramVec::new(duration.buckets(UPSTREAM.to_vec()), &["upstream"]))?,
+            healthy: registered(registry, IntGaugeVec::new(healthy, &["upstream"]))?,
+        })
+    }
+
+    /// Starts the series of an upstream at 0 and takes it for healthy until it is found not to be.
+    pub fn declare(&self, upstream: &str) {
+        self.requests.with_label_values(&[upstream]);
+        self.failures.with_label_values(&[upstream]);
+        self.duration.with_label_values(&[upstream]);
+        self.healthy.with_label_values(&[upstream]).set(1);
+    }
+}
+
+/// Buckets of a swap, in seconds: one notice to a list of millions.
+const SWAP: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
+/// Buckets of carrying out a notice, in seconds: a file dropped here to the hours a deadline allows.
+const ACT: [f64; 12] = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 600.0, 3_600.0, 21_600.0];
+/// Buckets of an upstream's answer, in seconds: a neighbour's cache to the last retry.
+const UPSTREAM: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+
+const fn counter(name: &'static str, help: &'static str, labels: &'static [&'static str]) -> Family {
+    Family { name, help, kind: MetricType::COUNTER, labels }
+}
+
+const fn gauge(name: &'static str, help: &'static str) -> Family {
+    Family { name, help, kind: MetricType::GAUGE, labels: &[] }
+}
+
+const QUERIES: Family = counter("pagar_dns_queries_total", "Queries received.", &["transport"]);
+const RESPONSES: Family = counter("pagar_dns_responses_total", "Answers sent.", &["rcode"]);
+const DROPPED: Family = counter("pagar_dns_dropped_total", "Messages that got no answer.", &["reason"]);
+const BLOCKED: Family = counter(
+    "pagar_dns_blocked_total",
+    "Queries answered from the policy, by authority, category and action.",
+    &["action", "authority", "category"],
+);
+const HITS: Family = counter(
+    "pagar_dns_notice_hits_total",
+    "Queries answered by a notice; the first 1000 notices of a process by themselves, secret ones never.",
+    &["notice"],
+);
+const DURATION: Family = Family {
+    name: "pagar_dns_request_duration_seconds",
+    help: "From receipt of a query to its answer, by where the answer came from.",
+    kind: MetricType::HISTOGRAM,
+    labels: &["path"],
+};
+const CACHE_HITS: Family = counter("pagar_cache_hits_total", "Queries answered from the cache.", &[]);
+const CACHE_MISSES: Family = counter("pagar_cache_misses_total", "Queries the cache had no answer for.", &[]);
+const SUMMED: [Family; 8] = [QUERIES, RESPONSES, DROPPED, BLOCKED, HITS, DURATION, CACHE_HITS, CACHE_MISSES];
+
+const STARTED: Family = gauge("process_start_time_seconds", "When the process started, since the epoch.");
+const CPU: Family = counter("process_cpu_seconds_total", "User and system time used.", &[]);
+const RESIDENT: Family = gauge("process_resident_memory_bytes", "Memory in RAM.");
+const OPEN_FDS: Family = gauge("process_open_fds", "Open file descriptors.");
+const MAX_FDS: Family = gauge("process_max_fds", "Most file descriptors the process may open.");
+const PROCESS: [Family; 5] = [STARTED, CPU, RESIDENT, OPEN_FDS, MAX_FDS];
+
+/// Mnemonics of the response codes (IANA DNS RCODEs); `other` is the last slot.
+#[rustfmt::skip] // in rows
+const RCODE_LABELS: [&str; RCODES] = [
+    "NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "YXDOMAIN", "YXRRSET",
+    "NXRRSET", "NOTAUTH", "NOTZONE", "DSOTYPENI", "RCODE12", "RCODE13", "RCODE14", "RCODE15",
+    "BADVERS", "BADKEY", "BADTIME", "BADMODE", "BADNAME", "BADALG", "BADTRUNC", "BADCOOKIE", OTHER,
+];
+const OTHER: &str = "other";
+
+type Blocks = Arc<Mutex<Vec<Arc<Counters>>>>;
+
+/// Adds up the blocks of all threads.
+struct Sum {
+    labels: Arc<Labels>,
+    blocks: Blocks,
+    descs: Vec<Desc>,
+}
+
+impl Collector for Sum {
+    fn desc(&self) -> Vec<&Desc> {
+        self.descs.iter().collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let blocks = lock(&self.blocks).clone();
+        let sum = |read: &dyn Fn(&Counters) -> u64| blocks.iter().map(|block| read(block)).sum::<u64>() as f64;
+        let single = |family: Family, read: &dyn Fn(&Counters) -> u64| family.with(vec![family.value(&[], sum(read))]);
+        let each = |family: Family, labels: &[&str], read: &dyn Fn(&Counters, usize) -> u64| {
+            let series = |(n, label): (usize, &&str)| family.value(&[label], sum(&|block| read(block, n)));
+            family.with(labels.iter().enumerate().map(series).collect())
+        };
+        let duration = |(path, label): (Path, &str)| {
+            DURATION.histogram(&[label], blocks.iter().map(|block| &block.durations[path as usize]))
+        };
+        vec![
+            each(QUERIES, &Transport::ALL.map(|(_, label)| label), &|block, n| block.queries[n].get()),
+            each(RESPONSES, &RCODE_LABELS, &|block, n| block.responses[n].get()),
+            each(DROPPED, &Dropped::ALL.map(|(_, label)| label), &|block, n| block.dropped[n].get()),
+            self.blocked(&blocks),
+            self.hits(&blocks),
+            DURATION.with(Path::ALL.map(duration).into()),
+            single(CACHE_HITS, &|block| block.cache_hits.get()),
+            single(CACHE_MISSES, &|block| block.cache_misses.get()),
+        ]
+    }
+}
+
+impl Sum {
+    fn blocked(&self, blocks: &[Arc<Counters>]) -> MetricFamily {
+        let counts = totals(blocks, MAX_BLOCKED, |block, slot| block.blocked[slot].get());
+        let series = |([authority, category, action], count): (&[&str; 3], u64)| {
+            BLOCKED.value(&[action, authority, category], count as f64)
+        };
+        let combinations = self.labels.blocked_combinations();
+        let combinations: Vec<_> = combinations.iter().map(|labels| labels.each_ref().map(String::as_str)).collect();
+        BLOCKED.with(owned(&combinations, &[OTHER; 3], &counts).map(series).collect())
+    }
+
+    fn hits(&self, blocks: &[Arc<Counters>]) -> MetricFamily {
+        let counts = totals(blocks, MAX_HITS, |block, slot| block.hits[slot].get());
+        let notices = self.labels.hits();
+        let notices: Vec<_> = notices.iter().map(String::as_str).collect();
+        let series = |(notice, count): (&&str, u64)| HITS.value(&[notice], count as f64);
+        HITS.with(owned(&notices, &OTHER, &counts).map(series).collect())
+    }
+}
+
+/// Sums of all slots. Read before the labels: a slot has its owner before it is ever counted in, so no count is found
+/// without one.
+fn totals(blocks: &[Arc<Counters>], slots: usize, read: impl Fn(&Counters, usize) -> u64) -> Vec<u64> {
+    (0..slots).map(|slot| blocks.iter().map(|block| read(block, slot)).sum()).collect()
+}
+
+/// The owners of the slots with their counts, and `other` with that of the last slot. An owner who is really called
+/// `other` is counted there: the same series twice would make Prometheus refuse the whole scrape.
+fn owned<'a, L: PartialEq>(owners: &'a [L], other: &'a L, counts: &[u64]) -> impl Iterator<Item = (&'a L, u64)> {
+    let counted = owners.iter().zip(counts.iter().copied());
+    let last = counts.last().copied().unwrap_or(0);
+    let rest = last + counted.clone().filter(|(owner, _)| *owner == other).map(|(_, count)| count).sum::<u64>();
+    counted.filter(move |(owner, _)| *owner != other).chain([(other, rest)])
+}
+
+/// What the process uses.
+struct Process {
+    started: f64,
+    descs: Vec<Desc>,
+}
+
+impl Collector for Process {
+    fn desc(&self) -> Vec<&Desc> {
+        self.descs.iter().collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let usage = Usage::now();
+        let values = [Some(self.started), usage.cpu_seconds, usage.resident_bytes, usage.open_fds, usage.max_fds];
+        let series = |(family, value): (&Family, Option<f64>)| {
+            family.with(value.into_iter().map(|value| family.value(&[], value)).collect::<Vec<Metric>>())
+        };
+        PROCESS.iter().zip(values).map(series).collect()
+    }
+}
+
+fn full(name: &str) -> String {
+    format!("pagar_{name}")
+}
+
+fn opts(name: &str, help: &str) -> Opts {
+    Opts::new(full(name), help)
+}
+
+fn registered<C: Collector + Clone + 'static>(registry: &Registry, metric: Result<C, Error>) -> Result<C, Error> {
+    let metric = metric?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn descs(families: &[Family]) -> Result<Vec<Desc>, Error> {
+    families.iter().map(Family::desc).collect()
+}
+
+fn since_epoch() -> f64 {
+    SystemTime::UNIX_EPOCH.elapsed().map_or(0.0, |since| since.as_secs_f64())
+}
+
+fn lock(blocks: &Blocks) -> MutexGuard<'_, Vec<Arc<Counters>>> {
+    blocks.lock().unwrap_or_else(PoisonError::into_inner) // a list of pointers: a panic leaves it whole
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+    use std::time::Duration;
+
+    use super::*;
+
+    fn metrics() -> Metrics {
+        Metrics::new("0.1.0", "abc").unwrap()
+    }
+
+    #[track_caller]
+    fn has(text: &str, line: &str) {
+        assert!(text.lines().any(|l| l == line), "no line {line:?} in:\n{text}");
+    }
+
+    #[test]
+    fn the_blocks_of_two_threads_are_summed() {
+        let metrics = metrics();
+        let (a, b) = (metrics.worker(), metrics.worker());
+        a.query(Transport::Udp);
+        b.query(Transport::Udp);
+        b.query(Transport::Tcp);
+        a.response(0);
+        b.response(3);
+        a.response(16);
+        b.response(4_000);
+        a.dropped(Dropped::Panic);
+        b.cache_hits.add(7);
+        let text = metrics.text();
+        has(&text, r#"pagar_dns_queries_total{transport="udp"} 2"#);
+        has(&text, r#"pagar_dns_queries_total{transport="tcp"} 1"#);
+        has(&text, r#"pagar_dns_responses_total{rcode="NXDOMAIN"} 1"#);
+        has(&text, r#"pagar_dns_responses_total{rcode="BADVERS"} 1"#);
+        has(&text, r#"pagar_dns_responses_total{rcode="other"} 1"#);
+        has(&text, r#"pagar_dns_dropped_total{reason="panic"} 1"#);
+        has(&text, "pagar_cache_hits_total 7");
+    }
+
+    #[test]
+    fn the_histogram_is_cumulative_and_ends_in_inf() {
+        let metrics = metrics();
+        let (a, b) = (metrics.worker(), metrics.worker());
+        a.took(Path::Blocked, Duration::from_micros(10), 2);
+        b.took(Path::Blocked, Duration::from_micros(11), 1);
+        b.took(Path::Blocked, Duration::from_secs(9), 1);
+        let text = metrics.text();
+        let bucket = |le: &str, n: u64| {
+            has(&text, &format!(r#"pagar_dns_request_duration_seconds_bucket{{path="blocked",le="{le}"}} {n}"#));
+        };
+        bucket("0.00001", 2);
+        bucket("0.000025", 3);
+        bucket("2.5", 3);
+        bucket("+Inf", 4);
+        has(&text, r#"pagar_dns_request_duration_seconds_count{path="blocked"} 4"#);
+        has(&text, r#"pagar_dns_request_duration_seconds_sum{path="blocked"} 9.000031"#);
+        has(&text, r#"pagar_dns_request_duration_seconds_count{path="cached"} 0"#);
+    }
+
+    #[test]
+    fn hits_stand_under_their_notice_and_values_are_escaped() {
+        let metrics = metrics();
+        let worker = metrics.worker();
+        let hit = metrics.labels.hit("N\"1\\\n");
+        let blocked = metrics.labels.blocked("mcmc", "scam", "block-page");
+        worker.block(blocked, Some(hit));
+        worker.block(blocked, None); // secret: counted by category only
+        let text = metrics.text();
+        has(&text, r#"pagar_dns_notice_hits_total{notice="N\"1\\\n"} 1"#);
+        has(&text, r#"pagar_dns_notice_hits_total{notice="other"} 0"#);
+        has(&text, r#"pagar_dns_blocked_total{action="block-page",authority="mcmc",category="scam"} 2"#);
+    }
+
+    #[test]
+    fn a_notice_called_other_makes_no_second_series() {
+        let metrics = metrics();
+        let worker = metrics.worker();
+        let blocked = metrics.labels.blocked(OTHER, OTHER, OTHER);
+        worker.block(blocked, Some(metrics.labels.hit(OTHER)));
+        worker.block((MAX_BLOCKED - 1) as u16, Some((MAX_HITS - 1) as u16));
+        let text = metrics.text();
+        has(&text, r#"pagar_dns_notice_hits_total{notice="other"} 2"#);
+        has(&text, r#"pagar_dns_blocked_total{action="other",authority="other",category="other"} 2"#);
+        assert_eq!(text.matches("\npagar_dns_notice_hits_total{").count(), 1);
+    }
+
+    #[test]
+    fn fixed_series_are_there_from_the_start() {
+        let text = metrics().text();
+        has(&text, r#"pagar_dns_responses_total{rcode="SERVFAIL"} 0"#);
+        has(&text, r#"pagar_notices{state="in force"} 0"#);
+        has(&text, "pagar_state_write_failures_total 0");
+        has(&text, r#"pagar_build_info{commit="abc",version="0.1.0"} 1"#);
+    }
+
+    #[test]
+    fn sources_and_upstreams_are_declared_and_forgotten() {
+        let metrics = metrics();
+        metrics.sources.declare("notices");
+        metrics.upstreams.declare("192.0.2.1:53");
+        metrics.policy.declare_refusals(["root"]);
+        let text = metrics.text();
+        has(&text, r#"pagar_source_failures_total{source="notices"} 0"#);
+        has(&text, r#"pagar_upstream_healthy{upstream="192.0.2.1:53"} 1"#);
+        has(&text, r#"pagar_guard_refused_total{reason="root"} 0"#);
+        metrics.sources.forget("notices");
+        assert!(!metrics.text().contains(r#"source="notices""#));
+    }
+
+    #[test]
+    fn the_block_of_a_thread_that_ended_is_used_again_and_loses_nothing() {
+        let metrics = metrics();
+        let first = metrics.worker();
+        first.query(Transport::Udp);
+        first.beat_ms.store(5, Relaxed);
+        assert_eq!(metrics.beats(), [5]);
+        drop(first);
+        assert_eq!(metrics.beats(), [5], "a dead worker is not forgotten");
+        metrics.worker().query(Transport::Udp);
+        assert_eq!(metrics.beats(), [] as [u64; 0]);
+        assert_eq!(lock(&metrics.blocks).len(), 1);
+        has(&metrics.text(), r#"pagar_dns_queries_total{transport="udp"} 2"#);
+    }
+
+    #[test]
+    fn two_scrapes_have_the_same_order() {
+        let metrics = metrics();
+        let names = || metrics.text().lines().map(|l| l.rsplit_once(' ').unwrap().0.to_owned()).collect::<Vec<_>>();
+        assert_eq!(names(), names());
+    }
+
+    #[test]
+    fn promtool_accepts_the_text() {
+        let required = std::env::var("PAGAR_PEERS").is_ok_and(|peers| peers == "required");
+        let metrics = metrics();
+        metrics.sources.declare("lists/scam.hosts");
+        metrics.upstreams.declare("192.0.2.1:53");
+        metrics.policy.declare_refusals(["root", "tld"]);
+        metrics.labels.hit("MCMC-2026-000123");
+        let promtool = Command::new("promtool").args(["check", "metrics"]).stdin(Stdio::piped()).spawn();
+        let mut promtool = match promtool {
+            Ok(promtool) => promtool,
+            Err(error) if required => panic!("promtool: {error}"),
+            Err(_) => return eprintln!("skipped: needs promtool (Debian package prometheus)"),
+        };
+        promtool.stdin.take().unwrap().write_all(metrics.text().as_bytes()).unwrap();
+        assert!(promtool.wait().unwrap().success());
+    }
+}
