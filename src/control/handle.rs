@@ -51,6 +51,14 @@ pub struct SourceStatus {
     pub problems: Vec<String>,
 }
 
+impl SourceStatus {
+    /// A source nothing is known of yet.
+    pub fn new(name: &str) -> Self {
+        let name = name.to_owned();
+        Self { name, entries: 0, last_success: None, age_seconds: None, last_error: None, problems: Vec::new() }
+    }
+}
+
 impl Handle {
     /// Joins the parts; the control task writes `sources`.
     pub fn new(policy: PolicyReader, sources: Arc<ArcSwap<Vec<SourceStatus>>>) -> Self {

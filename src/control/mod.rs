@@ -10,6 +10,10 @@
 
 pub mod explain;
 pub mod handle;
+pub mod serial;
+pub mod state;
+pub mod task;
 
 pub use explain::Explanation;
 pub use handle::{Handle, SourceStatus, Status};
+pub use task::{Config, Control, compile_once, start};

@@ -19,8 +19,13 @@ pub enum Clock {
 impl Clock {
     /// The time now.
     pub fn now(&self) -> Millis {
+        self.at(Instant::now())
+    }
+
+    /// The time at an instant somebody read already.
+    pub fn at(&self, instant: Instant) -> Millis {
         match self {
-            Self::System(start) => u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
+            Self::System(start) => u64::try_from(instant.duration_since(*start).as_millis()).unwrap_or(u64::MAX),
             Self::Manual(now) => now.load(Relaxed),
         }
     }

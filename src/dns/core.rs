@@ -136,7 +136,15 @@ impl Core {
     }
 
     /// Answers what needs no waiting. `out` has room for the largest answer of the transport, at least 512 octets.
-    pub fn fast(&self, message: &[u8], from: &Asker, now: Millis, view: &View, counters: &Counters, out: &mut [u8]) -> Fast {
+    pub fn fast(
+        &self,
+        message: &[u8],
+        from: &Asker,
+        now: Millis,
+        view: &View,
+        counters: &Counters,
+        out: &mut [u8],
+    ) -> Fast {
         let query = match parse(message) {
             Parsed::Query(query) => query,
             Parsed::Malformed(error) => {
@@ -144,7 +152,7 @@ impl Core {
                 return Fast::Reply(reply::malformed(message, error, out), None);
             }
             Parsed::Drop(reason) => {
-                counters.drop(reason);
+                counters.dropped(reason);
                 return Fast::Drop;
             }
         };
@@ -174,7 +182,15 @@ impl Core {
         Fast::Reply(len, Some(Path::Blocked))
     }
 
-    fn cached(&self, query: &Query, from: &Asker, now: Millis, view: &View, counters: &Counters, out: &mut [u8]) -> Fast {
+    fn cached(
+        &self,
+        query: &Query,
+        from: &Asker,
+        now: Millis,
+        view: &View,
+        counters: &Counters,
+        out: &mut [u8],
+    ) -> Fast {
         let Some(kept) = self.cache.get(query.key(), now) else {
             counters.cache_misses.inc();
             return Fast::Miss;
@@ -206,7 +222,7 @@ impl Core {
 
     fn failed(&self, message: &[u8], ede: Ede, counters: &Counters, out: &mut [u8]) -> Fast {
         let Parsed::Query(query) = parse(message) else {
-            counters.drop(Dropped::Short);
+            counters.dropped(Dropped::Short);
             return Fast::Drop; // fast() called it a query, so this does not happen
         };
         counters.response(rcode::SERVFAIL);

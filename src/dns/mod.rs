@@ -1,7 +1,52 @@
-//! data plane
+//! The data plane: takes questions off the wire and answers them, from the policy, the cache or an upstream.
+//!
+//! ```text
+//!  listen::udp ----batch---+                      +--> reply (listed)      -+
+//!  (a thread a core)       |--> core::fast: query |--> cache (kept)         |--> one sendmmsg
+//!  listen::stream --frame--+     parse -> decide -+--> error               -+
+//!  (tokio)                                        |
+//!                                                 +--> core::miss --> upstream --> on_targets --> cache --> reply
+//! ```
+//!
+//! It can reach the policy reader and [`observe`](crate::observe), nothing else: no query ever waits for a disk, a lock of
+//! the control plane or a download. Order: access, notices, cache, upstream; local zones will stand before the cache.
+//!
+//! What is deliberately not here: recursion and DNSSEC validation (the upstreams' work), interception of queries that were
+//! sent to somebody else (REGULATION §4, SAC127), any record of who asked what.
+
+pub mod answer;
+pub mod cache;
+pub mod clock;
+pub mod core;
+pub mod decide;
+pub mod listen;
+pub mod query;
+pub mod reply;
+pub mod upstream;
+pub mod wire;
+
+use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::watch;
 
 use crate::model::Networks;
+use crate::observe::metrics::Metrics;
+use crate::policy::PolicyReader;
+
+use self::clock::Clock;
+use self::core::Core;
+use self::listen::Sockets;
+use self::listen::udp::{Stop, Worker};
+use self::upstream::Pool;
+
+/// Questions that may wait for upstreams at a time; each holds a socket while it does.
+const MAX_MISSES: u32 = 4_096;
+/// How long questions under way are waited for on shutdown.
+const DRAIN: Duration = Duration::from_secs(3);
 
 /// The whole of `[dns]`, `[[upstream]]` and `[cache]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,4 +79,77 @@ pub struct UpstreamConfig {
     pub address: SocketAddr,
     /// Whether its AD bit is passed on.
     pub trust_ad: bool,
+}
+
+/// The running data plane.
+pub struct Dns {
+    core: Arc<Core>,
+    pool: Arc<Pool>,
+    workers: Vec<(JoinHandle<()>, Stop)>,
+    stop_streams: watch::Sender<bool>,
+    streams: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Dns {
+    /// Starts answering on sockets that are already bound. To be called within the runtime that carries the misses.
+    pub fn start(
+        config: &Config,
+        sockets: Vec<Sockets>,
+        policy: PolicyReader,
+        metrics: &Arc<Metrics>,
+        clock: Clock,
+    ) -> io::Result<Self> {
+        let settings = config.settings.clone();
+        let pool = Arc::new(Pool::new(&settings.upstreams, metrics.clone(), clock.clone()));
+        let core = Arc::new(Core::new(policy, settings, config.cache_size, pool.clone(), MAX_MISSES, clock));
+        let async_counters = metrics.worker();
+        let (stop_streams, stopped) = watch::channel(false);
+        let mut per_worker: Vec<Vec<_>> = (0..config.workers).map(|_| Vec::new()).collect();
+        let mut streams = Vec::new();
+        for sockets in sockets {
+            for (worker, socket) in per_worker.iter_mut().zip(sockets.udp) {
+                worker.push(socket);
+            }
+            let listener = tokio::net::TcpListener::from_std(sockets.tcp)?;
+            let (core, counters, stop) = (core.clone(), async_counters.clone(), stopped.clone());
+            streams.push(tokio::spawn(listen::stream::listen(listener, core, counters, stop)));
+        }
+        let mut workers = Vec::new();
+        for (n, sockets) in per_worker.into_iter().enumerate() {
+            let runtime = tokio::runtime::Handle::current();
+            let (worker, stop) = Worker::new(core.clone(), sockets, runtime, metrics.worker(), async_counters.clone())?;
+            let thread = std::thread::Builder::new().name(format!("pagar-udp-{n}")).spawn(|| worker.run())?;
+            workers.push((thread, stop));
+        }
+        Ok(Self { core, pool, workers, stop_streams, streams })
+    }
+
+    /// Takes over reloaded settings; no query is lost.
+    pub fn reconfigure(&self, settings: Settings) {
+        self.pool.reconfigure(&settings.upstreams);
+        self.core.reconfigure(settings);
+    }
+
+    /// What `/metrics` asks before each scrape.
+    pub fn core(&self) -> Arc<Core> {
+        self.core.clone()
+    }
+
+    /// Stops reading, waits at most three seconds for questions under way.
+    pub async fn drain(self) {
+        for (_, stop) in &self.workers {
+            stop.stop();
+        }
+        let _ = self.stop_streams.send(true);
+        for (thread, _) in self.workers {
+            let _ = thread.join(); // within a batch; its panics are caught inside
+        }
+        let _ = tokio::time::timeout(DRAIN, async {
+            self.core.drained().await;
+            for stream in self.streams {
+                let _ = stream.await;
+            }
+        })
+        .await;
+    }
 }

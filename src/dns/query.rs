@@ -190,14 +190,7 @@ fn query(message: &[u8], name_len: usize, edns: Option<Edns>) -> Query<'_> {
     let dnssec_ok = edns.is_some_and(|edns| edns.dnssec_ok);
     let flags = u8::from(dnssec_ok) << 1 | (message[3] >> 4 & 1);
     key[name_len..name_len + KEY_TAIL].copy_from_slice(&[t0, t1, flags]);
-    Query {
-        message,
-        key,
-        name_len,
-        qtype: u16::from_be_bytes([t0, t1]),
-        qclass: u16::from_be_bytes([c0, c1]),
-        edns,
-    }
+    Query { message, key, name_len, qtype: u16::from_be_bytes([t0, t1]), qclass: u16::from_be_bytes([c0, c1]), edns }
 }
 
 #[cfg(test)]

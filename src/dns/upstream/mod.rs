@@ -8,7 +8,6 @@ mod exchange;
 mod udp;
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -17,7 +16,10 @@ use arc_swap::ArcSwap;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-use crate::observe::metrics::{Metrics, UpstreamSeries};
+use hickory_resolver::net::NetError;
+use prometheus::{Histogram, IntCounter, IntGauge};
+
+use crate::observe::metrics::{Metrics, UpstreamMetrics};
 
 use super::UpstreamConfig;
 use super::answer::{Answer, Bad};
@@ -55,7 +57,7 @@ impl Pool {
         let old = self.upstreams.load_full();
         let upstream = |config: &UpstreamConfig| {
             let same = old.iter().find(|upstream| upstream.config == *config).cloned();
-            same.unwrap_or_else(|| Arc::new(Upstream::new(config.clone(), &self.metrics)))
+            same.unwrap_or_else(|| Arc::new(Upstream::new(config.clone(), &self.metrics.upstreams)))
         };
         self.upstreams.store(Arc::new(configs.iter().map(upstream).collect()));
     }
@@ -70,34 +72,27 @@ impl Pool {
     }
 
     async fn race(&self, question: &Question) -> Result<Answer, Failure> {
-        let now = self.clock.now();
-        let mut plan = self.plan(now).into_iter();
+        let mut plan = self.plan(self.clock.now()).into_iter();
         let mut tries = FuturesUnordered::new();
         let mut failure = Failure::Silence;
         let deadline = tokio::time::sleep(DEADLINE);
         tokio::pin!(deadline);
         loop {
             let next = plan.next();
-            let more = next.is_some();
-            tries.extend(next.map(|upstream| async move { (upstream.ask(question).await, upstream) }));
-            let patience = tokio::time::sleep(PATIENCE);
+            let last = next.is_none();
+            tries.extend(next.map(|upstream| async move { upstream.ask(question, &self.clock).await }));
             tokio::select! {
-                () = &mut deadline => {
-                    return Err(failure);
-                }
-                Some((outcome, upstream)) = tries.next() => match outcome {
-                    Ok(answer) => {
-                        upstream.heard(now);
-                        return Ok(answer);
-                    }
+                () = &mut deadline => return Err(failure),
+                Some(outcome) = tries.next() => match outcome {
+                    Ok(answer) => return Ok(answer),
                     Err(error) => {
-                        failure = upstream.failed(&error, self.clock.now());
-                        if !more && tries.is_empty() {
+                        failure = error.into();
+                        if last && tries.is_empty() {
                             return Err(failure);
                         }
                     }
                 },
-                () = patience, if more => {}
+                () = tokio::time::sleep(PATIENCE), if !last => {}
             }
         }
     }
@@ -109,11 +104,34 @@ impl Resolve for Pool {
     }
 }
 
+/// Why one try gave no answer.
+#[derive(Debug, thiserror::Error)]
+enum TryError {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Bad(#[from] Bad),
+    #[error(transparent)]
+    Stream(#[from] NetError),
+}
+
+impl From<TryError> for Failure {
+    fn from(error: TryError) -> Self {
+        match error {
+            TryError::Io(_) | TryError::Stream(_) => Self::Network,
+            TryError::Bad(_) => Self::Garbage,
+        }
+    }
+}
+
 /// One upstream with what is known of it.
 struct Upstream {
     config: UpstreamConfig,
-    series: UpstreamSeries,
     stream: exchange::Stream,
+    requests: IntCounter,
+    failures: IntCounter,
+    duration: Histogram,
+    healthy: IntGauge,
     /// Silent tries since the last answer.
     silent: AtomicU32,
     /// Asked last until then.
@@ -121,14 +139,98 @@ struct Upstream {
 }
 
 impl Upstream {
-    fn new(config: UpstreamConfig, metrics: &Metrics) -> Self {
-        let series = metrics.upstreams.series(&config.address.to_string());
-        series.healthy.set(1);
-        let stream = exchange::Stream::new(config.address);
-        Self { config, series, stream, silent: AtomicU32::new(0), demoted_until: AtomicU64::new(0) }
+    fn new(config: UpstreamConfig, metrics: &UpstreamMetrics) -> Self {
+        let label = config.address.to_string();
+        metrics.declare(&label);
+        let healthy = metrics.healthy.with_label_values(&[&label]);
+        healthy.set(1);
+        Self {
+            stream: exchange::Stream::new(config.address),
+            config,
+            requests: metrics.requests.with_label_values(&[&label]),
+            failures: metrics.failures.with_label_values(&[&label]),
+            duration: metrics.duration.with_label_values(&[&label]),
+            healthy,
+            silent: AtomicU32::new(0),
+            demoted_until: AtomicU64::new(0),
+        }
     }
 
     fn is_demoted(&self, now: Millis) -> bool {
         now < self.demoted_until.load(Relaxed)
+    }
+
+    async fn ask(&self, question: &Question, clock: &Clock) -> Result<Answer, TryError> {
+        let mut waiting = Waiting { upstream: self, since: clock.now(), clock, over: false };
+        let started = Instant::now();
+        self.requests.inc();
+        let outcome = self.exchange(question).await;
+        waiting.over = true;
+        match &outcome {
+            Ok(_) => {
+                self.duration.observe(started.elapsed().as_secs_f64());
+                self.heard();
+            }
+            Err(error) => {
+                tracing::debug!(upstream = %self.config.address, %error, "a try failed");
+                self.failures.inc();
+                if !matches!(error, TryError::Bad(_)) {
+                    self.unheard(clock.now());
+                }
+            }
+        }
+        outcome
+    }
+
+    async fn exchange(&self, question: &Question) -> Result<Answer, TryError> {
+        let answer = udp::exchange(&self.config, question).await?;
+        if !answer.truncated {
+            return Ok(answer);
+        }
+        match self.stream.ask(question).await {
+            Ok(message) => Ok(Answer::parse(&message, &question.section, self.config.trust_ad)?),
+            Err(error) => {
+                tracing::debug!(upstream = %self.config.address, %error, "TCP after TC failed");
+                Ok(answer) // the client sees TC and may try TCP itself
+            }
+        }
+    }
+
+    fn heard(&self) {
+        if self.silent.swap(0, Relaxed) >= SILENT_TRIES {
+            tracing::info!(upstream = %self.config.address, "upstream answers again");
+        }
+        self.demoted_until.store(0, Relaxed);
+        self.healthy.set(1);
+    }
+
+    fn unheard(&self, now: Millis) {
+        let silent = self.silent.fetch_add(1, Relaxed) + 1;
+        if silent < SILENT_TRIES {
+            return;
+        }
+        self.demoted_until.store(now + DEMOTED, Relaxed);
+        self.healthy.set(0);
+        if silent == SILENT_TRIES {
+            tracing::warn!(upstream = %self.config.address, "upstream is silent: asked last until it answers");
+        }
+    }
+}
+
+/// A try in flight. Dropped with its race while still waiting, it counts as silence if it had its time.
+struct Waiting<'a> {
+    upstream: &'a Upstream,
+    since: Millis,
+    clock: &'a Clock,
+    over: bool,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let now = self.clock.now();
+        if !self.over && now.saturating_sub(self.since) >= PATIENCE.as_millis() as Millis {
+            self.upstream.failures.inc();
+            self.upstream.unheard(now);
+        }
     }
 }

@@ -1,0 +1,303 @@
+//! Batches of datagrams: recvmmsg(2), sendmmsg(2) and the address a datagram was sent to (IP_PKTINFO, IPV6_PKTINFO).
+//!
+//! All `unsafe` code of the program is in this file: three system calls and the control messages they carry. The arrays the
+//! kernel reads and writes live in [`Batch`]; the pointers into them are made right before each call and die with it.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::mem::{size_of, zeroed};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
+use std::os::fd::AsRawFd;
+
+use libc::{c_int, c_void, cmsghdr, in_pktinfo, in6_pktinfo, iovec, mmsghdr, msghdr, sockaddr_storage};
+
+/// Datagrams a call takes.
+pub const BATCH: usize = 64;
+/// Largest query taken; a longer one arrives cut off and is answered FORMERR.
+pub const RECEIVE: usize = 4_096;
+/// Largest answer sent.
+pub const SEND: usize = crate::dns::reply::UDP_SIZE;
+
+/// Room for one PKTINFO control message, aligned as the kernel wants it.
+#[derive(Clone, Copy)]
+#[repr(C, align(8))]
+struct Control([u8; CONTROL]);
+
+const CONTROL: usize = 64;
+const _: () = assert!(CONTROL >= size_of::<cmsghdr>() + size_of::<in6_pktinfo>() + 8);
+
+/// Buffers for one batch in and one batch out. About 340 KiB; one per worker and never reallocated.
+pub struct Batch {
+    received: Vec<[u8; RECEIVE]>,
+    replies: Vec<[u8; SEND]>,
+    peers: Vec<sockaddr_storage>,
+    controls: Vec<Control>,
+    /// Per datagram received: octets, octets of peer address, octets of control data.
+    lengths: Vec<(usize, u32, usize)>,
+    /// Per reply queued: the datagram it answers, its octets.
+    queued: Vec<(usize, usize)>,
+    iovecs: Vec<iovec>,
+    headers: Vec<mmsghdr>,
+}
+
+// SAFETY: the raw pointers in `iovecs` and `headers` point into this value's own heap buffers, are written before each call
+// and never read between calls.
+unsafe impl Send for Batch {}
+
+/// Where a datagram came from and was sent to, for a reply outside the batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The client.
+    pub peer: SocketAddr,
+    /// The address it asked, if the socket is bound to all addresses.
+    pub local: Option<IpAddr>,
+    /// Its interface, for link-local addresses only: elsewhere routing decides (DESIGN §5).
+    scope: u32,
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        // SAFETY: all-zero octets are a valid value of these C structs
+        let (peer, header) = unsafe { (zeroed::<sockaddr_storage>(), zeroed::<mmsghdr>()) };
+        let empty = iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
+        Self {
+            received: vec![[0; RECEIVE]; BATCH],
+            replies: vec![[0; SEND]; BATCH],
+            peers: vec![peer; BATCH],
+            controls: vec![Control([0; CONTROL]); BATCH],
+            lengths: Vec::with_capacity(BATCH),
+            queued: Vec::with_capacity(BATCH),
+            iovecs: vec![empty; BATCH],
+            headers: vec![header; BATCH],
+        }
+    }
+}
+
+impl Batch {
+    /// Takes what waits in the socket's queue, up to [`BATCH`] datagrams; 0 if nothing does.
+    pub fn receive(&mut self, socket: &UdpSocket) -> io::Result<usize> {
+        self.lengths.clear();
+        self.queued.clear();
+        for n in 0..BATCH {
+            self.iovecs[n] = iovec { iov_base: self.received[n].as_mut_ptr().cast(), iov_len: RECEIVE };
+            self.headers[n].msg_hdr = msghdr {
+                msg_name: (&raw mut self.peers[n]).cast(),
+                msg_namelen: size_of::<sockaddr_storage>() as u32,
+                msg_iov: &raw mut self.iovecs[n],
+                msg_iovlen: 1,
+                msg_control: self.controls[n].0.as_mut_ptr().cast(),
+                msg_controllen: CONTROL as _,
+                msg_flags: 0,
+            };
+        }
+        // no timeout argument: it is only looked at after each datagram (recvmmsg(2), BUGS)
+        let timeout = std::ptr::null_mut();
+        // SAFETY: every header points to buffers of the lengths it states, all alive in `self`
+        let count = unsafe {
+            libc::recvmmsg(socket.as_raw_fd(), self.headers.as_mut_ptr(), BATCH as u32, libc::MSG_DONTWAIT, timeout)
+        };
+        let Ok(count) = usize::try_from(count) else {
+            let error = io::Error::last_os_error();
+            return if error.kind() == io::ErrorKind::WouldBlock { Ok(0) } else { Err(error) };
+        };
+        for header in &self.headers[..count] {
+            let head = &header.msg_hdr;
+            let len = (header.msg_len as usize).min(RECEIVE);
+            self.lengths.push((len, head.msg_namelen, head.msg_controllen));
+        }
+        Ok(count)
+    }
+
+    /// Datagram `n` of the last batch and the buffer for its reply.
+    pub fn exchange(&mut self, n: usize) -> (&[u8], &mut [u8]) {
+        (&self.received[n][..self.lengths[n].0], &mut self.replies[n])
+    }
+
+    /// Who sent datagram `n` and where to; `None` if the kernel's words make no sense.
+    pub fn route(&self, n: usize) -> Option<Route> {
+        let peer = read_address(&self.peers[n])?;
+        let (local, scope) = self.pktinfo(n).unzip();
+        Some(Route { peer, local, scope: scope.unwrap_or(0) })
+    }
+
+    fn pktinfo(&self, n: usize) -> Option<(IpAddr, u32)> {
+        // SAFETY: all-zero octets are a valid msghdr
+        let mut head: msghdr = unsafe { zeroed() };
+        head.msg_control = self.controls[n].0.as_ptr().cast_mut().cast();
+        head.msg_controllen = self.lengths[n].2 as _;
+        // SAFETY: the control buffer was filled by the kernel up to this length and is only read here
+        unsafe {
+            let message = libc::CMSG_FIRSTHDR(&raw const head);
+            if message.is_null() {
+                return None;
+            }
+            let data = libc::CMSG_DATA(message);
+            match ((*message).cmsg_level, (*message).cmsg_type) {
+                (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
+                    let info = data.cast::<in_pktinfo>().read_unaligned();
+                    Some((Ipv4Addr::from_bits(u32::from_be(info.ipi_addr.s_addr)).into(), 0))
+                }
+                (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
+                    let info = data.cast::<in6_pktinfo>().read_unaligned();
+                    let address = Ipv6Addr::from(info.ipi6_addr.s6_addr);
+                    let scope = if address.is_unicast_link_local() { info.ipi6_ifindex } else { 0 };
+                    Some((address.into(), scope as u32))
+                }
+                _ => None,
+            }
+        }
+    }
+
+    /// Puts the reply to datagram `n`, `len` octets of its buffer, into the outgoing batch.
+    pub fn queue(&mut self, n: usize, len: usize) {
+        self.queued.push((n, len));
+    }
+
+    /// Sends the outgoing batch; returns how many of the replies the kernel did not take.
+    ///
+    /// Replies are best effort: a full socket buffer or an unreachable client loses that reply, as the network would.
+    pub fn send(&mut self, socket: &UdpSocket) -> usize {
+        let total = self.queued.len();
+        for at in 0..total {
+            let (n, len) = self.queued[at];
+            let route = self.route(n);
+            self.iovecs[at] = iovec { iov_base: self.replies[n].as_mut_ptr().cast(), iov_len: len };
+            let control = route.map_or(0, |route| write_pktinfo(&mut self.controls[n], &route));
+            self.headers[at].msg_hdr = msghdr {
+                msg_name: (&raw mut self.peers[n]).cast(),
+                msg_namelen: self.lengths[n].1,
+                msg_iov: &raw mut self.iovecs[at],
+                msg_iovlen: 1,
+                msg_control: if control == 0 { std::ptr::null_mut() } else { self.controls[n].0.as_mut_ptr().cast() },
+                msg_controllen: control as _,
+                msg_flags: 0,
+            };
+        }
+        let (mut at, mut lost) = (0, 0);
+        while at < total {
+            let rest = &mut self.headers[at..total];
+            // SAFETY: every header points to buffers of the lengths it states, all alive in `self`
+            let sent =
+                unsafe { libc::sendmmsg(socket.as_raw_fd(), rest.as_mut_ptr(), rest.len() as u32, libc::MSG_DONTWAIT) };
+            match usize::try_from(sent) {
+                Ok(sent) if sent > 0 => at += sent,
+                _ => (at, lost) = (at + 1, lost + 1), // the error is the first message's: skip it
+            }
+        }
+        self.queued.clear();
+        lost
+    }
+}
+
+/// Sends one reply outside a batch, from the address that was asked.
+pub fn send(socket: &UdpSocket, route: &Route, message: &[u8]) -> io::Result<()> {
+    let (mut peer, peer_len) = write_address(route.peer);
+    let mut control = Control([0; CONTROL]);
+    let control_len = write_pktinfo(&mut control, route);
+    let mut iov = iovec { iov_base: message.as_ptr().cast_mut().cast(), iov_len: message.len() };
+    let head = msghdr {
+        msg_name: (&raw mut peer).cast(),
+        msg_namelen: peer_len,
+        msg_iov: &raw mut iov,
+        msg_iovlen: 1,
+        msg_control: if control_len == 0 { std::ptr::null_mut() } else { control.0.as_mut_ptr().cast() },
+        msg_controllen: control_len as _,
+        msg_flags: 0,
+    };
+    // SAFETY: all pointers are to locals that outlive the call; sendmsg does not write through them
+    let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const head, libc::MSG_DONTWAIT) };
+    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Asks the kernel to say which address each datagram was sent to.
+pub fn want_pktinfo(socket: &UdpSocket, v6: bool) -> io::Result<()> {
+    let (level, option) =
+        if v6 { (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO) } else { (libc::IPPROTO_IP, libc::IP_PKTINFO) };
+    let on: c_int = 1;
+    let value = (&raw const on).cast::<c_void>();
+    // SAFETY: `value` points to a c_int of the stated size
+    match unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, value, size_of::<c_int>() as u32) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Fills the control buffer so that the reply leaves from the address asked; returns its length, 0 for none.
+fn write_pktinfo(control: &mut Control, route: &Route) -> usize {
+    // SAFETY: the buffer is aligned and larger than either message (asserted above); the all-zero structs are valid
+    unsafe {
+        let message = control.0.as_mut_ptr().cast::<cmsghdr>();
+        let data = libc::CMSG_DATA(message);
+        match route.local {
+            Some(IpAddr::V4(local)) => {
+                let mut info: in_pktinfo = zeroed();
+                info.ipi_spec_dst.s_addr = local.to_bits().to_be();
+                data.cast::<in_pktinfo>().write_unaligned(info);
+                let len = size_of::<in_pktinfo>() as u32;
+                (*message).cmsg_level = libc::IPPROTO_IP;
+                (*message).cmsg_type = libc::IP_PKTINFO;
+                (*message).cmsg_len = libc::CMSG_LEN(len) as _;
+                libc::CMSG_SPACE(len) as usize
+            }
+            Some(IpAddr::V6(local)) => {
+                let mut info: in6_pktinfo = zeroed();
+                info.ipi6_addr.s6_addr = local.octets();
+                info.ipi6_ifindex = route.scope as _;
+                data.cast::<in6_pktinfo>().write_unaligned(info);
+                let len = size_of::<in6_pktinfo>() as u32;
+                (*message).cmsg_level = libc::IPPROTO_IPV6;
+                (*message).cmsg_type = libc::IPV6_PKTINFO;
+                (*message).cmsg_len = libc::CMSG_LEN(len) as _;
+                libc::CMSG_SPACE(len) as usize
+            }
+            None => 0,
+        }
+    }
+}
+
+fn read_address(storage: &sockaddr_storage) -> Option<SocketAddr> {
+    let at = (&raw const *storage).cast::<u8>();
+    match c_int::from(storage.ss_family) {
+        libc::AF_INET => {
+            // SAFETY: sockaddr_storage is large enough and aligned for every address family
+            let v4 = unsafe { at.cast::<libc::sockaddr_in>().read() };
+            let address = Ipv4Addr::from_bits(u32::from_be(v4.sin_addr.s_addr));
+            Some(SocketAddrV4::new(address, u16::from_be(v4.sin_port)).into())
+        }
+        libc::AF_INET6 => {
+            // SAFETY: as above
+            let v6 = unsafe { at.cast::<libc::sockaddr_in6>().read() };
+            let address = Ipv6Addr::from(v6.sin6_addr.s6_addr);
+            Some(SocketAddrV6::new(address, u16::from_be(v6.sin6_port), 0, v6.sin6_scope_id).into())
+        }
+        _ => None,
+    }
+}
+
+fn write_address(address: SocketAddr) -> (sockaddr_storage, u32) {
+    // SAFETY: all-zero octets are a valid sockaddr_storage, which is large enough and aligned for both families
+    unsafe {
+        let mut storage: sockaddr_storage = zeroed();
+        let at = (&raw mut storage).cast::<u8>();
+        let len = match address {
+            SocketAddr::V4(v4) => {
+                let mut raw: libc::sockaddr_in = zeroed();
+                raw.sin_family = libc::AF_INET as _;
+                raw.sin_port = v4.port().to_be();
+                raw.sin_addr.s_addr = v4.ip().to_bits().to_be();
+                at.cast::<libc::sockaddr_in>().write(raw);
+                size_of::<libc::sockaddr_in>()
+            }
+            SocketAddr::V6(v6) => {
+                let mut raw: libc::sockaddr_in6 = zeroed();
+                raw.sin6_family = libc::AF_INET6 as _;
+                raw.sin6_port = v6.port().to_be();
+                raw.sin6_addr.s6_addr = v6.ip().octets();
+                raw.sin6_scope_id = v6.scope_id();
+                at.cast::<libc::sockaddr_in6>().write(raw);
+                size_of::<libc::sockaddr_in6>()
+            }
+        };
+        (storage, len as u32)
+    }
+}

@@ -1,0 +1,201 @@
+//! [`Worker`]: one OS thread that answers UDP queries.
+//!
+//! Each worker owns a socket per listen address (SO_REUSEPORT: the kernel spreads clients over the workers), takes what
+//! waits in batches, answers what needs no waiting into the same batch and sends it with one call. Per batch: one look at
+//! the policy, two at the clock, no lock, no allocation. Misses go to the async side, which replies by itself.
+
+use std::io;
+use std::net::UdpSocket;
+use std::os::fd::AsRawFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token, Waker};
+
+use super::mmsg::{self, BATCH, Batch, Route, SEND};
+use crate::dns::core::{Asker, Core, Fast, Size, View};
+use crate::observe::counters::{Counters, Dropped, Path, Transport};
+
+/// Longest wait for traffic before the worker shows it is alive.
+const BEAT: Duration = Duration::from_secs(1);
+const WAKE: Token = Token(usize::MAX);
+
+/// See the module's header.
+pub struct Worker {
+    core: Arc<Core>,
+    sockets: Vec<Arc<UdpSocket>>,
+    poll: Poll,
+    runtime: tokio::runtime::Handle,
+    counters: Arc<Counters>,
+    async_counters: Arc<Counters>,
+    stop: Arc<AtomicBool>,
+}
+
+/// Stops a worker from outside.
+#[derive(Debug)]
+pub struct Stop {
+    stop: Arc<AtomicBool>,
+    waker: Waker,
+}
+
+impl Stop {
+    /// Ends the worker after the batch it is at.
+    pub fn stop(&self) {
+        self.stop.store(true, Relaxed);
+        let _ = self.waker.wake(); // it wakes by itself within a beat
+    }
+}
+
+impl Worker {
+    /// A worker over one socket per listen address. `async_counters` is the block of the async side.
+    pub fn new(
+        core: Arc<Core>,
+        sockets: Vec<UdpSocket>,
+        runtime: tokio::runtime::Handle,
+        counters: Arc<Counters>,
+        async_counters: Arc<Counters>,
+    ) -> io::Result<(Self, Stop)> {
+        let poll = Poll::new()?;
+        for (n, socket) in sockets.iter().enumerate() {
+            poll.registry().register(&mut SourceFd(&socket.as_raw_fd()), Token(n), Interest::READABLE)?;
+        }
+        let stop = Arc::new(AtomicBool::new(false));
+        let handle = Stop { stop: stop.clone(), waker: Waker::new(poll.registry(), WAKE)? };
+        let sockets = sockets.into_iter().map(Arc::new).collect();
+        Ok((Self { core, sockets, poll, runtime, counters, async_counters, stop }, handle))
+    }
+
+    /// Answers until stopped.
+    pub fn run(mut self) {
+        let mut batch = Batch::default();
+        let mut events = Events::with_capacity(self.sockets.len() + 1);
+        let mut ready = vec![true; self.sockets.len()]; // edge-triggered: datagrams may have come before we registered
+        while !self.stop.load(Relaxed) {
+            self.counters.beat_ms.store(self.core.clock.now().max(1), Relaxed);
+            let busy = ready.contains(&true);
+            let timeout = if busy { Duration::ZERO } else { BEAT };
+            if let Err(error) = self.poll.poll(&mut events, Some(timeout)) {
+                if error.kind() != io::ErrorKind::Interrupted {
+                    tracing::error!(%error, "waiting for queries failed");
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+                continue;
+            }
+            for event in &events {
+                if let Some(ready) = ready.get_mut(event.token().0) {
+                    *ready = true;
+                }
+            }
+            if events.is_empty() {
+                ready.fill(true); // a beat passed: whatever an error left in a queue is looked at now
+            }
+            for (socket, ready) in self.sockets.iter().zip(&mut ready).filter(|(_, ready)| **ready) {
+                // fewer than a full batch: the queue was empty, and the next datagram makes a new edge
+                *ready = self.batch(&mut batch, socket) == BATCH;
+            }
+        }
+    }
+
+    /// Answers one batch from a socket; returns how many datagrams it had.
+    fn batch(&self, batch: &mut Batch, socket: &Arc<UdpSocket>) -> usize {
+        let count = match batch.receive(socket) {
+            Ok(0) => return 0,
+            Ok(count) => count,
+            Err(error) => {
+                tracing::debug!(%error, "receiving failed");
+                return 0;
+            }
+        };
+        let started = Instant::now();
+        let mut paths = [0; Path::ALL.len()];
+        {
+            let (policy, settings) = (self.core.policy(), self.core.settings());
+            let view = View { policy: &policy, settings: &settings };
+            for n in 0..count {
+                if let Some(path) = self.answer(batch, n, socket, started, &view) {
+                    paths[path as usize] += 1;
+                }
+            }
+        }
+        let lost = batch.send(socket);
+        self.counters.dropped[Dropped::Send as usize].add(lost as u64);
+        let took = started.elapsed();
+        for (path, _) in Path::ALL {
+            self.counters.took(path, took, paths[path as usize]);
+        }
+        count
+    }
+
+    fn answer(
+        &self,
+        batch: &mut Batch,
+        n: usize,
+        socket: &Arc<UdpSocket>,
+        started: Instant,
+        view: &View,
+    ) -> Option<Path> {
+        let route = batch.route(n)?;
+        let (message, out) = batch.exchange(n);
+        let asker = Asker { client: route.peer.ip(), size: Size::Datagram };
+        let now = self.core.clock.at(started);
+        let answer = || {
+            let fast = self.core.fast(message, &asker, now, view, &self.counters, out);
+            if fast != Fast::Miss {
+                return fast;
+            }
+            match self.core.permit() {
+                Some(permit) => {
+                    self.miss(message.into(), route, socket.clone(), started, permit);
+                    Fast::Miss
+                }
+                None => self.core.overloaded(message, &self.counters, out),
+            }
+        };
+        // the answer is written from scratch and counters are atomic: a panic leaves nothing half done
+        let fast = catch_unwind(AssertUnwindSafe(answer)).unwrap_or_else(|_| {
+            self.counters.dropped(Dropped::Panic);
+            Fast::Drop
+        });
+        if fast != Fast::Drop {
+            self.counters.query(Transport::Udp);
+        }
+        match fast {
+            Fast::Reply(len, path) => {
+                batch.queue(n, len);
+                path
+            }
+            Fast::Drop | Fast::Miss => None,
+        }
+    }
+
+    fn miss(
+        &self,
+        message: Box<[u8]>,
+        route: Route,
+        socket: Arc<UdpSocket>,
+        started: Instant,
+        permit: tokio::sync::OwnedSemaphorePermit,
+    ) {
+        let (core, counters) = (self.core.clone(), self.async_counters.clone());
+        self.runtime.spawn(async move {
+            let mut out = vec![0; SEND];
+            let answer =
+                AssertUnwindSafe(core.miss(&message, Size::Datagram, &counters, &mut out)).catch_unwind().await;
+            match answer {
+                Ok(Fast::Reply(len, path)) => {
+                    if mmsg::send(&socket, &route, &out[..len]).is_err() {
+                        counters.dropped(Dropped::Send);
+                    }
+                    counters.took(path.unwrap_or(Path::Forwarded), started.elapsed(), 1);
+                }
+                Ok(Fast::Drop | Fast::Miss) => {}
+                Err(_) => counters.dropped(Dropped::Panic),
+            }
+            drop(permit);
+        });
+    }
+}
