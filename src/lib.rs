@@ -1,4 +1,5 @@
 //! x
+pub mod config;
 pub mod dns;
 pub mod ingest;
 pub mod model;
