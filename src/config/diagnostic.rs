@@ -1,7 +1,8 @@
-//! [`Diagnostic`]: one thing wrong with the configuration, with its place, what to write instead, and the line it stands
-//! on; [`Diagnostics`]: all of them, rendered the way compilers do, so that editors can jump to each.
+//! [`Diagnostic`]: one thing wrong with the configuration, with its place, what to write instead, and the line it
+//! stands on; [`Diagnostics`]: all of them, rendered the way compilers do, so that editors can jump to each.
 //!
-//! [`Reporter`] turns byte spans of the text into lines and columns and collects; the checks never count lines themselves.
+//! [`Reporter`] turns byte spans of the text into lines and columns and collects; the checks never count lines
+//! themselves.
 
 use std::fmt;
 use std::ops::Range;

@@ -1,7 +1,8 @@
-//! The keys of the configuration as data: which there are, which must be there, and which are documented but not built yet.
+//! The keys of the configuration as data: which there are, which must be there, and which are documented but not built
+//! yet.
 //!
-//! A new key is a line in its table here, a field in `spec`, its meaning in `resolve` and a line in `config/pagar.toml`;
-//! tests compare all but the third.
+//! A new key is a line in its table here, a field in `spec`, its meaning in `resolve` and a line in
+//! `config/pagar.toml`; tests compare all but the third.
 
 /// A table and its keys.
 pub(super) struct Table {

@@ -6,14 +6,14 @@
 //!                           not built (keys)                  its place          what contradicts what
 //! ```
 //!
-//! An error up to and including `spec` ends the reading, since what follows would be guesswork; everything `resolve` finds
-//! is reported together. Nothing is ignored: a key that is documented but does nothing yet is refused, because an operator
-//! who wrote `[[exempt]]` must not believe that anybody is exempt. Warnings do not stop the start; they come with the
-//! [`Config`].
+//! An error up to and including `spec` ends the reading, since what follows would be guesswork; everything `resolve`
+//! finds is reported together. Nothing is ignored: a key that is documented but does nothing yet is refused, because an
+//! operator who wrote `[[exempt]]` must not believe that anybody is exempt. Warnings do not stop the start; they come
+//! with the [`Config`].
 //!
 //! The file says `version = 1`. Relative paths are relative to its directory, not to where the program was started. No
-//! secret stands in it. What the machine contributes ([`Environment`]) is an argument, so [`parse`] is a pure function and
-//! its tests are the same everywhere.
+//! secret stands in it. What the machine contributes ([`Environment`]) is an argument, so [`parse`] is a pure function
+//! and its tests are the same everywhere.
 
 mod diagnostic;
 mod keys;
@@ -147,7 +147,7 @@ pub fn parse(text: &str, path: &Path, env: &Environment) -> Result<Config, Diagn
 
 fn read(text: &str, report: &mut Reporter<'_>) -> Option<Spec> {
     let structural = |error: toml::de::Error, report: &mut Reporter<'_>| {
-        report.error(error.span(), error.message());
+        report.error(error.span(), error.message().replace("expected a sequence", "expected a list"));
     };
     let document = toml::de::DeTable::parse(text).map_err(|error| structural(error, report)).ok()?;
     structure::check(document.as_ref(), report);

@@ -1,7 +1,7 @@
 //! What was written: one struct per table of the file, every value with its place and nothing decided yet.
 //!
-//! Keys are checked before (`structure`), meaning after (`resolve`); here only types can be wrong. Numbers are `i64`, TOML's
-//! own, and words are text, so that ranges and choices are refused by `resolve`, in its words.
+//! Keys are checked before (`structure`), meaning after (`resolve`); here only types can be wrong. Numbers are `i64`,
+//! TOML's own, and words are text, so that ranges and choices are refused by `resolve`, in its words.
 
 use serde::Deserialize;
 use toml::de::{DeTable, DeValue, Error, ValueDeserializer};

@@ -1,5 +1,5 @@
-//! Checks the structure of a document against the tables of `keys`, before serde reads a value: serde's errors know neither
-//! the table, nor the other keys, nor what is planned.
+//! Checks the structure of a document against the tables of `keys`, before serde reads a value: serde's errors know
+//! neither the table, nor the other keys, nor what is planned.
 
 use toml::de::{DeTable, DeValue};
 
@@ -10,8 +10,8 @@ use super::suggest;
 /// The version this program reads.
 const VERSION: &str = "1";
 
-/// Reports every key that is unknown, missing, not built or of the wrong shape. Without a `version` that is ours nothing
-/// else is looked at: the keys of another version are not ours to judge.
+/// Reports every key that is unknown, missing, not built or of the wrong shape. Without a `version` that is ours
+/// nothing else is looked at: the keys of another version are not ours to judge.
 pub(super) fn check(root: &DeTable<'_>, report: &mut Reporter<'_>) {
     if version(root, report) {
         table_keys(&ROOT, root, None, report);
@@ -25,10 +25,9 @@ fn version(root: &DeTable<'_>, report: &mut Reporter<'_>) -> bool {
         Some(written) => match written.as_ref() {
             DeValue::Integer(number) if number.as_str() == VERSION && number.radix() == 10 => return true,
             DeValue::Integer(number) => {
-                let program = concat!("pagar ", env!("CARGO_PKG_VERSION"));
                 report
                     .error(written.span(), format!("version {number} of the configuration is not known"))
-                    .hint(format!("{program} reads {hint}"));
+                    .hint(format!("this release reads {hint}"));
             }
             _ => report.error(written.span(), "\"version\" is a number").hint(format!("write {hint}")),
         },

@@ -1,7 +1,7 @@
 //! What was probably meant: the nearest of the words that are allowed.
 
-/// The candidate nearest to `word`, if it is near enough to be a slip of the hand: one edit in three letters, a swap of two
-/// neighbours counting as one.
+/// The candidate nearest to `word`, if it is near enough to be a slip of the hand: one edit in three letters, a swap of
+/// two neighbours counting as one.
 pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase();
     let allowed = (word.chars().count() / 3).max(1);

@@ -9,7 +9,8 @@ use crate::model::{Authority, AuthorityId, AuthorityKind, Category};
 const KINDS: [(&str, AuthorityKind); 2] =
     [("statutory", AuthorityKind::Statutory), ("operator", AuthorityKind::Operator)];
 
-/// Every authority with a usable id. One with another mistake stays in, or each source that names it would seem wrong too.
+/// Every authority with a usable id. One with another mistake stays in, or each source that names it would seem wrong
+/// too.
 pub(super) fn all(written: &[spec::Authority], cx: &mut Context<'_, '_>) -> Vec<Authority> {
     let mut all: Vec<Authority> = Vec::with_capacity(written.len());
     for one in written {

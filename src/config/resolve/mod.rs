@@ -1,7 +1,7 @@
 //! From what was written to what is meant: every check that needs more than one value, a file per part of the file.
 //!
-//! A function that finds something wrong reports it and returns `None`, and its caller goes on with the next value, so that
-//! one run of `pagar check` shows everything.
+//! A function that finds something wrong reports it and returns `None`, and its caller goes on with the next value, so
+//! that one run of `pagar check` shows everything.
 
 mod authority;
 mod block;

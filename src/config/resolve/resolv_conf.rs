@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-/// The servers in the order of the file, and the `nameserver` lines that are not understood. An IPv6 address with a zone
-/// (`fe80::1%eth0`) is among the latter: the number of the interface is not known here.
+/// The servers in the order of the file, and the `nameserver` lines that are not understood. An IPv6 address with a
+/// zone (`fe80::1%eth0`) is among the latter: the number of the interface is not known here.
 pub(super) fn nameservers(text: &str) -> (Vec<IpAddr>, Vec<&str>) {
     let mut servers = Vec::new();
     let mut odd = Vec::new();

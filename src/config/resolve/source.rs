@@ -55,8 +55,8 @@ fn format(written: &Spanned<String>, cx: &mut Context<'_, '_>) -> Option<ListFor
     values::word(written, "list format", &FORMATS, cx.report)
 }
 
-/// One file under two sources would be counted, lifted and reported twice; of two lists under one notice each would be taken
-/// for the other.
+/// One file under two sources would be counted, lifted and reported twice; of two lists under one notice each would be
+/// taken for the other.
 fn unique(source: &Source, written: &spec::Source, others: &[Source], cx: &mut Context<'_, '_>) {
     let path = written.path();
     if others.iter().any(|other| plain(file(other)) == plain(file(source))) {

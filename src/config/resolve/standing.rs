@@ -1,8 +1,10 @@
 //! The standing notice of a list: the order under which an authority hands over names as a plain list.
 //!
-//! It is an order like any other and meets the same demands: a configured authority that may order the category, a legal
-//! power, and a scope, for the list's syntax does not say one. Its digest is over what it orders, not over how the file is
-//! written, so that two nodes whose configurations mean the same hold the same notice.
+//! It is an order like any other and meets the same demands: a configured authority that may order the category, a
+//! legal power, and a scope, for the list's syntax does not say one. Its digest is over what it orders, not over how
+//! the file is written, so that two nodes whose configurations mean the same hold the same notice.
+
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
@@ -52,7 +54,7 @@ pub(super) fn notice(
         action: action?,
         contact: Vec::new(),
         appeal: None,
-        text: Default::default(),
+        text: BTreeMap::new(),
         digest: [0; 32],
     };
     notice.digest = digest(&notice, scope);
@@ -108,7 +110,8 @@ fn validity(written: &spec::Notice, report: &mut Reporter<'_>) -> Option<Validit
 }
 
 /// SHA-256 over what the notice orders: each field's name and value with their lengths, in this order, absent ones left
-/// out. Nodes compare digests and the ledger keeps them, so fields are only ever added, at the end, and absent by default.
+/// out. Nodes compare digests and the ledger keeps them, so fields are only ever added, at the end, and absent by
+/// default.
 fn digest(notice: &Notice, scope: Scope) -> [u8; 32] {
     let time = |time: Timestamp| time.to_string(); // in UTC, whatever offset was written
     let fields = [

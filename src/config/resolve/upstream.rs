@@ -1,5 +1,5 @@
-//! `[[upstream]]`: whom we ask. A forwarder that asks itself answers nothing and eats the machine, so an upstream that is
-//! one of our own listening addresses is refused, also behind a wildcard and also where it comes from resolv.conf.
+//! `[[upstream]]`: whom we ask. A forwarder that asks itself answers nothing and eats the machine, so an upstream that
+//! is one of our own listening addresses is refused, also behind a wildcard and also where it comes from resolv.conf.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -93,17 +93,16 @@ fn own<'a>(upstream: SocketAddr, listen: &'a [SocketAddr], cx: &Context<'_, '_>)
 fn address(written: &Spanned<String>, report: &mut Reporter<'_>) -> Option<SocketAddr> {
     let text = written.as_ref().as_str();
     let place = written.span();
-    let address = match text.parse::<IpAddr>() {
-        Ok(ip) => SocketAddr::new(ip, 53),
-        Err(_) => match text.parse::<SocketAddr>() {
-            Ok(address) => address,
-            Err(_) => {
-                not_an_address(text, place, report);
-                return None;
-            }
-        },
+    let written = text.parse().or_else(|_| text.parse().map(|ip: IpAddr| SocketAddr::new(ip, 53)));
+    let Ok(address) = written else {
+        not_an_address(text, place, report);
+        return None;
     };
-    let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+    // IPv4 written as IPv6 becomes IPv4; any other address stays whole, the zone of a link-local one included.
+    let address = match address.ip().to_canonical() {
+        ip if ip == address.ip() => address,
+        ip => SocketAddr::new(ip, address.port()),
+    };
     if is_nowhere(address) {
         report.error(place, format!("{address} is nothing to send a query to")).hint("write the address of a resolver");
         return None;

@@ -94,15 +94,20 @@ pub(super) fn socket_address(
     report: &mut Reporter<'_>,
 ) -> Option<SocketAddr> {
     let text = written.as_ref().as_str();
-    if let Ok(address) = text.parse() {
-        return Some(address);
-    }
-    let hint = match text.trim_matches(['[', ']']).parse::<IpAddr>() {
+    let hint = match text.parse::<SocketAddr>() {
+        Ok(address) if address.ip().to_canonical() == address.ip() => return Some(address),
+        Ok(mapped) => format!("write \"{}\"", SocketAddr::new(mapped.ip().to_canonical(), mapped.port())),
+        Err(_) => without_port(text, usual_port),
+    };
+    report.error(written.span(), format!("{text:?} is not an address and port to listen on")).hint(hint);
+    None
+}
+
+fn without_port(text: &str, usual_port: u16) -> String {
+    match text.trim_matches(['[', ']']).parse::<IpAddr>() {
         Ok(ip) => format!("write the port too: \"{}\"", SocketAddr::new(ip, usual_port)),
         Err(_) => format!("write it like \"127.0.0.1:{usual_port}\" or \"[::1]:{usual_port}\""),
-    };
-    report.error(written.span(), format!("{text:?} is not an address and port")).hint(hint);
-    None
+    }
 }
 
 /// A time with its offset: without one, midnight would mean eight hours more or less.
