@@ -1,8 +1,40 @@
-//! x
+//! Pagar carries out statutory restriction notices in an ISP's DNS: a forwarder that answers listed names with the block
+//! page and everything else with the truth.
+//!
+//! This page is the map; [`manual`] explains. Two planes meet in two places: the control plane publishes a
+//! [`policy::Snapshot`] that the data plane reads, and both count into [`observe`].
+//!
+//! Words: [`model`] holds names, notices, authorities, actions and client networks, without I/O or a clock.
+//!
+//! Rules and records: [`policy`] compiles notices into an index and publishes it; [`observe`] counts and logs.
+//!
+//! Data plane: [`dns`] takes questions off the wire and answers them. It uses words and rules, nothing else.
+//!
+//! Control plane: [`ingest`] reads sources, [`verify`] says what may be ordered, [`control`] decides what is in force. It
+//! never uses [`dns`].
+//!
+//! Faces: [`web`] answers the API, metrics and health.
+//!
+//! Assembly: [`config`] reads the configuration, [`cli`] the command line, [`process`] deals with the operating system,
+//! [`serve`] puts everything together and is the only file that sees both planes. `tests/layering.rs` checks who uses whom.
+//!
+//! Where a newcomer adds: *a list syntax* `ingest/format/<x>.rs`; *a source* `ingest/<x>.rs` and a variant of
+//! [`ingest::Kind`]; *an action* a variant of [`model::Action`]; *a transport* `dns/listen/<x>.rs`; *a metric* a field in
+//! `observe/metrics.rs`; *an endpoint* `web/api/<x>.rs`; *a command* `cli/<x>.rs`; *a config key* `config/keys.rs`.
+
+#![deny(unsafe_code)] // dns/listen/mmsg.rs alone is excepted
+
+pub mod cli;
+pub mod config;
 pub mod control;
 pub mod dns;
+pub mod error;
 pub mod ingest;
+pub mod manual;
 pub mod model;
 pub mod observe;
 pub mod policy;
+pub mod process;
+pub mod serve;
 pub mod verify;
+pub mod web;

@@ -140,7 +140,10 @@ impl Task {
     }
 
     fn run(mut self, inbox: &Receiver<Command>) {
-        crate::process::lower_priority();
+        // on Linux a priority is a thread's: compiling must not take time from the workers
+        if let Err(error) = rustix::process::setpriority_process(None, 19) {
+            tracing::warn!(%error, "cannot lower the priority of the control plane");
+        }
         loop {
             let first = match inbox.recv_timeout(self.sleep()) {
                 Ok(command) => Some(command),

@@ -1,0 +1,182 @@
+//! The keys of the configuration as data: which there are, which must be there, and which are documented but not built
+//! yet.
+//!
+//! A new key is a line in its table here, a field in `spec`, its meaning in `resolve` and a line in
+//! `config/pagar.toml`; tests compare all but the third.
+
+/// A table and its keys.
+pub(super) struct Table {
+    /// As errors name it: `[dns]`.
+    pub(super) name: &'static str,
+    pub(super) keys: &'static [Key],
+}
+
+/// A key of a table.
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    /// The line to write where the key is missing and must not be.
+    pub(super) required: Option<&'static str>,
+}
+
+/// What a key holds.
+pub(super) enum Kind {
+    /// A number, text, or a list of such; spec says which.
+    Value,
+    /// `[name]`, or inline.
+    Table(&'static Table),
+    /// `[[name]]`.
+    Tables(&'static Table),
+    /// `[[source]]`, whose `kind` decides its keys.
+    Sources,
+    /// Documented, refused until it does something.
+    NotBuilt,
+}
+
+const fn value(name: &'static str) -> Key {
+    Key { name, kind: Kind::Value, required: None }
+}
+
+const fn table(table: &'static Table, name: &'static str) -> Key {
+    Key { name, kind: Kind::Table(table), required: None }
+}
+
+const fn tables(table: &'static Table, name: &'static str) -> Key {
+    Key { name, kind: Kind::Tables(table), required: None }
+}
+
+const fn not_built(name: &'static str) -> Key {
+    Key { name, kind: Kind::NotBuilt, required: None }
+}
+
+impl Table {
+    /// The keys that do something in this release.
+    pub(super) fn built(&self) -> impl Iterator<Item = &'static str> + Clone {
+        self.keys.iter().filter(|key| !matches!(key.kind, Kind::NotBuilt)).map(|key| key.name)
+    }
+}
+
+impl Key {
+    const fn or_write(self, example: &'static str) -> Self {
+        Self { required: Some(example), ..self }
+    }
+}
+
+pub(super) static ROOT: Table = Table {
+    name: "the file",
+    keys: &[
+        value("version"),
+        table(&DNS, "dns").or_write("[dns] and below it listen = [\"127.0.0.1:53\"]"),
+        tables(&UPSTREAM, "upstream"),
+        table(&BLOCK, "block"),
+        tables(&AUTHORITY, "authority"),
+        Key { name: "source", kind: Kind::Sources, required: None },
+        table(&CACHE, "cache"),
+        table(&LEDGER, "ledger"),
+        table(&WEB, "web"),
+        table(&LOG, "log"),
+        not_built("exempt"),
+        not_built("rpz"),
+        not_built("local_zone"),
+        not_built("block_page"),
+    ],
+};
+
+static DNS: Table = Table {
+    name: "[dns]",
+    keys: &[
+        value("listen").or_write("listen = [\"127.0.0.1:53\"]"),
+        value("workers"),
+        value("allow"),
+        not_built("cookies"),
+        not_built("local"),
+        not_built("tls"),
+        not_built("https"),
+        not_built("quic"),
+    ],
+};
+
+static UPSTREAM: Table = Table {
+    name: "[[upstream]]",
+    keys: &[
+        value("address").or_write("address = \"192.0.2.53\", or \"system\" for the servers in resolv.conf"),
+        value("trust_ad"),
+        not_built("zones"),
+    ],
+};
+
+static BLOCK: Table =
+    Table { name: "[block]", keys: &[value("page_v4"), value("page_v6"), value("ttl"), tables(&BLOCK_PAGE, "page")] };
+
+static BLOCK_PAGE: Table =
+    Table { name: "[[block.page]]", keys: &[value("authority"), value("category"), value("v4"), value("v6")] };
+
+static AUTHORITY: Table = Table {
+    name: "[[authority]]",
+    keys: &[
+        value("id").or_write("id = \"mcmc\""),
+        value("kind"),
+        value("name"),
+        value("keys"),
+        value("required_signatures"),
+        value("categories"),
+    ],
+};
+
+pub(super) static DIRECTORY: Table = Table {
+    name: "[[source]] of kind \"directory\"",
+    keys: &[value("kind"), value("path").or_write("path = \"notices\""), value("allow_unsigned")],
+};
+
+pub(super) static LIST: Table = Table {
+    name: "[[source]] of kind \"list\"",
+    keys: &[
+        value("kind"),
+        value("path").or_write("path = \"lists/scam.hosts\""),
+        value("format").or_write("format = \"hosts\", or \"domains\""),
+        table(&NOTICE, "notice")
+            .or_write("notice = { id = \"…\", authority = \"…\", category = \"…\", power = \"…\", scope = \"…\" }"),
+        not_built("url"),
+        not_built("csv"),
+    ],
+};
+
+static NOTICE: Table = Table {
+    name: "the notice of [[source]]",
+    keys: &[
+        value("id").or_write("id = \"MCMC-STANDING-1\""),
+        value("authority").or_write("authority = \"mcmc\""),
+        value("category").or_write("category = \"scam\""),
+        value("power").or_write("power = \"CMA 1998 s.263(2)\""),
+        value("scope").or_write(
+            "scope = \"exact\" (the listed names only) or \"subtree\" (and everything below them); \
+             list formats mean one or the other, so it is never guessed",
+        ),
+        value("offence"),
+        value("action"),
+        value("sensitivity"),
+        value("effective_at"),
+        value("expires_at"),
+        value("review_by"),
+    ],
+};
+
+static CACHE: Table = Table { name: "[cache]", keys: &[value("size"), value("max_ttl"), not_built("serve_stale")] };
+
+static LEDGER: Table = Table { name: "[ledger]", keys: &[value("path")] };
+
+static WEB: Table = Table {
+    name: "[web]",
+    keys: &[value("listen").or_write("listen = \"127.0.0.1:8053\""), not_built("client"), not_built("tls")],
+};
+
+static LOG: Table = Table { name: "[log]", keys: &[value("format"), value("level")] };
+
+/// Every table, to find where a misplaced key belongs.
+pub(super) static ALL: [&Table; 13] =
+    [&ROOT, &DNS, &UPSTREAM, &BLOCK, &BLOCK_PAGE, &AUTHORITY, &DIRECTORY, &LIST, &NOTICE, &CACHE, &LEDGER, &WEB, &LOG];
+
+/// Kinds of source that are read.
+pub(super) const SOURCE_KINDS: [&str; 2] = ["directory", "list"];
+/// Kinds of source that are documented.
+pub(super) const SOURCE_KINDS_LATER: [&str; 2] = ["rpz", "pull"];

@@ -1,0 +1,161 @@
+//! The configuration file: TOML in, the settings of the other layers out.
+//!
+//! ```text
+//!  text --toml--> document --structure--> document --spec--> what was written --resolve--> Config
+//!        syntax             unknown, missing,       types     every value has    ranges, ids, dates,
+//!                           not built (keys)                  its place          what contradicts what
+//! ```
+//!
+//! An error up to and including `spec` ends the reading, since what follows would be guesswork; everything `resolve`
+//! finds is reported together. Nothing is ignored: a key that is documented but does nothing yet is refused, because an
+//! operator who wrote `[[exempt]]` must not believe that anybody is exempt. Warnings do not stop the start; they come
+//! with the [`Config`].
+//!
+//! The file says `version = 1`. Relative paths are relative to its directory, not to where the program was started. No
+//! secret stands in it. What the machine contributes ([`Environment`]) is an argument, so [`parse`] is a pure function
+//! and its tests are the same everywhere.
+
+mod diagnostic;
+mod keys;
+mod resolve;
+mod spec;
+mod structure;
+mod suggest;
+
+use std::fs;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
+
+use crate::model::Authority;
+use crate::policy::pages::Pages;
+use crate::{dns, ingest};
+
+use diagnostic::Reporter;
+pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+use spec::Spec;
+
+/// Everything the file says, in the types of the layers it is for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// `[dns]`, `[[upstream]]`, `[cache]`.
+    pub dns: dns::Config,
+    /// `[block]`.
+    pub pages: Pages,
+    /// `[[authority]]`, ids unique.
+    pub authorities: Vec<Authority>,
+    /// `[[source]]`, in the order of the file.
+    pub sources: Vec<ingest::Source>,
+    /// `[ledger] path`: the directory of what outlives the process.
+    pub ledger: PathBuf,
+    /// `[web] listen`; `None` serves no HTTP.
+    pub web: Option<SocketAddr>,
+    /// `[log]`.
+    pub log: Log,
+    /// The file this was read from.
+    pub path: PathBuf,
+    /// What looks wrong but keeps nothing from working as written.
+    pub warnings: Diagnostics,
+}
+
+/// `[log]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// Who reads it.
+    pub format: LogFormat,
+    /// The least that is logged.
+    pub level: tracing::Level,
+}
+
+/// Who reads the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// A person on a terminal, a machine elsewhere.
+    #[default]
+    Auto,
+    /// A person.
+    Human,
+    /// A machine: one JSON object a line.
+    Json,
+}
+
+/// What the machine contributes to the meaning of a configuration.
+pub struct Environment {
+    /// The text of resolv.conf, or why it could not be read; for the upstream `"system"`.
+    pub resolv_conf: Result<String, String>,
+    /// Cores the process may use; for `workers = 0`.
+    pub cores: usize,
+    /// Whether an address is one of this machine's; finds an upstream that is ourselves behind a wildcard.
+    pub is_own_address: fn(IpAddr) -> bool,
+    /// Whether a file is there; for keys.
+    pub is_file: fn(&Path) -> bool,
+}
+
+impl Environment {
+    /// The machine the program runs on.
+    pub fn of_this_machine() -> Self {
+        Self {
+            resolv_conf: fs::read_to_string("/etc/resolv.conf").map_err(|error| error.to_string()),
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            is_own_address,
+            is_file: Path::is_file,
+        }
+    }
+}
+
+/// Asks the routing table: towards its own address a machine sends from that address. Connecting a UDP socket sends
+/// nothing. Trying to bind would be misled by `ip_nonlocal_bind`, which anycast and VRRP hosts set.
+fn is_own_address(address: IpAddr) -> bool {
+    let any: IpAddr = if address.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
+    let source = || {
+        let socket = UdpSocket::bind((any, 0))?;
+        socket.connect((address, 53))?;
+        socket.local_addr()
+    };
+    source().is_ok_and(|source| source.ip() == address)
+}
+
+/// Reads and resolves the file.
+pub fn load(path: &Path) -> Result<Config, Diagnostics> {
+    let octets = fs::read(path).map_err(|error| {
+        let mut unreadable = Diagnostic::of_file(path, format!("the configuration cannot be read: {error}"));
+        unreadable.hint("name it with --config FILE");
+        unreadable
+    })?;
+    let text = String::from_utf8(octets).map_err(|error| not_utf8(path, &error))?;
+    parse(&text, path, &Environment::of_this_machine())
+}
+
+fn not_utf8(path: &Path, error: &std::string::FromUtf8Error) -> Diagnostic {
+    let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+    let line = good.iter().filter(|octet| **octet == b'\n').count() + 1;
+    let mut diagnostic = Diagnostic::of_file(path, "the configuration is not UTF-8 text");
+    diagnostic.line = Some(line);
+    diagnostic.hint("save it as UTF-8");
+    diagnostic
+}
+
+/// Resolves `text` as the configuration at `path`; reads no file and no clock itself.
+pub fn parse(text: &str, path: &Path, env: &Environment) -> Result<Config, Diagnostics> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text); // editors on Windows write it; columns do not count it
+    let mut report = Reporter::new(text, path);
+    let Some(spec) = read(text, &mut report) else { return Err(report.finish()) };
+    match resolve::config(spec, path, env, &mut report) {
+        Some(config) if !report.has_errors() => Ok(Config { warnings: report.finish(), ..config }),
+        _ => Err(report.finish()),
+    }
+}
+
+fn read(text: &str, report: &mut Reporter<'_>) -> Option<Spec> {
+    let structural = |error: toml::de::Error, report: &mut Reporter<'_>| {
+        report.error(error.span(), error.message().replace("expected a sequence", "expected a list"));
+    };
+    let document = toml::de::DeTable::parse(text).map_err(|error| structural(error, report)).ok()?;
+    structure::check(document.as_ref(), report);
+    if report.has_errors() {
+        return None;
+    }
+    Spec::read(document).map_err(|error| structural(error, report)).ok()
+}
+
+#[cfg(test)]
+mod tests;

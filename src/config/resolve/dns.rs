@@ -1,0 +1,110 @@
+//! `[dns]`, `[[upstream]]` and `[cache]`: where we listen, whom we serve, whom we ask, and that we never ask ourselves.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::values::{self, optional};
+use super::{Context, upstream};
+use crate::config::diagnostic::Reporter;
+use crate::config::spec::{Spanned, Spec};
+use crate::dns::{Config, Settings};
+use crate::model::{Network, Networks};
+
+const DEFAULT_CACHE: u64 = 256 << 20;
+const DEFAULT_MAX_TTL: u32 = 3600;
+/// A week, RFC 8767 §4's bound for a TTL.
+const LONGEST_MAX_TTL: i64 = 604_800;
+/// More threads than any machine we know has cores; a guard against a slip, not a tuning advice.
+const MOST_WORKERS: i64 = 1024;
+
+pub(super) fn config(spec: &Spec, web: Option<SocketAddr>, cx: &mut Context<'_, '_>) -> Option<Config> {
+    let listen = listen(&spec.dns.listen, web, cx.report);
+    let workers = workers(spec.dns.workers.as_ref(), cx);
+    let allow = allow(spec.dns.allow.as_ref(), cx.report);
+    let upstreams = upstream::all(&spec.upstream, listen.as_deref().unwrap_or_default(), cx);
+    let cache = &spec.cache;
+    let cache_size = optional(cache.size.as_ref(), |size| values::size(size, "the size of the cache", cx.report));
+    let max_ttl =
+        optional(cache.max_ttl.as_ref(), |ttl| values::number(ttl, "max_ttl", 1..=LONGEST_MAX_TTL, cx.report));
+    Some(Config {
+        listen: listen?,
+        workers: workers?,
+        cache_size: cache_size?.unwrap_or(DEFAULT_CACHE),
+        settings: Settings { allow: allow?, upstreams: upstreams?, max_ttl: max_ttl?.unwrap_or(DEFAULT_MAX_TTL) },
+    })
+}
+
+fn listen(
+    written: &Spanned<Vec<Spanned<String>>>,
+    web: Option<SocketAddr>,
+    report: &mut Reporter<'_>,
+) -> Option<Vec<SocketAddr>> {
+    if written.as_ref().is_empty() {
+        report.error(written.span(), "no address to listen on").hint("write listen = [\"127.0.0.1:53\"]");
+        return None;
+    }
+    let mut all: Vec<SocketAddr> = Vec::with_capacity(written.as_ref().len());
+    for one in written.as_ref() {
+        let Some(address) = values::socket_address(one, 53, report) else { continue };
+        if all.contains(&address) && address.port() != 0 {
+            report.error(one.span(), format!("{address} is listed twice"));
+        } else if let Some(other) = all.iter().find(|other| overlap(**other, address)) {
+            report
+                .error(one.span(), format!("{address} and {other} cannot be bound together"))
+                .hint("keep one of them");
+        } else if web.is_some_and(|web| web == address && web.port() != 0 || overlap(web, address)) {
+            report
+                .error(one.span(), format!("{address} is needed twice: [web] listens there too"))
+                .hint("give [web] another port");
+        }
+        all.push(address);
+    }
+    (all.len() == written.as_ref().len()).then_some(all)
+}
+
+/// Whether one of the two is a wildcard that holds the other. Sockets are IPV6_V6ONLY, so families do not meet.
+fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
+    let wildcard = a.ip().is_unspecified() != b.ip().is_unspecified();
+    wildcard && a.is_ipv4() == b.is_ipv4() && a.port() == b.port() && a.port() != 0
+}
+
+fn workers(written: Option<&Spanned<i64>>, cx: &mut Context<'_, '_>) -> Option<usize> {
+    let number = optional(written, |number| values::number(number, "workers", 0..=MOST_WORKERS, cx.report))?;
+    Some(number.filter(|number| *number > 0).unwrap_or_else(|| cx.env.cores.max(1)))
+}
+
+fn allow(written: Option<&Spanned<Vec<Spanned<String>>>>, report: &mut Reporter<'_>) -> Option<Networks> {
+    let Some(written) = written else { return loopback() };
+    if written.as_ref().is_empty() {
+        report
+            .warning(written.span(), "no client is allowed: every query is answered with REFUSED")
+            .hint("write the networks of your subscribers, or leave the key out for this machine only");
+    }
+    let networks: Vec<Network> = written.as_ref().iter().filter_map(|one| network(one, report)).collect();
+    (networks.len() == written.as_ref().len()).then(|| networks.into_iter().collect())
+}
+
+/// Where `allow` is left out: never an open resolver by default.
+fn loopback() -> Option<Networks> {
+    ["127.0.0.0/8", "::1/128"].iter().map(|network| network.parse::<Network>().ok()).collect()
+}
+
+fn network(written: &Spanned<String>, report: &mut Reporter<'_>) -> Option<Network> {
+    let network: Network = match written.as_ref().parse() {
+        Ok(network) => network,
+        Err(error) => {
+            report.error(written.span(), format!("{:?}: {error}", written.as_ref()));
+            return None;
+        }
+    };
+    // Only the whole of a family holds both its first and its last address.
+    let whole = [
+        [Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST].map(IpAddr::from),
+        [Ipv6Addr::UNSPECIFIED, Ipv6Addr::from_bits(u128::MAX)].map(IpAddr::from),
+    ];
+    if whole.iter().any(|ends| ends.iter().all(|end| network.contains(*end))) {
+        report
+            .warning(written.span(), format!("{network} allows everybody: an open resolver is used to attack others"))
+            .hint("write the networks of your subscribers");
+    }
+    Some(network)
+}

@@ -1,0 +1,88 @@
+//! From what was written to what is meant: every check that needs more than one value, a file per part of the file.
+//!
+//! A function that finds something wrong reports it and returns `None`, and its caller goes on with the next value, so
+//! that one run of `pagar check` shows everything.
+
+mod authority;
+mod block;
+mod dns;
+mod resolv_conf;
+mod source;
+mod standing;
+mod upstream;
+mod values;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use super::diagnostic::{Diagnostics, Reporter};
+use super::spec::{self, Spanned, Spec};
+use super::structure::refuse_not_built;
+use super::{Config, Environment, Log, LogFormat};
+
+/// What every check needs.
+struct Context<'a, 'text> {
+    report: &'a mut Reporter<'text>,
+    env: &'a Environment,
+    /// The directory of the file.
+    base: &'a Path,
+}
+
+/// The configuration, or `None` with the reasons in `report`; with a value, too, there may be errors.
+pub(super) fn config(spec: Spec, path: &Path, env: &Environment, report: &mut Reporter<'_>) -> Option<Config> {
+    let base = path.parent().unwrap_or_else(|| Path::new(""));
+    let mut cx = Context { report, env, base };
+    // Each is looked at, whatever the others say: no `?` before the last.
+    let web = values::optional(spec.web.as_ref(), |web| web_listen(web, &mut cx));
+    let dns = dns::config(&spec, web.flatten(), &mut cx);
+    let authorities = authority::all(&spec.authority, &mut cx);
+    let pages = block::pages(&spec.block, &authorities, &mut cx);
+    let sources = source::all(&spec.source, &authorities, &mut cx);
+    let ledger = spec.ledger.path.map_or_else(|| Some(base.join("state")), |written| path_of(&written, &mut cx));
+    let log = log(&spec.log, &mut cx);
+    Some(Config {
+        dns: dns?,
+        pages: pages?,
+        authorities,
+        sources,
+        ledger: ledger?,
+        web: web?,
+        log: log?,
+        path: path.to_owned(),
+        warnings: Diagnostics::default(),
+    })
+}
+
+fn path_of(written: &Spanned<String>, cx: &mut Context<'_, '_>) -> Option<PathBuf> {
+    if written.as_ref().is_empty() {
+        cx.report.error(written.span(), "the path is empty");
+        return None;
+    }
+    Some(cx.base.join(written.as_ref()))
+}
+
+fn web_listen(web: &spec::Web, cx: &mut Context<'_, '_>) -> Option<SocketAddr> {
+    let address = values::socket_address(&web.listen, 8053, cx.report)?;
+    if !address.ip().to_canonical().is_loopback() {
+        cx.report
+            .error(web.listen.span(), format!("[web] would answer on {address} without asking who calls"))
+            .hint(format!("listen on loopback, \"127.0.0.1:{}\": [[web.client]] is not built yet", address.port()));
+        return None;
+    }
+    Some(address)
+}
+
+fn log(written: &spec::Log, cx: &mut Context<'_, '_>) -> Option<Log> {
+    const FORMATS: [(&str, LogFormat); 3] =
+        [("auto", LogFormat::Auto), ("human", LogFormat::Human), ("json", LogFormat::Json)];
+    const LEVELS: [(&str, tracing::Level); 5] = [
+        ("error", tracing::Level::ERROR),
+        ("warn", tracing::Level::WARN),
+        ("info", tracing::Level::INFO),
+        ("debug", tracing::Level::DEBUG),
+        ("trace", tracing::Level::TRACE),
+    ];
+    let format = values::word_or(written.format.as_ref(), "log format", &FORMATS, LogFormat::Auto, cx.report);
+    let level = values::word_or(written.level.as_ref(), "log level", &LEVELS, tracing::Level::INFO, cx.report);
+    Some(Log { format: format?, level: level? })
+}

@@ -1,0 +1,184 @@
+//! What was written: one struct per table of the file, every value with its place and nothing decided yet.
+//!
+//! Keys are checked before (`structure`), meaning after (`resolve`); here only types can be wrong. Numbers are `i64`,
+//! TOML's own, and words are text, so that ranges and choices are refused by `resolve`, in its words.
+
+use serde::Deserialize;
+use toml::de::{DeTable, DeValue, Error, ValueDeserializer};
+
+pub(super) use toml::Spanned;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Spec {
+    #[serde(rename = "version")]
+    _version: i64,
+    pub(super) dns: Dns,
+    #[serde(default)]
+    pub(super) upstream: Vec<Upstream>,
+    #[serde(default)]
+    pub(super) block: Block,
+    #[serde(default)]
+    pub(super) authority: Vec<Authority>,
+    /// Filled by [`Spec::read`]: serde's tagged enums would lose the places.
+    #[serde(skip)]
+    pub(super) source: Vec<Source>,
+    #[serde(default)]
+    pub(super) cache: Cache,
+    #[serde(default)]
+    pub(super) ledger: Ledger,
+    pub(super) web: Option<Web>,
+    #[serde(default)]
+    pub(super) log: Log,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Dns {
+    pub(super) listen: Spanned<Vec<Spanned<String>>>,
+    pub(super) workers: Option<Spanned<i64>>,
+    pub(super) allow: Option<Spanned<Vec<Spanned<String>>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Upstream {
+    pub(super) address: Spanned<String>,
+    pub(super) trust_ad: Option<bool>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Block {
+    pub(super) page_v4: Option<Spanned<String>>,
+    pub(super) page_v6: Option<Spanned<String>>,
+    pub(super) ttl: Option<Spanned<i64>>,
+    #[serde(default)]
+    pub(super) page: Vec<Spanned<BlockPage>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BlockPage {
+    pub(super) authority: Option<Spanned<String>>,
+    pub(super) category: Option<Spanned<String>>,
+    pub(super) v4: Option<Spanned<String>>,
+    pub(super) v6: Option<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Authority {
+    pub(super) id: Spanned<String>,
+    pub(super) kind: Option<Spanned<String>>,
+    pub(super) name: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) keys: Vec<Spanned<String>>,
+    pub(super) required_signatures: Option<Spanned<i64>>,
+    pub(super) categories: Option<Spanned<Vec<Spanned<String>>>>,
+}
+
+pub(super) enum Source {
+    Directory(Spanned<Directory>),
+    List(Box<List>),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Directory {
+    #[serde(rename = "kind")]
+    _kind: String,
+    pub(super) path: Spanned<String>,
+    pub(super) allow_unsigned: Option<Spanned<bool>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct List {
+    #[serde(rename = "kind")]
+    _kind: String,
+    pub(super) path: Spanned<String>,
+    pub(super) format: Spanned<String>,
+    pub(super) notice: Notice,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Notice {
+    pub(super) id: Spanned<String>,
+    pub(super) authority: Spanned<String>,
+    pub(super) category: Spanned<String>,
+    pub(super) power: Spanned<String>,
+    pub(super) scope: Spanned<String>,
+    pub(super) offence: Option<Spanned<String>>,
+    pub(super) action: Option<Spanned<String>>,
+    pub(super) sensitivity: Option<Spanned<String>>,
+    pub(super) effective_at: Option<Spanned<String>>,
+    pub(super) expires_at: Option<Spanned<String>>,
+    pub(super) review_by: Option<Spanned<String>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Cache {
+    pub(super) size: Option<Spanned<Size>>,
+    pub(super) max_ttl: Option<Spanned<i64>>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected a size like \"256MiB\", or a number of bytes")]
+pub(super) enum Size {
+    Bytes(i64),
+    Text(String),
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Ledger {
+    pub(super) path: Option<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Web {
+    pub(super) listen: Spanned<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Log {
+    pub(super) format: Option<Spanned<String>>,
+    pub(super) level: Option<Spanned<String>>,
+}
+
+impl Spec {
+    /// Reads a document whose keys have been checked.
+    pub(super) fn read(mut document: Spanned<DeTable<'_>>) -> Result<Self, Error> {
+        let source = match document.get_mut().remove("source").map(Spanned::into_inner) {
+            Some(DeValue::Array(written)) => written.into_iter().map(Source::read).collect::<Result<_, _>>()?,
+            _ => Vec::new(),
+        };
+        let spec = Self::deserialize(toml::de::Deserializer::from(document))?;
+        Ok(Self { source, ..spec })
+    }
+}
+
+impl Source {
+    /// What it reads, as written.
+    pub(super) fn path(&self) -> &Spanned<String> {
+        match self {
+            Self::Directory(directory) => &directory.as_ref().path,
+            Self::List(list) => &list.path,
+        }
+    }
+
+    fn read(written: Spanned<DeValue<'_>>) -> Result<Self, Error> {
+        let is_list = written.as_ref().get("kind").and_then(|kind| kind.as_ref().as_str()) == Some("list");
+        let reader = ValueDeserializer::from(written);
+        if is_list {
+            List::deserialize(reader).map(|list| Self::List(Box::new(list)))
+        } else {
+            Spanned::deserialize(reader).map(Self::Directory)
+        }
+    }
+}
