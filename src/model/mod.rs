@@ -6,6 +6,7 @@ pub mod action;
 pub mod authority;
 pub mod name;
 pub mod notice;
+pub mod rtype;
 pub mod view;
 
 pub use action::Action;

@@ -1,0 +1,128 @@
+//! The command line: what can be typed, a file per command. Parsing does no I/O; exit codes are those of
+//! [`ExitError`](crate::error::ExitError).
+
+mod check;
+mod why;
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use tracing::Level;
+
+use crate::error::ExitError;
+use crate::observe::log;
+
+/// Carries out statutory restriction notices in the DNS.
+#[derive(Debug, Parser)]
+#[command(name = "pagar", version, about, max_term_width = 100, propagate_version = true)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Args)]
+struct Global {
+    /// Log more; twice for the most
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    verbose: u8,
+    /// Log errors only
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Colour in output and log
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
+    color: Color,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Answer queries in the foreground; SIGHUP reloads the configuration, SIGTERM drains and ends
+    Serve {
+        /// The configuration file
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Log for people or for machines; default: the configuration's [log] format
+        #[arg(long, value_name = "FORMAT", value_enum)]
+        log: Option<LogFormat>,
+    },
+    /// Check configuration, sources and notices; exit code 0, 2 (configuration) or 3 (data)
+    Check(check::Options),
+    /// Say which notice restricts a name, and why; exit code 0 listed, 1 not listed
+    Why(why::Options),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    Auto,
+    Human,
+    Json,
+}
+
+/// Runs what was typed.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let text = error.to_string();
+            if !text.is_empty() {
+                let _ = writeln!(io::stderr(), "{}", text.trim_end()); // nobody is listening any more
+            }
+            error.code()
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), ExitError> {
+    let Global { verbose, quiet, color } = cli.global;
+    let level = match (quiet, verbose) {
+        (true, _) => Some(Level::ERROR),
+        (false, 0) => None,
+        (false, 1) => Some(Level::DEBUG),
+        (false, _) => Some(Level::TRACE),
+    };
+    let colour = match color {
+        Color::Auto => io::stderr().is_terminal(),
+        Color::Always => true,
+        Color::Never => false,
+    };
+    match cli.command {
+        Command::Serve { config, log } => {
+            let format = log.map(|format| match format {
+                LogFormat::Auto => log::Format::Auto,
+                LogFormat::Human => log::Format::Human,
+                LogFormat::Json => log::Format::Json,
+            });
+            crate::serve::serve(&config, crate::serve::Logging { format, level, colour })
+        }
+        Command::Check(options) => check::run(&options),
+        Command::Why(options) => why::run(&options),
+    }
+}
+
+/// Prints to standard output. A reader that has gone away (`pagar … | head`) is no failure.
+fn print(text: &str) -> Result<(), ExitError> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(ExitError::Runtime(format!("cannot write to standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Prints a value as JSON.
+fn print_json(value: &impl serde::Serialize) -> Result<(), ExitError> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| ExitError::Runtime(error.to_string()))?;
+    print(&format!("{text}\n"))
+}

@@ -1,0 +1,84 @@
+//! `pagar why`: one name explained, from the configuration on disk or by a running server.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use hickory_proto::rr::RecordType;
+use jiff::Timestamp;
+
+use super::{print, print_json};
+use crate::config;
+use crate::control::{self, Explanation};
+use crate::error::ExitError;
+use crate::model::DnsName;
+
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    /// The name, in presentation format
+    name: String,
+    /// The record type: a mnemonic or TYPEnnn
+    #[arg(long = "type", value_name = "TYPE", default_value = "A", value_parser = parse_type)]
+    qtype: RecordType,
+    /// Explain for another time (RFC 3339), of what the sources say now
+    #[arg(long, value_name = "TIME", conflicts_with = "api")]
+    at: Option<Timestamp>,
+    /// Read this configuration and its sources
+    #[arg(long, value_name = "FILE", required_unless_present = "api", conflicts_with = "api")]
+    config: Option<PathBuf>,
+    /// Ask this running server, e.g. http://127.0.0.1:8053
+    #[arg(long, value_name = "URL")]
+    api: Option<String>,
+    /// Print the explanation as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+fn parse_type(text: &str) -> Result<RecordType, String> {
+    crate::model::rtype::parse(text).map(RecordType::from)
+}
+
+pub(super) fn run(options: &Options) -> Result<(), ExitError> {
+    let name = DnsName::from_text(&options.name)
+        .map_err(|error| ExitError::Config(format!("{:?} is not a domain name: {error}", options.name)))?;
+    let explanation = match (&options.config, &options.api) {
+        (Some(config), _) => offline(config, &name, options)?,
+        (None, Some(api)) => online(api, &name, options)?,
+        (None, None) => return Err(ExitError::Config("--config or --api is needed".into())),
+    };
+    if options.json {
+        print_json(&explanation)?;
+    } else {
+        print(&format!("{explanation}\n"))?;
+    }
+    if explanation.listed { Ok(()) } else { Err(ExitError::Negative) }
+}
+
+fn offline(path: &std::path::Path, name: &DnsName, options: &Options) -> Result<Explanation, ExitError> {
+    let config = config::load(path).map_err(|errors| ExitError::Config(errors.to_string()))?;
+    let at = options.at.unwrap_or_else(Timestamp::now);
+    let (policy, updates) = control::compile_once(&crate::serve::control_config(&config), at);
+    for problem in updates.iter().flat_map(|update| update.failure.iter().chain(&update.problems)) {
+        eprintln!("{problem}");
+    }
+    Ok(Explanation::of(&policy, name, options.qtype.into(), at))
+}
+
+fn online(api: &str, name: &DnsName, options: &Options) -> Result<Explanation, ExitError> {
+    let url = format!("{}/v1/check", api.trim_end_matches('/'));
+    let failed = |error: String| ExitError::Runtime(format!("{url}: {error}"));
+    let agent = ureq::Agent::new_with_config(
+        ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(5))).http_status_as_error(false).build(),
+    );
+    let mut response = agent
+        .get(&url)
+        .query("name", name.to_string())
+        .query("type", options.qtype.to_string())
+        .call()
+        .map_err(|error| failed(error.to_string()))?;
+    let body = response.body_mut().read_to_string().map_err(|error| failed(error.to_string()))?;
+    if !response.status().is_success() {
+        return Err(failed(format!("{}: {body}", response.status())));
+    }
+    serde_json::from_str(&body).map_err(|error| failed(format!("not an explanation: {error}")))
+}
