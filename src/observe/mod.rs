@@ -5,6 +5,7 @@
 pub mod counters;
 mod family;
 pub mod labels;
+pub mod log;
 pub mod metrics;
 mod process;
 
