@@ -6,3 +6,4 @@ pub mod model;
 pub mod observe;
 pub mod policy;
 pub mod verify;
+pub mod web;
