@@ -8,5 +8,6 @@ pub mod labels;
 pub mod log;
 pub mod metrics;
 mod process;
+mod sum;
 
 pub use metrics::Metrics;
