@@ -1,11 +1,11 @@
 //! [`init`]: where the log goes, in which form, and what of it.
 //!
-//! The log goes to stderr, so that the output of a command stays clean and systemd keeps it. One line an event; times in
-//! UTC.
+//! The log goes to stderr, so that the output of a command stays clean and systemd keeps it. One line an event; times
+//! in UTC.
 //!
-//! **Rule for every log statement of the program: no query name and no client address above debug level** (REGULATION §7).
-//! Who looked up what is nobody's business, and names of the secret class are not to be written at all. Names in notices of
-//! the operator's own files may be named in an error about that file.
+//! **Rule for every log statement of the program: no query name and no client address above debug level** (REGULATION
+//! §7). Who looked up what is nobody's business, and names of the secret class are not to be written at all. Names in
+//! notices of the operator's own files may be named in an error about that file.
 //!
 //! Other crates log from warn up; hickory from error up, because its warnings about forged answers quote the question.
 

@@ -1,12 +1,14 @@
-//! [`Metrics`]: every metric of the program, its name, its help and its labels. A new metric is a field or a `Family` here.
+//! [`Metrics`]: every metric of the program, its name, its help and its labels. A new metric is a field or a `Family`
+//! here.
 //!
 //! Two kinds of values. The control plane and the upstreams write `prometheus` types directly. The query threads write
-//! their own [`Counters`] block each, which `sum` adds up for [`Metrics::text`]; a block outlives its thread, so that no count goes
-//! back.
+//! their own [`Counters`] block each, which `sum` adds up for [`Metrics::text`]; a block outlives its thread, so that
+//! no count goes back.
 //!
-//! Names begin with `pagar_` (INTERFACES), but for `process_*`, which every dashboard knows without a prefix. Series of a
-//! fixed label set exist from the start with the value 0, because `rate()` misses the first step of a series that appears
-//! with 1. No label holds a domain name or a client address; labels that come from notices are bounded by [`Labels`].
+//! Names begin with `pagar_` (INTERFACES), but for `process_*`, which every dashboard knows without a prefix. Series of
+//! a fixed label set exist from the start with the value 0, because `rate()` misses the first step of a series that
+//! appears with 1. No label holds a domain name or a client address; labels that come from notices are bounded by
+//! [`Labels`].
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -76,7 +78,7 @@ impl Metrics {
         blocks[blocks.len() - 1].clone()
     }
 
-    /// `beat_ms` of every block that keeps a beat. A thread that died without being replaced stays in, with its last one.
+    /// `beat_ms` of every block that keeps a beat. A thread that died and was not replaced stays in, with its last one.
     pub fn beats(&self) -> Vec<u64> {
         self.blocks.lock().iter().map(|block| block.beat_ms.load(Relaxed)).filter(|beat| *beat > 0).collect()
     }

@@ -11,8 +11,8 @@ use axum::response::{IntoResponse, Response};
 
 use super::problem::Problem;
 
-/// Lets a request through if it was meant for this machine, and marks the answer as not to be sniffed or stored: a policy
-/// of a minute ago, from some cache, would be taken for the one in force.
+/// Lets a request through if it was meant for this machine, and marks the answer as not to be sniffed or stored: a
+/// policy of a minute ago, from some cache, would be taken for the one in force.
 pub(super) async fn check(request: Request, next: Next) -> Response {
     let mut response = match host(request.uri(), request.headers()) {
         Ok(()) => next.run(request).await,
@@ -24,7 +24,8 @@ pub(super) async fn check(request: Request, next: Next) -> Response {
     response
 }
 
-/// A page that had its own name resolve to 127.0.0.1 still sends that name here, because a browser fills in `Host` itself.
+/// A page that had its own name resolve to 127.0.0.1 still sends that name here, because a browser fills in `Host`
+/// itself.
 ///
 /// An absolute request target replaces `Host` (RFC 9112 §3.2.2), so both are looked at.
 fn host(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {

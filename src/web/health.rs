@@ -1,12 +1,12 @@
 //! `GET /healthz` and `GET /readyz`: whether the process runs, and whether it can do its work.
 //!
-//! Ready means: a policy has been published, every worker thread moves, and every DNS socket answers a real message. That
-//! upstreams are dead does not make it unready: listed names are still answered, and a load balancer that took all nodes
-//! out of service would make a bad day worse.
+//! Ready means: a policy has been published, every worker thread moves, and every DNS socket answers a real message.
+//! That upstreams are dead does not make it unready: listed names are still answered, and a load balancer that took all
+//! nodes out of service would make a bad day worse.
 //!
-//! The message is a header alone with opcode STATUS (RFC 1035 §4.1.1), to which a server answers NOTIMP or REFUSED whatever
-//! its policy: nothing is looked up, counted as a hit or forwarded. A probe is good for a second, and requests that come
-//! while one runs wait for it, so asking often costs the resolver nothing.
+//! The message is a header alone with opcode STATUS (RFC 1035 §4.1.1), to which a server answers NOTIMP or REFUSED
+//! whatever its policy: nothing is looked up, counted as a hit or forwarded. A probe is good for a second, and requests
+//! that come while one runs wait for it, so asking often costs the resolver nothing.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | connections at a time | the rest waits in the kernel's backlog, without memory of ours |
 //! | time for a request's header, the wait for it on an idle connection included | slow clients cannot hold a place |
-//! | life of a connection, then the time to finish the request under way | neither can one that reads its answer slowly |
+//! | life of a connection, then time to finish a request | neither can one that reads its answer slowly |
 //! | octets of header | memory of a connection |
 
 use std::io;
@@ -42,8 +42,8 @@ impl Limits {
 /// Octets of a request's header.
 const BUFFER: usize = 64 * 1024;
 
-/// Serves until `shutdown`; returns when the requests under way are answered or the time to finish them is over. Dropping
-/// the future ends every connection at once.
+/// Serves until `shutdown`; returns when the requests under way are answered or the time to finish them is over.
+/// Dropping the future ends every connection at once.
 pub(super) async fn run(listener: TcpListener, router: Router, limits: Limits, shutdown: impl Future<Output = ()>) {
     let mut shutdown = pin!(shutdown);
     let (stop, stopping) = watch::channel(());

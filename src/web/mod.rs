@@ -15,15 +15,15 @@
 //! # Who may call
 //!
 //! There are no credentials yet, so the configuration allows loopback listeners only, and whoever has an account on the
-//! machine may read. A browser on the machine is the one way in from outside: a page elsewhere can point a name of its own
-//! at 127.0.0.1 (DNS rebinding) and read the answers as its own. `guard` therefore refuses every `Host` but loopback, and no
-//! answer carries a CORS header.
+//! machine may read. A browser on the machine is the one way in from outside: a page elsewhere can point a name of its
+//! own at 127.0.0.1 (DNS rebinding) and read the answers as its own. `guard` therefore refuses every `Host` but
+//! loopback, and no answer carries a CORS header.
 //!
 //! # What bounds it
 //!
-//! The control plane shares its runtime with this listener, and the data plane its machine; neither may notice a slow or
-//! hostile client. `listen` bounds connections, their header, idle time and life. No endpoint reads a body. The only one
-//! that causes other work is `/readyz`, whose probes run once a second however often it is asked.
+//! The control plane shares its runtime with this listener, and the data plane its machine; neither may notice a slow
+//! or hostile client. `listen` bounds connections, their header, idle time and life. No endpoint reads a body. The only
+//! one that causes other work is `/readyz`, whose probes run once a second however often it is asked.
 
 mod api;
 mod guard;

@@ -1,7 +1,7 @@
 //! [`Problem`]: an error as `application/problem+json` (RFC 9457).
 //!
-//! The type is always `about:blank`, which may be left out: the status says what kind of error it is, `detail` what went
-//! wrong here, `hint` what to write instead.
+//! The type is always `about:blank`, which may be left out: the status says what kind of error it is, `detail` what
+//! went wrong here, `hint` what to write instead.
 
 use axum::Json;
 use axum::http::header::CONTENT_TYPE;

@@ -1,7 +1,8 @@
 //! `GET /v1/check?name=&type=&client=`: what the policy does with a name and type, and why.
 //!
-//! It asks the policy, not the DNS: no query is sent and nothing is counted. `client` is there for exempt networks; until
-//! there are any, the answer is the same for every client, and a client that is not an address is refused all the same.
+//! It asks the policy, not the DNS: no query is sent and nothing is counted. `client` is there for exempt networks;
+//! until there are any, the answer is the same for every client, and a client that is not an address is refused all the
+//! same.
 
 use std::net::IpAddr;
 
