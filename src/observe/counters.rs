@@ -1,7 +1,7 @@
 //! [`Counters`]: what one thread counts while it answers, summed over all threads when `/metrics` is read.
 //!
-//! Each thread owns one block, so no cache line is written by two of them. Plain arrays indexed by small enums: counting
-//! is one relaxed add, it never allocates and never locks.
+//! Each thread owns one block, so no cache line is written by two of them. Plain arrays indexed by small enums:
+//! counting is one relaxed add, it never allocates and never locks.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;

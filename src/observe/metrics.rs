@@ -1,26 +1,29 @@
-//! [`Metrics`]: every metric of the program, its name, its help and its labels. A new metric is a field or a `Family` here.
+//! [`Metrics`]: every metric of the program, its name, its help and its labels. A new metric is a field or a `Family`
+//! here.
 //!
 //! Two kinds of values. The control plane and the upstreams write `prometheus` types directly. The query threads write
-//! their own [`Counters`] block each, which [`Metrics::text`] adds up; a block outlives its thread, so that no count goes
-//! back.
+//! their own [`Counters`] block each, which `sum` adds up for [`Metrics::text`]; a block outlives its thread, so that
+//! no count goes back.
 //!
-//! Names begin with `pagar_` (INTERFACES), but for `process_*`, which every dashboard knows without a prefix. Series of a
-//! fixed label set exist from the start with the value 0, because `rate()` misses the first step of a series that appears
-//! with 1. No label holds a domain name or a client address; labels that come from notices are bounded by [`Labels`].
+//! Names begin with `pagar_` (INTERFACES), but for `process_*`, which every dashboard knows without a prefix. Series of
+//! a fixed label set exist from the start with the value 0, because `rate()` misses the first step of a series that
+//! appears with 1. No label holds a domain name or a client address; labels that come from notices are bounded by
+//! [`Labels`].
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use prometheus::core::{Collector, Desc};
-use prometheus::proto::{Metric, MetricFamily, MetricType};
+use prometheus::proto::MetricType;
 use prometheus::{Encoder, Error, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge};
 use prometheus::{GaugeVec, IntGaugeVec, Opts, Registry, TextEncoder};
 
-use super::counters::{Counters, Dropped, Path, RCODES, Transport};
+use super::counters::{Counters, RCODES};
 use super::family::Family;
-use super::labels::{Labels, MAX_BLOCKED, MAX_HITS};
-use super::process::Usage;
+use super::labels::Labels;
+use super::process::Process;
+use super::sum::{Blocks, Sum};
 
 /// Places of a notice in time: the values of `state` in `pagar_notices`, the words of `control::explain::state_at`.
 pub const NOTICE_STATES: [&str; 3] = ["scheduled", "in force", "expired"];
@@ -47,8 +50,8 @@ impl Metrics {
     pub fn new(version: &str, commit: &str) -> Result<Self, Error> {
         let registry = Registry::new();
         let (labels, blocks) = (Arc::<Labels>::default(), Blocks::default());
-        registry.register(Box::new(Sum { labels: labels.clone(), blocks: blocks.clone(), descs: descs(&SUMMED)? }))?;
-        registry.register(Box::new(Process { started: since_epoch(), descs: descs(&PROCESS)? }))?;
+        registry.register(Box::new(Sum::new(labels.clone(), blocks.clone(), descs(&SUMMED)?)))?;
+        registry.register(Box::new(Process::new(since_epoch(), descs(&PROCESS)?)))?;
         let build = opts("build_info", "Which build this is; always 1.").const_label("version", version);
         let build = registered(&registry, IntGauge::with_opts(build.const_label("commit", commit)))?;
         build.set(1);
@@ -66,7 +69,7 @@ impl Metrics {
 
     /// A block for one thread to count in. The block of a thread that ended is handed out again, counts and all.
     pub fn worker(&self) -> Arc<Counters> {
-        let mut blocks = lock(&self.blocks);
+        let mut blocks = self.blocks.lock();
         if let Some(idle) = blocks.iter().find(|block| Arc::strong_count(block) == 1) {
             idle.beat_ms.store(0, Relaxed);
             return idle.clone();
@@ -75,9 +78,9 @@ impl Metrics {
         blocks[blocks.len() - 1].clone()
     }
 
-    /// `beat_ms` of every block that keeps a beat. A thread that died without being replaced stays in, with its last one.
+    /// `beat_ms` of every block that keeps a beat. A thread that died and was not replaced stays in, with its last one.
     pub fn beats(&self) -> Vec<u64> {
-        lock(&self.blocks).iter().map(|block| block.beat_ms.load(Relaxed)).filter(|beat| *beat > 0).collect()
+        self.blocks.lock().iter().map(|block| block.beat_ms.load(Relaxed)).filter(|beat| *beat > 0).collect()
     }
 
     /// All metrics in the text format 0.0.4, families and series in alphabetical order.
@@ -252,27 +255,28 @@ const fn gauge(name: &'static str, help: &'static str) -> Family {
     Family { name, help, kind: MetricType::GAUGE, labels: &[] }
 }
 
-const QUERIES: Family = counter("pagar_dns_queries_total", "Queries received.", &["transport"]);
-const RESPONSES: Family = counter("pagar_dns_responses_total", "Answers sent.", &["rcode"]);
-const DROPPED: Family = counter("pagar_dns_dropped_total", "Messages that got no answer.", &["reason"]);
-const BLOCKED: Family = counter(
+pub(super) const QUERIES: Family = counter("pagar_dns_queries_total", "Queries received.", &["transport"]);
+pub(super) const RESPONSES: Family = counter("pagar_dns_responses_total", "Answers sent.", &["rcode"]);
+pub(super) const DROPPED: Family = counter("pagar_dns_dropped_total", "Messages that got no answer.", &["reason"]);
+pub(super) const BLOCKED: Family = counter(
     "pagar_dns_blocked_total",
     "Queries answered from the policy, by authority, category and action.",
     &["action", "authority", "category"],
 );
-const HITS: Family = counter(
+pub(super) const HITS: Family = counter(
     "pagar_dns_notice_hits_total",
     "Queries answered by a notice; the first 1000 notices of a process by themselves, secret ones never.",
     &["notice"],
 );
-const DURATION: Family = Family {
+pub(super) const DURATION: Family = Family {
     name: "pagar_dns_request_duration_seconds",
     help: "From receipt of a query to its answer, by where the answer came from.",
     kind: MetricType::HISTOGRAM,
     labels: &["path"],
 };
-const CACHE_HITS: Family = counter("pagar_cache_hits_total", "Queries answered from the cache.", &[]);
-const CACHE_MISSES: Family = counter("pagar_cache_misses_total", "Queries the cache had no answer for.", &[]);
+pub(super) const CACHE_HITS: Family = counter("pagar_cache_hits_total", "Queries answered from the cache.", &[]);
+pub(super) const CACHE_MISSES: Family =
+    counter("pagar_cache_misses_total", "Queries the cache had no answer for.", &[]);
 const SUMMED: [Family; 8] = [QUERIES, RESPONSES, DROPPED, BLOCKED, HITS, DURATION, CACHE_HITS, CACHE_MISSES];
 
 const STARTED: Family = gauge("process_start_time_seconds", "When the process started, since the epoch.");
@@ -280,110 +284,16 @@ const CPU: Family = counter("process_cpu_seconds_total", "User and system time u
 const RESIDENT: Family = gauge("process_resident_memory_bytes", "Memory in RAM.");
 const OPEN_FDS: Family = gauge("process_open_fds", "Open file descriptors.");
 const MAX_FDS: Family = gauge("process_max_fds", "Most file descriptors the process may open.");
-const PROCESS: [Family; 5] = [STARTED, CPU, RESIDENT, OPEN_FDS, MAX_FDS];
+pub(super) const PROCESS: [Family; 5] = [STARTED, CPU, RESIDENT, OPEN_FDS, MAX_FDS];
 
 /// Mnemonics of the response codes (IANA DNS RCODEs); `other` is the last slot.
 #[rustfmt::skip] // in rows
-const RCODE_LABELS: [&str; RCODES] = [
+pub(super) const RCODE_LABELS: [&str; RCODES] = [
     "NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "YXDOMAIN", "YXRRSET",
     "NXRRSET", "NOTAUTH", "NOTZONE", "DSOTYPENI", "RCODE12", "RCODE13", "RCODE14", "RCODE15",
     "BADVERS", "BADKEY", "BADTIME", "BADMODE", "BADNAME", "BADALG", "BADTRUNC", "BADCOOKIE", OTHER,
 ];
-const OTHER: &str = "other";
-
-type Blocks = Arc<Mutex<Vec<Arc<Counters>>>>;
-
-/// Adds up the blocks of all threads.
-struct Sum {
-    labels: Arc<Labels>,
-    blocks: Blocks,
-    descs: Vec<Desc>,
-}
-
-impl Collector for Sum {
-    fn desc(&self) -> Vec<&Desc> {
-        self.descs.iter().collect()
-    }
-
-    fn collect(&self) -> Vec<MetricFamily> {
-        let blocks = lock(&self.blocks).clone();
-        let sum = |read: &dyn Fn(&Counters) -> u64| blocks.iter().map(|block| read(block)).sum::<u64>() as f64;
-        let single = |family: Family, read: &dyn Fn(&Counters) -> u64| family.with(vec![family.value(&[], sum(read))]);
-        let each = |family: Family, labels: &[&str], read: &dyn Fn(&Counters, usize) -> u64| {
-            let series = |(n, label): (usize, &&str)| family.value(&[label], sum(&|block| read(block, n)));
-            family.with(labels.iter().enumerate().map(series).collect())
-        };
-        let duration = |(path, label): (Path, &str)| {
-            DURATION.histogram(&[label], blocks.iter().map(|block| &block.durations[path as usize]))
-        };
-        vec![
-            each(QUERIES, &Transport::ALL.map(|(_, label)| label), &|block, n| block.queries[n].get()),
-            each(RESPONSES, &RCODE_LABELS, &|block, n| block.responses[n].get()),
-            each(DROPPED, &Dropped::ALL.map(|(_, label)| label), &|block, n| block.dropped[n].get()),
-            self.blocked(&blocks),
-            self.hits(&blocks),
-            DURATION.with(Path::ALL.map(duration).into()),
-            single(CACHE_HITS, &|block| block.cache_hits.get()),
-            single(CACHE_MISSES, &|block| block.cache_misses.get()),
-        ]
-    }
-}
-
-impl Sum {
-    fn blocked(&self, blocks: &[Arc<Counters>]) -> MetricFamily {
-        let counts = totals(blocks, MAX_BLOCKED, |block, slot| block.blocked[slot].get());
-        let series = |([authority, category, action], count): (&[&str; 3], u64)| {
-            BLOCKED.value(&[action, authority, category], count as f64)
-        };
-        let combinations = self.labels.blocked_combinations();
-        let combinations: Vec<_> = combinations.iter().map(|labels| labels.each_ref().map(String::as_str)).collect();
-        BLOCKED.with(owned(&combinations, &[OTHER; 3], &counts).map(series).collect())
-    }
-
-    fn hits(&self, blocks: &[Arc<Counters>]) -> MetricFamily {
-        let counts = totals(blocks, MAX_HITS, |block, slot| block.hits[slot].get());
-        let notices = self.labels.hits();
-        let notices: Vec<_> = notices.iter().map(String::as_str).collect();
-        let series = |(notice, count): (&&str, u64)| HITS.value(&[notice], count as f64);
-        HITS.with(owned(&notices, &OTHER, &counts).map(series).collect())
-    }
-}
-
-/// Sums of all slots. Read before the labels: a slot has its owner before it is ever counted in, so no count is found
-/// without one.
-fn totals(blocks: &[Arc<Counters>], slots: usize, read: impl Fn(&Counters, usize) -> u64) -> Vec<u64> {
-    (0..slots).map(|slot| blocks.iter().map(|block| read(block, slot)).sum()).collect()
-}
-
-/// The owners of the slots with their counts, and `other` with that of the last slot. An owner who is really called
-/// `other` is counted there: the same series twice would make Prometheus refuse the whole scrape.
-fn owned<'a, L: PartialEq>(owners: &'a [L], other: &'a L, counts: &[u64]) -> impl Iterator<Item = (&'a L, u64)> {
-    let counted = owners.iter().zip(counts.iter().copied());
-    let last = counts.last().copied().unwrap_or(0);
-    let rest = last + counted.clone().filter(|(owner, _)| *owner == other).map(|(_, count)| count).sum::<u64>();
-    counted.filter(move |(owner, _)| *owner != other).chain([(other, rest)])
-}
-
-/// What the process uses.
-struct Process {
-    started: f64,
-    descs: Vec<Desc>,
-}
-
-impl Collector for Process {
-    fn desc(&self) -> Vec<&Desc> {
-        self.descs.iter().collect()
-    }
-
-    fn collect(&self) -> Vec<MetricFamily> {
-        let usage = Usage::now();
-        let values = [Some(self.started), usage.cpu_seconds, usage.resident_bytes, usage.open_fds, usage.max_fds];
-        let series = |(family, value): (&Family, Option<f64>)| {
-            family.with(value.into_iter().map(|value| family.value(&[], value)).collect::<Vec<Metric>>())
-        };
-        PROCESS.iter().zip(values).map(series).collect()
-    }
-}
+pub(super) const OTHER: &str = "other";
 
 fn full(name: &str) -> String {
     format!("pagar_{name}")
@@ -407,16 +317,14 @@ fn since_epoch() -> f64 {
     SystemTime::UNIX_EPOCH.elapsed().map_or(0.0, |since| since.as_secs_f64())
 }
 
-fn lock(blocks: &Blocks) -> MutexGuard<'_, Vec<Arc<Counters>>> {
-    blocks.lock().unwrap_or_else(PoisonError::into_inner) // a list of pointers: a panic leaves it whole
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write;
     use std::process::{Command, Stdio};
     use std::time::Duration;
 
+    use super::super::counters::{Dropped, Path, Transport};
+    use super::super::labels::{MAX_BLOCKED, MAX_HITS};
     use super::*;
 
     fn metrics() -> Metrics {
@@ -532,7 +440,7 @@ mod tests {
         assert_eq!(metrics.beats(), [5], "a dead worker is not forgotten");
         metrics.worker().query(Transport::Udp);
         assert_eq!(metrics.beats(), [] as [u64; 0]);
-        assert_eq!(lock(&metrics.blocks).len(), 1);
+        assert_eq!(metrics.blocks.lock().len(), 1);
         has(&metrics.text(), r#"pagar_dns_queries_total{transport="udp"} 2"#);
     }
 

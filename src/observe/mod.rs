@@ -5,7 +5,9 @@
 pub mod counters;
 mod family;
 pub mod labels;
+pub mod log;
 pub mod metrics;
 mod process;
+mod sum;
 
 pub use metrics::Metrics;

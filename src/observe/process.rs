@@ -1,22 +1,56 @@
-//! [`Usage`]: what the process uses now, read from `/proc/self` at scrape.
+//! [`Process`]: what the process uses now, read from `/proc/self` at scrape.
 //!
 //! The `process` feature of `prometheus` does this with more crates and whole seconds of CPU time; four small files are
 //! enough. Where `/proc` is missing (other systems, a hardened mount) the series are absent, never zero.
 
 use std::fs;
 
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::{Metric, MetricFamily};
+
+use super::family::Family;
+use super::metrics::PROCESS;
+
+/// Reads it whenever metrics are collected.
+pub(super) struct Process {
+    started: f64,
+    descs: Vec<Desc>,
+}
+
+impl Process {
+    /// `started` in seconds since the epoch, `descs` those of [`PROCESS`].
+    pub(super) fn new(started: f64, descs: Vec<Desc>) -> Self {
+        Self { started, descs }
+    }
+}
+
+impl Collector for Process {
+    fn desc(&self) -> Vec<&Desc> {
+        self.descs.iter().collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let usage = Usage::now();
+        let values = [Some(self.started), usage.cpu_seconds, usage.resident_bytes, usage.open_fds, usage.max_fds];
+        let series = |(family, value): (&Family, Option<f64>)| {
+            family.with(value.into_iter().map(|value| family.value(&[], value)).collect::<Vec<Metric>>())
+        };
+        PROCESS.iter().zip(values).map(series).collect()
+    }
+}
+
 /// What one scrape found; `None` where the kernel does not say.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Usage {
-    pub(super) cpu_seconds: Option<f64>,
-    pub(super) resident_bytes: Option<f64>,
-    pub(super) open_fds: Option<f64>,
-    pub(super) max_fds: Option<f64>,
+struct Usage {
+    cpu_seconds: Option<f64>,
+    resident_bytes: Option<f64>,
+    open_fds: Option<f64>,
+    max_fds: Option<f64>,
 }
 
 impl Usage {
     /// Reads it.
-    pub(super) fn now() -> Self {
+    fn now() -> Self {
         let read = |file| fs::read_to_string(file).ok();
         Self {
             cpu_seconds: read("/proc/self/stat").as_deref().and_then(cpu_seconds),

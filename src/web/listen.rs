@@ -1,0 +1,219 @@
+//! [`run`]: accepts connections and bounds what they may cost; axum's own server has no limits.
+//!
+//! | bound | why |
+//! |---|---|
+//! | connections at a time | the rest waits in the kernel's backlog, without memory of ours |
+//! | time for a request's header, the wait for it on an idle connection included | slow clients cannot hold a place |
+//! | life of a connection, then time to finish a request | neither can one that reads its answer slowly |
+//! | octets of header | memory of a connection |
+
+use std::io;
+use std::pin::pin;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+/// What a client may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    connections: usize,
+    header: Duration,
+    life: Duration,
+    finish: Duration,
+}
+
+impl Limits {
+    /// Ample for a few scrapers and a person; none is a setting, because none has ever needed to be.
+    pub(super) const DEFAULT: Self = Self {
+        connections: 64,
+        header: Duration::from_secs(10),
+        life: Duration::from_secs(300),
+        finish: Duration::from_secs(2),
+    };
+}
+
+/// Octets of a request's header.
+const BUFFER: usize = 64 * 1024;
+
+/// Serves until `shutdown`; returns when the requests under way are answered or the time to finish them is over.
+/// Dropping the future ends every connection at once.
+pub(super) async fn run(listener: TcpListener, router: Router, limits: Limits, shutdown: impl Future<Output = ()>) {
+    let mut shutdown = pin!(shutdown);
+    let (stop, stopping) = watch::channel(());
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = &mut shutdown => break,
+            Some(_) = connections.join_next() => {} // a place is free
+            accepted = listener.accept(), if connections.len() < limits.connections => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(connection(stream, router.clone(), limits, stopping.clone()));
+                }
+                Err(error) => refused(&error).await,
+            }
+        }
+    }
+    drop(listener);
+    drop(stop); // the connections see it go
+    let _ = timeout(limits.finish, async { while connections.join_next().await.is_some() {} }).await;
+}
+
+/// Serves one; how it ends is the client's affair.
+async fn connection(stream: TcpStream, router: Router, limits: Limits, mut stopping: watch::Receiver<()>) {
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header)
+        .max_buf_size(BUFFER)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut served = pin!(served);
+    tokio::select! {
+        _ = &mut served => return,
+        _ = stopping.changed() => {}
+        () = sleep(limits.life) => {}
+    }
+    served.as_mut().graceful_shutdown();
+    let _ = timeout(limits.finish, served).await;
+}
+
+/// A client that gave up is nothing; anything else (no file descriptors left) gets time to pass, or this would spin.
+async fn refused(error: &io::Error) {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset};
+    if !matches!(error.kind(), ConnectionAborted | ConnectionReset) {
+        tracing::error!(%error, "cannot accept HTTP connections");
+        sleep(Duration::from_secs(1)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::sync::Arc;
+
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::{Notify, oneshot};
+    use tokio::task::JoinHandle;
+
+    use super::*;
+
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
+
+    async fn start(router: Router, limits: Limits) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let server = tokio::spawn(async move { run(listener, router, limits, async { drop(stopped.await) }).await });
+        (address, stop, server)
+    }
+
+    async fn ask(address: SocketAddr) -> TcpStream {
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(REQUEST).await.unwrap();
+        client
+    }
+
+    async fn answer(stream: &mut TcpStream) -> String {
+        let mut answer = vec![0; 4096];
+        let length = stream.read(&mut answer).await.unwrap();
+        String::from_utf8_lossy(&answer[..length]).into_owned()
+    }
+
+    /// A handler that takes a while, and a sign that it has begun.
+    fn slow(takes: Duration) -> (Router, Arc<Notify>) {
+        let begun = Arc::new(Notify::new());
+        let begins = begun.clone();
+        let handler = get(async move || {
+            begins.notify_one();
+            sleep(takes).await;
+            "done"
+        });
+        (Router::new().route("/", handler), begun)
+    }
+
+    #[tokio::test]
+    async fn a_request_under_way_is_answered_before_the_end() {
+        let (router, begun) = slow(Duration::from_millis(100));
+        let (address, stop, server) = start(router, Limits::DEFAULT).await;
+        let mut idle = TcpStream::connect(address).await.unwrap();
+        let mut client = ask(address).await;
+        begun.notified().await;
+        stop.send(()).unwrap();
+        assert!(answer(&mut client).await.ends_with("done"));
+        server.await.unwrap();
+        assert_eq!(idle.read(&mut [0]).await.unwrap_or(0), 0, "closed");
+        assert!(TcpStream::connect(address).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_request_that_never_ends_does_not_hold_up_the_end() {
+        let (router, begun) = slow(Duration::from_secs(3_600));
+        let limits = Limits { finish: Duration::from_millis(50), ..Limits::DEFAULT };
+        let (address, stop, server) = start(router, limits).await;
+        let _client = ask(address).await;
+        begun.notified().await;
+        stop.send(()).unwrap();
+        timeout(Duration::from_secs(5), server).await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn more_connections_than_places_wait_and_are_served_when_one_is_free() {
+        let limits = Limits { connections: 2, ..Limits::DEFAULT };
+        let (address, _stop, _server) = start(Router::new().route("/", get(async || "served")), limits).await;
+        let (mut first, mut second) = (ask(address).await, ask(address).await);
+        assert!(answer(&mut first).await.ends_with("served"));
+        assert!(answer(&mut second).await.ends_with("served"));
+        let mut late = ask(address).await; // the first two are kept alive
+        assert!(timeout(Duration::from_millis(100), answer(&mut late)).await.is_err());
+        drop(first);
+        assert!(answer(&mut late).await.ends_with("served"));
+    }
+
+    #[tokio::test]
+    async fn a_header_that_does_not_come_to_its_end_is_cut_off() {
+        let limits = Limits { header: Duration::from_millis(50), ..Limits::DEFAULT };
+        let (address, _stop, _server) = start(Router::new(), limits).await;
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(b"GET / HT").await.unwrap();
+        let end = timeout(Duration::from_secs(5), client.read_to_end(&mut Vec::new())).await;
+        assert!(end.is_ok(), "still open");
+    }
+
+    #[tokio::test]
+    async fn so_is_a_connection_that_is_kept_alive_for_nothing() {
+        let limits = Limits { header: Duration::from_millis(100), ..Limits::DEFAULT };
+        let (address, _stop, _server) = start(Router::new().route("/", get(async || "served")), limits).await;
+        let mut client = ask(address).await;
+        let mut all = Vec::new();
+        let end = timeout(Duration::from_secs(5), client.read_to_end(&mut all)).await;
+        assert!(end.is_ok() && all.ends_with(b"served"), "still open");
+    }
+
+    #[tokio::test]
+    async fn so_is_a_connection_that_outlives_its_time() {
+        let (router, _) = slow(Duration::from_secs(3_600));
+        let short = Duration::from_millis(50);
+        let (address, _stop, _server) = start(router, Limits { life: short, finish: short, ..Limits::DEFAULT }).await;
+        let mut client = ask(address).await;
+        let end = timeout(Duration::from_secs(5), client.read_to_end(&mut Vec::new())).await;
+        assert!(end.is_ok(), "still open");
+    }
+
+    #[tokio::test]
+    async fn a_header_of_megabytes_is_refused() {
+        let (address, _stop, _server) = start(Router::new(), Limits::DEFAULT).await;
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let header = format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "x".repeat(1 << 20));
+        let _ = client.write_all(header.as_bytes()).await; // an error says that the server has closed already
+        let mut answer = Vec::new();
+        let end = timeout(Duration::from_secs(5), client.read_to_end(&mut answer)).await;
+        assert!(end.is_ok(), "still open");
+        assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 431 "), "{answer:?}");
+    }
+}
