@@ -4,6 +4,8 @@
 //! A source never decides what is in force. It hands over documents that parse, says what did not and where, and keeps
 //! quiet about what it could not read: the control plane then keeps the last good content (DESIGN §4).
 
+pub mod format;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
