@@ -107,7 +107,6 @@ pub(super) fn io_problem(path: &Path, what: &str, error: &io::Error) -> Problem 
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

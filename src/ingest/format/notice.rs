@@ -46,6 +46,19 @@ pub fn parse(bytes: &[u8], file: &Path) -> Parsed {
     Parsed { document, problems: reader.problems }
 }
 
+/// Says that a file has more than [`MAX_SIZE`] octets, for those who need not read it to know.
+pub fn too_large(file: &Path) -> Problem {
+    Problem {
+        severity: Severity::Error,
+        file: file.to_owned(),
+        line: None,
+        column: None,
+        message: format!("the notice is larger than {} MiB", MAX_SIZE >> 20),
+        hint: Some("give long lists as a list source under a standing notice".to_owned()),
+        code: "size",
+    }
+}
+
 //------ shape -------------------------------------------------------------------------------------------------------------
 
 #[derive(Deserialize)]
@@ -133,8 +146,7 @@ impl<'a> Reader<'a> {
 
     fn text(&mut self, bytes: &'a [u8]) -> Option<&'a str> {
         if bytes.len() > MAX_SIZE {
-            let hint = "give long lists as a list source under a standing notice";
-            self.push(None, "size", format!("the notice is larger than {} MiB", MAX_SIZE >> 20), Some(hint.to_owned()));
+            self.problems.push(too_large(self.file));
             return None;
         }
         let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
@@ -378,7 +390,8 @@ impl<'a> Reader<'a> {
             let key = [("item", &draft.item), ("name", &draft.name), ("scope", &draft.scope)]
                 .into_iter()
                 .find_map(|(key, text)| text.is_none().then_some(key))?;
-            let place = [&draft.item, &draft.name, &draft.scope].into_iter().flatten().find_map(|text| self.place(text));
+            let place =
+                [&draft.item, &draft.name, &draft.scope].into_iter().flatten().find_map(|text| self.place(text));
             self.push(place, "missing-key", format!("target number {number} has no \"{key}\""), None);
             return None;
         };

@@ -64,7 +64,8 @@ mod tests {
     #[test]
     fn the_index_says_the_same() {
         assert_eq!(Index::new(b"").of(5), (1, 1));
-        for text in ["ü".repeat(2000), "ab\nü\r\n".repeat(500), format!("{}\n{}", "x".repeat(1023), "y".repeat(1024))] {
+        for text in ["ü".repeat(2000), "ab\nü\r\n".repeat(500), format!("{}\n{}", "x".repeat(1023), "y".repeat(1024))]
+        {
             let index = Index::new(text.as_bytes());
             for offset in 0..=text.len() {
                 assert_eq!(index.of(offset), of(text.as_bytes(), offset), "{offset}");
