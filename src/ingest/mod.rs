@@ -13,8 +13,10 @@ mod list;
 mod loader;
 #[cfg(test)]
 mod testing;
+mod watch;
 
 pub use loader::{Loader, Mode};
+pub use watch::{Watch, watch};
 
 use std::collections::BTreeMap;
 use std::fmt;
