@@ -97,7 +97,13 @@ impl List {
     fn read(&mut self, update: &mut Update) {
         match file::read(&self.path, MAX_SIZE) {
             Err(error) => self.fail(update, &error),
-            Ok(Content::Changing) => self.again = Some(QUIET),
+            Ok(Content::Changing) => {
+                self.again = Some(QUIET);
+                if !self.in_force {
+                    let message = "the list is being written; it is not in force yet".to_owned();
+                    update.failure = Some(self.problem("changing", message, None));
+                }
+            }
             Ok(Content::TooLarge) => {
                 let message =
                     format!("the list is larger than {} GiB; its last good state stays in force", MAX_SIZE >> 30);

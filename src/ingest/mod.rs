@@ -92,7 +92,7 @@ pub struct Update {
     /// Documents that are gone and are to be lifted.
     pub removed: Vec<DocumentKey>,
     /// The source as a whole could not be read (vanished, unreadable, empty where it had content): everything it gave
-    /// before stays in force.
+    /// before stays in force. With code `watch`, only the watching fails; what is found by looking comes along with it.
     pub failure: Option<Problem>,
     /// What was refused or looks wrong, by place. The same problem is reported once per change of its file, not per look.
     pub problems: Vec<Problem>,

@@ -12,6 +12,9 @@
 mod layout;
 mod pending;
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
@@ -26,8 +29,9 @@ use super::{Loader, Mode, Problem, Severity, Update};
 /// Watches the loader's source from now on and hands every change to `deliver`, on a thread of its own.
 ///
 /// Delivered is what changed or has to be said, a failure when it begins or changes, its end, and one update at every
-/// regular comparison even if it is empty, as a sign of life. The first look is taken at once.
-pub fn watch(loader: Loader, deliver: impl FnMut(Update) + Send + 'static) -> Result<Watch, Problem> {
+/// regular comparison even if it is empty, as a sign of life. The first look is taken at once. The only error is that the
+/// thread cannot be started.
+pub fn watch(loader: Loader, deliver: impl FnMut(Update) + Send + 'static) -> io::Result<Watch> {
     watch_with(loader, Timing::default(), deliver)
 }
 
@@ -80,10 +84,9 @@ impl Default for Timing {
     }
 }
 
-fn watch_with(loader: Loader, timing: Timing, deliver: impl FnMut(Update) + Send + 'static) -> Result<Watch, Problem> {
+fn watch_with(loader: Loader, timing: Timing, deliver: impl FnMut(Update) + Send + 'static) -> io::Result<Watch> {
     let (messages, inbox) = mpsc::channel();
     let name = format!("watch-{}", loader.source().order);
-    let file = layout::root(&loader.source().kind).to_owned();
     let now = Instant::now();
     let watcher = Watcher {
         timing,
@@ -98,15 +101,7 @@ fn watch_with(loader: Loader, timing: Timing, deliver: impl FnMut(Update) + Send
         next_compare: now,
         next_try: Some(now),
     };
-    let thread = thread::Builder::new().name(name).spawn(move || watcher.run(&inbox)).map_err(|error| Problem {
-        severity: Severity::Error,
-        file,
-        line: None,
-        column: None,
-        message: format!("no thread can be started to watch the source: {error}"),
-        hint: None,
-        code: "watch",
-    })?;
+    let thread = thread::Builder::new().name(name).spawn(move || watcher.run(&inbox))?;
     Ok(Watch { messages, thread: Some(thread) })
 }
 
@@ -178,8 +173,9 @@ impl<D: FnMut(Update)> Watcher<D> {
             self.next_compare = now + self.timing.compare;
         }
         self.next_try = None;
-        let trouble = self.arm(); // before the look, so that nothing falls between the two
-        let (ready, held) = self.pending.take(now);
+        let (moved, trouble) = self.arm(); // before the look, so that nothing falls between the two
+        let (mut ready, held) = self.pending.take(now);
+        ready.extend(moved.into_iter().filter(|name| !held.contains(name)));
         let mode = Mode::Watched { ready: &ready, held: &held };
         let loader = &mut self.loader;
         let mut update =
@@ -197,24 +193,24 @@ impl<D: FnMut(Update)> Watcher<D> {
         }
     }
 
-    /// Watches the directories the source lies in now. Returns what is wrong if they cannot be watched.
-    fn arm(&mut self) -> Option<Problem> {
+    /// Watches the directories the source lies in now. Returns the files whose links were moved since, and what is wrong if
+    /// the directories cannot be watched.
+    fn arm(&mut self) -> (BTreeSet<OsString>, Option<Problem>) {
         let layout = Layout::of(&self.loader.source().kind);
         if self.armed.as_ref().is_some_and(|armed| *armed.layout() == layout) {
-            return None;
+            return (BTreeSet::new(), None);
         }
-        self.armed = None; // the old watches go first: their number is limited
+        // The old watches go first: their number is limited.
+        let moved = self.armed.take().map(|armed| layout.moved_since(armed.layout())).unwrap_or_default();
         match Armed::new(layout, self.events.clone()) {
             Ok(armed) => {
                 self.armed = Some(armed);
-                None
+                (moved, None)
             }
             Err(error) => {
                 let message = format!("the source cannot be watched, only looked at now and then: {error}");
-                let hint = "see fs.inotify.max_user_watches and fs.inotify.max_user_instances".to_owned();
-                let file = layout::root(&self.loader.source().kind).to_owned();
-                let (severity, code) = (Severity::Error, "watch");
-                Some(Problem { severity, file, line: None, column: None, message, hint: Some(hint), code })
+                let hint = "see fs.inotify.max_user_watches and fs.inotify.max_user_instances";
+                (moved, Some(self.problem("watch", message, hint)))
             }
         }
     }
@@ -233,18 +229,16 @@ impl<D: FnMut(Update)> Watcher<D> {
     }
 
     fn panicked(&self) -> Update {
-        let source = self.loader.source();
-        let mut update = Update::empty(&source.name, Timestamp::now());
-        update.failure = Some(Problem {
-            severity: Severity::Error,
-            file: layout::root(&source.kind).to_owned(),
-            line: None,
-            column: None,
-            message: "reading the source failed in an unforeseen way; what it gave before stays in force".to_owned(),
-            hint: Some("please report this with the file".to_owned()),
-            code: "internal",
-        });
+        let message = "reading the source failed in an unforeseen way; what it gave before stays in force".to_owned();
+        let mut update = Update::empty(&self.loader.source().name, Timestamp::now());
+        update.failure = Some(self.problem("internal", message, "please report this with the file"));
         update
+    }
+
+    fn problem(&self, code: &'static str, message: String, hint: &str) -> Problem {
+        let file = layout::root(&self.loader.source().kind).to_owned();
+        let hint = Some(hint.to_owned());
+        Problem { severity: Severity::Error, file, line: None, column: None, message, hint, code }
     }
 }
 

@@ -165,7 +165,7 @@ mod tests {
         #[serde(borrow)]
         effective_at: Option<Text<'a>>,
         count: Option<u64>,
-        inner: Option<Vec<Object<Sample<'a>>>>,
+        inner: Option<Vec<Object<Self>>>,
         words: Option<Strings>,
     }
 

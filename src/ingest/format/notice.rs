@@ -7,21 +7,22 @@
 //!
 //! No message names a target of a notice whose sensitivity is secret, or not known because the file does not get that far.
 
-use std::collections::{BTreeSet, HashSet};
+mod draft;
+mod targets;
+mod time;
+
 use std::path::Path;
 
 use jiff::Timestamp;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use sha2::{Digest, Sha256};
 
-use super::json::{self, Object, Strings, Text};
-use super::{BYTE_ORDER_MARK, place, target};
+use self::draft::{Draft, DraftAppeal, DraftBasis, Head};
+use super::json::{self, Object, Text};
+use super::{BYTE_ORDER_MARK, place};
 use crate::ingest::{Document, Problem, Severity};
 use crate::model::notice::Appeal;
-use crate::model::{
-    Action, AuthorityId, Category, LegalBasis, Notice, NoticeId, Scope, Sensitivity, Targets, Validity,
-};
+use crate::model::{Action, AuthorityId, Category, LegalBasis, Notice, NoticeId, Sensitivity, Validity};
 
 /// Largest notice in octets. What is longer is a list and belongs into a list source.
 pub const MAX_SIZE: usize = 16 << 20;
@@ -57,67 +58,6 @@ pub fn too_large(file: &Path) -> Problem {
         hint: Some("give long lists as a list source under a standing notice".to_owned()),
         code: "size",
     }
-}
-
-//------ shape -------------------------------------------------------------------------------------------------------------
-
-#[derive(Deserialize)]
-struct Head<'a> {
-    version: Option<u64>,
-    #[serde(borrow)]
-    kind: Option<Text<'a>>,
-}
-
-// Every field is optional here, so that all that are missing can be named together.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Draft<'a> {
-    #[serde(rename = "version")]
-    _version: Option<IgnoredAny>,
-    #[serde(rename = "kind")]
-    _kind: Option<IgnoredAny>,
-    #[serde(borrow)]
-    id: Option<Text<'a>>,
-    sequence: Option<u64>,
-    authority: Option<Text<'a>>,
-    legal_basis: Option<Object<DraftBasis<'a>>>,
-    category: Option<Text<'a>>,
-    sensitivity: Option<Text<'a>>,
-    issued_at: Option<Text<'a>>,
-    effective_at: Option<Text<'a>>,
-    deadline_at: Option<Text<'a>>,
-    expires_at: Option<Text<'a>>,
-    review_by: Option<Text<'a>>,
-    action: Option<Text<'a>>,
-    targets: Option<Vec<Object<DraftTarget<'a>>>>,
-    contact: Option<Vec<Text<'a>>>,
-    appeal: Option<Object<DraftAppeal<'a>>>,
-    text: Option<Strings>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct DraftBasis<'a> {
-    #[serde(borrow)]
-    power: Option<Text<'a>>,
-    offence: Option<Text<'a>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct DraftTarget<'a> {
-    #[serde(borrow)]
-    item: Option<Text<'a>>,
-    name: Option<Text<'a>>,
-    scope: Option<Text<'a>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct DraftAppeal<'a> {
-    #[serde(borrow)]
-    body: Option<Text<'a>>,
-    uri: Option<Text<'a>>,
 }
 
 //------ values ------------------------------------------------------------------------------------------------------------
@@ -310,7 +250,7 @@ impl<'a> Reader<'a> {
     }
 
     fn time(&mut self, text: &Text<'a>, key: &'static str) -> Option<Timestamp> {
-        let message = match rfc3339(&text.0) {
+        let message = match time::rfc3339(&text.0) {
             Ok(time) => return Some(time),
             Err(reason) => format!("{key} {reason}"),
         };
@@ -355,93 +295,6 @@ impl<'a> Reader<'a> {
         }
         let message = format!("{key} must be 1 to 64 letters, digits, \"-\", \"_\" or \".\"");
         self.refuse(text, key, key, message, None)
-    }
-
-    //------ targets ---
-
-    fn targets(&mut self, drafts: Option<&[Object<DraftTarget<'a>>]>, action: Option<Action>) -> Option<Targets> {
-        let Some(drafts) = drafts else { return self.missing("targets") };
-        if drafts.is_empty() {
-            let place = self.key_place("targets");
-            self.push(place, "no-targets", "the notice lists no target", None);
-            return None;
-        }
-        let mut list = TargetList::default();
-        let mut whole = true; // no target is wrong in its shape
-        for (place, Object(draft)) in drafts.iter().enumerate() {
-            whole &= self.target(place + 1, draft, action, &mut list).is_some();
-        }
-        if whole && list.targets.is_empty() {
-            let place = self.key_place("targets");
-            self.push(place, "no-targets", "every target was refused; nothing of the notice is carried out", None);
-        }
-        (whole && !list.targets.is_empty()).then_some(list.targets)
-    }
-
-    /// Reads one target; `None` if it makes the whole notice wrong, not if the item alone is refused.
-    fn target(
-        &mut self,
-        number: usize,
-        draft: &DraftTarget<'a>,
-        action: Option<Action>,
-        list: &mut TargetList,
-    ) -> Option<()> {
-        let (Some(item), Some(name), Some(scope)) = (&draft.item, &draft.name, &draft.scope) else {
-            let key = [("item", &draft.item), ("name", &draft.name), ("scope", &draft.scope)]
-                .into_iter()
-                .find_map(|(key, text)| text.is_none().then_some(key))?;
-            let place =
-                [&draft.item, &draft.name, &draft.scope].into_iter().flatten().find_map(|text| self.place(text));
-            self.push(place, "missing-key", format!("target number {number} has no \"{key}\""), None);
-            return None;
-        };
-        let scope_text = scope;
-        let scope = self.one_of(scope, "scope", [Scope::Exact, Scope::Subtree], Scope::as_str)?;
-        if action == Some(Action::NxDomain) && scope == Scope::Exact {
-            let message = "action \"nxdomain\" needs scope \"subtree\" on every target (RFC 8020)";
-            return self.refuse(scope_text, "scope", "nxdomain-exact", message, None);
-        }
-        self.item(number, item, name, scope, list);
-        Some(())
-    }
-
-    fn item(&mut self, number: usize, item: &Text<'a>, name: &Text<'a>, scope: Scope, list: &mut TargetList) {
-        let label = self.item_label(number, &item.0);
-        if !(1..=64).contains(&item.0.len()) || !item.0.bytes().all(|octet| octet.is_ascii_graphic()) {
-            let message = format!("{label}: the item must be 1 to 64 printable ASCII characters without spaces");
-            let place = self.place(item).or_else(|| self.place(name));
-            return self.push(place, "item", message, None);
-        }
-        if !list.items.insert(item.0.to_string()) {
-            let message = format!("{label}: another target has the same item number; this one is not carried out");
-            let place = self.place(item).or_else(|| self.place(name));
-            return self.push(place, "duplicate-item", message, None);
-        }
-        let shown = self.names_may_be_shown.then_some(&*name.0);
-        match target::read(&name.0) {
-            Err(refused) => {
-                let message = format!("{label}: {}", refused.message(shown));
-                let place = self.place(name).or_else(|| self.place(item));
-                self.push(place, refused.code, message, refused.hint(self.names_may_be_shown));
-            }
-            Ok(read) if list.names.insert((read.as_wire().into(), scope)) => list.targets.push(&read, scope),
-            Ok(_) => {
-                let what = shown.map_or_else(|| "the name".to_owned(), target::shown);
-                let message = format!("{label}: {what} is listed before with the same scope");
-                let place = self.place(name).or_else(|| self.place(item));
-                self.push(place, "duplicate", message, None);
-                self.problems.last_mut().expect("just pushed").severity = Severity::Warning;
-            }
-        }
-    }
-
-    /// What to call an item. A careless secret notice may have the name as its item.
-    fn item_label(&self, number: usize, item: &str) -> String {
-        if self.names_may_be_shown || (item.len() <= 10 && item.bytes().all(|octet| octet.is_ascii_digit())) {
-            format!("item {}", target::shown(item).trim_matches('"'))
-        } else {
-            format!("target number {number}")
-        }
     }
 
     //------ problems ---
@@ -492,36 +345,6 @@ impl<'a> Reader<'a> {
             code,
         });
     }
-}
-
-/// The targets taken so far, and what must not come twice.
-#[derive(Default)]
-struct TargetList {
-    targets: Targets,
-    items: BTreeSet<String>,
-    names: HashSet<(Box<[u8]>, Scope)>,
-}
-
-/// RFC 3339 and nothing else of what jiff would read: no week dates, no time zone names, no local time.
-fn rfc3339(text: &str) -> Result<Timestamp, &'static str> {
-    const NOT_A_TIME: &str = "is not a time in RFC 3339 format";
-    let digits = |range: std::ops::Range<usize>| text.as_bytes()[range].iter().all(u8::is_ascii_digit);
-    let (Some(date_time), Some(rest)) = (text.get(..19), text.get(19..)) else { return Err(NOT_A_TIME) };
-    let separators = [4, 7, 10, 13, 16].map(|at| date_time.as_bytes()[at]);
-    let shape_is_right = [0..4, 5..7, 8..10, 11..13, 14..16, 17..19].into_iter().all(digits)
-        && matches!(separators, [b'-', b'-', b'T' | b't', b':', b':']);
-    if !shape_is_right {
-        return Err(NOT_A_TIME);
-    }
-    let offset =
-        rest.strip_prefix('.').map_or(rest, |fraction| fraction.trim_start_matches(|c: char| c.is_ascii_digit()));
-    match offset.as_bytes() {
-        [] => return Err("is a local time; the offset from UTC is missing"),
-        [b'Z' | b'z'] => {}
-        [b'+' | b'-', a, b, b':', c, d] if [a, b, c, d].into_iter().all(u8::is_ascii_digit) => {}
-        _ => return Err(NOT_A_TIME),
-    }
-    text.parse().map_err(|_| "is not a time that exists")
 }
 
 #[cfg(test)]

@@ -57,7 +57,8 @@ impl Layout {
         let (parent, only) = match kind {
             Kind::Directory { path } => (path.as_path(), None),
             Kind::List { path, .. } => {
-                let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+                let parent =
+                    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
                 (parent, path.file_name().map(OsStr::to_owned))
             }
         };
@@ -81,6 +82,20 @@ impl Layout {
     /// How long a file that is written to and never closed must rest: half a list is a list, half a notice is not one.
     pub(super) fn quiet(&self) -> Duration {
         if self.only.is_some() { list::QUIET } else { Duration::from_millis(500) }
+    }
+
+    /// The files that are reached through links that pointed elsewhere in `before`. Publishing by moving a link means that
+    /// what it points to is complete, however young.
+    pub(super) fn moved_since(&self, before: &Self) -> BTreeSet<OsString> {
+        if self.directory != before.directory {
+            return self.only.iter().cloned().collect();
+        }
+        let is_new = |name: &&OsString| {
+            !self.targets.iter().any(|(path, names)| {
+                names.contains(*name) && before.targets.get(path).is_some_and(|names| names.contains(*name))
+            })
+        };
+        self.targets.values().flatten().filter(is_new).cloned().collect()
     }
 
     pub(super) fn place(&self, path: &Path) -> Place {

@@ -184,6 +184,23 @@ fn a_swapped_link_is_seen() {
 }
 
 #[test]
+fn a_list_behind_a_link_is_seen() {
+    let fixture = Fixture::list(|dir| {
+        for (release, name) in [("5", "a.example\n"), ("6", "b.example\n")] {
+            fs::create_dir_all(dir.join("releases").join(release)).unwrap();
+            fs::write(dir.join("releases").join(release).join("scam.domains"), name).unwrap();
+        }
+        symlink("releases/5", dir.join("current")).unwrap();
+        symlink("current/scam.domains", dir.join("scam.domains")).unwrap();
+    });
+    fixture.wait_for_names(&["a.example"]);
+    symlink("releases/6", fixture.path("next")).unwrap();
+    fs::rename(fixture.path("next"), fixture.path("current")).unwrap();
+    fixture.wait_for_names(&["b.example"]);
+    assert_eq!(fixture.received.lock().unwrap().failures, 0);
+}
+
+#[test]
 fn deleting_and_writing_anew_does_not_lift() {
     let fixture = Fixture::directory(|path| publish(&path.join("a.json"), &notice_text("N-1", 1, "a.example")));
     fixture.wait_for_names(&["a.example"]);
