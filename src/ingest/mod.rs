@@ -3,6 +3,20 @@
 //!
 //! A source never decides what is in force. It hands over documents that parse, says what did not and where, and keeps
 //! quiet about what it could not read: the control plane then keeps the last good content (DESIGN §4).
+//!
+//! [`format`] reads bytes and nothing else; `directory` and `list` know one kind of source each, on top of `file`.
+
+mod directory;
+mod file;
+pub mod format;
+mod list;
+mod loader;
+#[cfg(test)]
+mod testing;
+mod watch;
+
+pub use loader::{Loader, Mode};
+pub use watch::{Watch, watch};
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -78,10 +92,23 @@ pub struct Update {
     /// Documents that are gone and are to be lifted.
     pub removed: Vec<DocumentKey>,
     /// The source as a whole could not be read (vanished, unreadable, empty where it had content): everything it gave
-    /// before stays in force.
+    /// before stays in force. With code `watch`, only the watching fails; what is found by looking comes along with it.
     pub failure: Option<Problem>,
     /// What was refused or looks wrong, by place. The same problem is reported once per change of its file, not per look.
     pub problems: Vec<Problem>,
+}
+
+impl Update {
+    /// A look that found nothing.
+    pub fn empty(source: &str, at: Timestamp) -> Self {
+        let source = source.to_owned();
+        Self { source, at, put: BTreeMap::new(), removed: Vec::new(), failure: None, problems: Vec::new() }
+    }
+
+    /// Whether nothing changed and there is nothing to say.
+    pub fn is_empty(&self) -> bool {
+        self.put.is_empty() && self.removed.is_empty() && self.failure.is_none() && self.problems.is_empty()
+    }
 }
 
 /// How bad a [`Problem`] is.

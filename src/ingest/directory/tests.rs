@@ -1,0 +1,209 @@
+//! What a directory reports for every way its files may change. The watcher's timing is tested with the watcher.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use super::*;
+use crate::ingest::Loader;
+use crate::ingest::testing::{directory_source, notice_text};
+
+struct Fixture {
+    dir: tempfile::TempDir,
+    loader: Loader,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let loader = Loader::new(directory_source(dir.path()));
+        Self { dir, loader }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Writes a notice that lists `name`.
+    fn write(&self, file: &str, id: &str, sequence: u64, name: &str) {
+        fs::write(self.path(file), notice_text(id, sequence, name)).unwrap();
+    }
+
+    fn remove(&self, file: &str) {
+        fs::remove_file(self.path(file)).unwrap();
+    }
+
+    fn look(&mut self) -> Update {
+        self.loader.scan(Timestamp::now(), Mode::Now)
+    }
+
+    /// What a look puts (`+file id`), lifts (`-file`) and reports (`!code file`).
+    fn changes(&mut self) -> Vec<String> {
+        let update = self.look();
+        assert_eq!(update.failure, None);
+        let put = update.put.iter().map(|(file, document)| format!("+{file} {}", document.notice.id));
+        let removed = update.removed.iter().map(|file| format!("-{file}"));
+        let file = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+        let problems = update.problems.iter().map(|problem| format!("!{} {}", problem.code, file(&problem.file)));
+        put.chain(removed).chain(problems).collect()
+    }
+}
+
+#[test]
+fn only_changes_are_reported() {
+    let mut fixture = Fixture::new();
+    fixture.write("b.json", "N-2", 2, "b.example");
+    fixture.write("a.json", "N-1", 1, "a.example");
+    for ignored in [".hidden.json", "a.json~", "a.json.tmp", "README.md"] {
+        fs::write(fixture.path(ignored), "{").unwrap();
+    }
+    fs::create_dir(fixture.path("sub.json")).unwrap();
+    assert_eq!(fixture.changes(), ["+a.json N-1", "+b.json N-2"]);
+    assert_eq!(fixture.changes(), [""; 0]);
+    fixture.write("a.json", "N-1", 1, "a.example");
+    assert_eq!(fixture.changes(), [""; 0], "written again without a change");
+    fixture.write("a.json", "N-1", 1, "c.example");
+    fixture.remove("b.json");
+    assert_eq!(fixture.changes(), ["+a.json N-1", "-b.json"]);
+    fs::rename(fixture.path("a.json"), fixture.path("c.json")).unwrap();
+    assert_eq!(fixture.changes(), ["+c.json N-1", "-a.json"]);
+}
+
+#[test]
+fn signed_and_unreadable_names_are_said_once_and_the_rest_proceeds() {
+    let mut fixture = Fixture::new();
+    fixture.write("a.json", "N-1", 1, "a.example");
+    fs::write(fixture.path("b.jws"), "x").unwrap();
+    fs::write(fixture.dir.path().join(OsStr::from_bytes(b"\xff.json")), "x").unwrap();
+    symlink("nowhere", fixture.path("c.json")).unwrap();
+    let update = fixture.look();
+    let mut codes: Vec<_> = update.problems.iter().map(|problem| problem.code).collect();
+    codes.sort_unstable();
+    assert_eq!((codes, update.put.len()), (vec!["file-name", "io", "signed"], 1));
+    assert!(fixture.look().is_empty());
+}
+
+#[test]
+fn a_broken_file_keeps_its_last_good_state_until_repaired_or_deleted() {
+    let mut fixture = Fixture::new();
+    fixture.write("a.json", "N-1", 1, "a.example");
+    assert_eq!(fixture.changes(), ["+a.json N-1"]);
+    fs::write(fixture.path("a.json"), "{\n  \"version\": 1,\n").unwrap();
+    let update = fixture.look();
+    assert_eq!((update.problems[0].code, update.problems[0].line.is_some()), ("syntax", true));
+    assert!(update.put.is_empty() && update.removed.is_empty() && update.failure.is_none());
+    assert!(fixture.look().is_empty(), "said once");
+    fixture.write("a.json", "N-1", 1, "a.example");
+    assert_eq!(fixture.changes(), [""; 0], "repaired to what is in force");
+    fs::write(fixture.path("a.json"), vec![b' '; notice::MAX_SIZE + 1]).unwrap();
+    assert_eq!(fixture.changes(), ["!size a.json"]);
+    fixture.remove("a.json");
+    assert_eq!(fixture.changes(), ["-a.json"]);
+    fs::write(fixture.path("b.json"), "{").unwrap();
+    assert_eq!(fixture.changes(), ["!syntax b.json"]);
+    fixture.remove("b.json");
+    assert_eq!(fixture.changes(), [""; 0], "it never gave anything");
+}
+
+#[test]
+fn a_directory_that_is_gone_is_a_failure_and_lifts_nothing() {
+    let mut fixture = Fixture::new();
+    fixture.write("a.json", "N-1", 1, "a.example");
+    assert_eq!(fixture.changes(), ["+a.json N-1"]);
+    let away = fixture.dir.path().with_extension("away");
+    fs::rename(fixture.dir.path(), &away).unwrap();
+    for _ in 0..2 {
+        let update = fixture.look();
+        assert_eq!(update.failure.unwrap().code, "io");
+        assert!(update.removed.is_empty());
+    }
+    fs::rename(&away, fixture.dir.path()).unwrap();
+    assert_eq!(fixture.changes(), [""; 0]);
+}
+
+#[test]
+fn of_two_files_with_one_id_the_first_known_stays_and_the_other_follows() {
+    let mut fixture = Fixture::new();
+    fixture.write("b.json", "N-1", 1, "b.example");
+    fixture.write("c.json", "N-1", 1, "c.example");
+    let update = fixture.look();
+    assert_eq!(update.put.keys().collect::<Vec<_>>(), ["b.json"], "by name where both are new");
+    let problem = &update.problems[0];
+    assert_eq!((problem.code, problem.severity), ("duplicate-id", Severity::Error));
+    assert!(problem.message.contains("b.json") && problem.message.contains("c.json"), "{problem}");
+    fixture.write("a.json", "N-1", 1, "a.example");
+    assert_eq!(fixture.changes(), ["!duplicate-id a.json"], "known first comes before first by name");
+    assert_eq!(fixture.changes(), [""; 0]);
+    fixture.remove("b.json");
+    // c.json stands back again, now behind a.json, and that is worth saying.
+    assert_eq!(fixture.changes(), ["+a.json N-1", "-b.json", "!duplicate-id c.json"]);
+    fixture.write("a.json", "N-2", 2, "a.example");
+    assert_eq!(fixture.changes(), ["+a.json N-2", "+c.json N-1"]);
+}
+
+#[test]
+fn a_copy_is_a_warning_and_takes_over() {
+    let mut fixture = Fixture::new();
+    fixture.write("a.json", "N-1", 1, "a.example");
+    assert_eq!(fixture.changes(), ["+a.json N-1"]);
+    fixture.write("b.json", "N-1", 1, "a.example");
+    let update = fixture.look();
+    assert_eq!((update.put.len(), update.problems[0].severity), (0, Severity::Warning));
+    fixture.remove("a.json");
+    assert_eq!(fixture.changes(), ["+b.json N-1", "-a.json"]);
+}
+
+#[test]
+fn a_used_sequence_is_refused() {
+    let mut fixture = Fixture::new();
+    fixture.write("a.json", "N-1", 1, "a.example");
+    fixture.write("b.json", "N-2", 1, "b.example");
+    assert_eq!(fixture.changes(), ["+a.json N-1", "!sequence b.json"]);
+    fixture.write("b.json", "N-2", 2, "b.example");
+    assert_eq!(fixture.changes(), ["+b.json N-2"]);
+}
+
+#[test]
+fn files_may_swap_their_notices_in_one_look() {
+    let mut fixture = Fixture::new();
+    fixture.write("a.json", "N-1", 1, "a.example");
+    fixture.write("b.json", "N-2", 2, "b.example");
+    assert_eq!(fixture.changes().len(), 2);
+    fixture.write("a.json", "N-2", 2, "b.example");
+    fixture.write("b.json", "N-1", 1, "a.example");
+    assert_eq!(fixture.changes(), ["+a.json N-2", "+b.json N-1"]);
+}
+
+#[test]
+fn a_notice_taken_up_by_another_file_leaves_the_one_that_was_refused() {
+    let mut fixture = Fixture::new();
+    for (file, id, sequence) in [("a.json", "N-1", 1), ("b.json", "N-2", 2), ("c.json", "N-3", 3)] {
+        fixture.write(file, id, sequence, "x.example");
+    }
+    assert_eq!(fixture.changes().len(), 3);
+    fixture.write("a.json", "N-3", 3, "other.example"); // collides with c.json: a.json's last good would stay ...
+    fixture.write("b.json", "N-1", 1, "y.example"); // ... but b.json carries that now
+    assert_eq!(fixture.changes(), ["+b.json N-1", "-a.json", "!duplicate-id a.json"]);
+    fixture.remove("c.json");
+    assert_eq!(fixture.changes(), ["+a.json N-3", "-c.json"]);
+}
+
+#[test]
+fn the_watcher_waits_for_young_files_and_for_absence() {
+    let mut fixture = Fixture::new();
+    let (none, named) = (BTreeSet::new(), BTreeSet::from(["a.json".into()]));
+    let idle = Mode::Watched { ready: &none, held: &none };
+    fixture.write("a.json", "N-1", 1, "a.example");
+    assert!(fixture.loader.scan(Timestamp::now(), idle).is_empty());
+    assert_eq!(fixture.loader.again(), Some(QUIET));
+    let ready = Mode::Watched { ready: &named, held: &none };
+    assert_eq!(fixture.loader.scan(Timestamp::now(), ready).put.len(), 1);
+    fixture.remove("a.json");
+    assert!(fixture.loader.scan(Timestamp::now(), Mode::Watched { ready: &none, held: &named }).is_empty());
+    assert!(fixture.loader.scan(Timestamp::now(), idle).is_empty());
+    assert_eq!(fixture.loader.again(), Some(ABSENCE));
+    std::thread::sleep(ABSENCE);
+    assert_eq!(fixture.loader.scan(Timestamp::now(), idle).removed, ["a.json"]);
+}

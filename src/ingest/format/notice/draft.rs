@@ -1,0 +1,65 @@
+//! The shape of a notice as written. Every key is optional here, so that all that are missing can be named together.
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use crate::ingest::format::json::{Object, Strings, Text};
+
+/// What is asked of any version; the rest of the file is not looked at.
+#[derive(Deserialize)]
+pub(super) struct Head<'a> {
+    pub(super) version: Option<u64>,
+    #[serde(borrow)]
+    pub(super) kind: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Draft<'a> {
+    #[serde(rename = "version")]
+    pub(super) _version: Option<IgnoredAny>,
+    #[serde(rename = "kind")]
+    pub(super) _kind: Option<IgnoredAny>,
+    #[serde(borrow)]
+    pub(super) id: Option<Text<'a>>,
+    pub(super) sequence: Option<u64>,
+    pub(super) authority: Option<Text<'a>>,
+    pub(super) legal_basis: Option<Object<DraftBasis<'a>>>,
+    pub(super) category: Option<Text<'a>>,
+    pub(super) sensitivity: Option<Text<'a>>,
+    pub(super) issued_at: Option<Text<'a>>,
+    pub(super) effective_at: Option<Text<'a>>,
+    pub(super) deadline_at: Option<Text<'a>>,
+    pub(super) expires_at: Option<Text<'a>>,
+    pub(super) review_by: Option<Text<'a>>,
+    pub(super) action: Option<Text<'a>>,
+    pub(super) targets: Option<Vec<Object<DraftTarget<'a>>>>,
+    pub(super) contact: Option<Vec<Text<'a>>>,
+    pub(super) appeal: Option<Object<DraftAppeal<'a>>>,
+    pub(super) text: Option<Strings>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DraftBasis<'a> {
+    #[serde(borrow)]
+    pub(super) power: Option<Text<'a>>,
+    pub(super) offence: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DraftTarget<'a> {
+    #[serde(borrow)]
+    pub(super) item: Option<Text<'a>>,
+    pub(super) name: Option<Text<'a>>,
+    pub(super) scope: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DraftAppeal<'a> {
+    #[serde(borrow)]
+    pub(super) body: Option<Text<'a>>,
+    pub(super) uri: Option<Text<'a>>,
+}

@@ -1,0 +1,318 @@
+//! Every way a notice can be wrong, and what is said about it.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::model::name::wire_to_text;
+
+fn sample() -> Value {
+    json!({
+        "version": 1, "id": "MCMC-2026-000123", "sequence": 123, "authority": "mcmc", "kind": "restrict",
+        "legal_basis": { "power": "CMA 1998, s.263(2)", "offence": "s.233" },
+        "category": "scam", "sensitivity": "public",
+        "issued_at": "2026-11-01T09:00:00+08:00", "effective_at": "2026-11-02T09:00:00+08:00",
+        "deadline_at": "2026-11-01T15:00:00+08:00", "expires_at": null, "review_by": "2027-05-01T00:00:00+08:00",
+        "action": "block-page",
+        "targets": [ { "item": "1", "name": "Bad.Example", "scope": "subtree" },
+                     { "item": "2", "name": "www.other.example", "scope": "exact" } ],
+        "contact": ["mailto:notices@authority.example"],
+        "appeal": { "body": "High Court", "uri": "https://court.example" },
+        "text": { "ms": "Disekat", "en": "Blocked" }
+    })
+}
+
+/// The sample with one key replaced; `null` is as good as absent.
+fn with(key: &str, value: Value) -> String {
+    let mut notice = sample();
+    notice[key] = value;
+    notice.to_string()
+}
+
+fn with_names(names: &[&str], sensitivity: &str) -> String {
+    let target = |(at, name): (usize, &&str)| json!({ "item": at.to_string(), "name": name, "scope": "subtree" });
+    let mut notice = sample();
+    notice["targets"] = names.iter().enumerate().map(target).collect();
+    notice["sensitivity"] = sensitivity.into();
+    notice.to_string()
+}
+
+fn read(text: &str) -> Parsed {
+    parse(text.as_bytes(), Path::new("notices/a.json"))
+}
+
+fn codes(parsed: &Parsed) -> Vec<&'static str> {
+    parsed.problems.iter().map(|problem| problem.code).collect()
+}
+
+fn names(parsed: &Parsed) -> Vec<String> {
+    parsed
+        .document
+        .as_ref()
+        .unwrap()
+        .targets
+        .iter()
+        .map(|(wire, scope)| format!("{} {scope}", wire_to_text(wire)))
+        .collect()
+}
+
+#[test]
+fn a_whole_notice_is_read() {
+    let text = sample().to_string();
+    let parsed = read(&text);
+    assert_eq!(parsed.problems, []);
+    assert_eq!(names(&parsed), ["bad.example. subtree", "www.other.example. exact"]);
+    let notice = parsed.document.unwrap().notice;
+    assert_eq!((notice.id.as_str(), notice.sequence, notice.authority.as_str()), ("MCMC-2026-000123", 123, "mcmc"));
+    assert_eq!(notice.legal_basis.offence.as_deref(), Some("s.233"));
+    assert_eq!(notice.validity.effective_at, "2026-11-02T01:00:00Z".parse().unwrap());
+    assert_eq!(notice.validity.expires_at, None);
+    assert_eq!(notice.deadline_at, Some("2026-11-01T07:00:00Z".parse().unwrap()));
+    assert_eq!(notice.text["ms"], "Disekat");
+    assert_eq!(notice.appeal.unwrap().body, "High Court");
+    assert_eq!(notice.digest, <[u8; 32]>::from(Sha256::digest(text.as_bytes())));
+}
+
+#[test]
+fn what_is_optional_has_its_default() {
+    let mut notice = sample();
+    for key in ["sensitivity", "effective_at", "deadline_at", "expires_at", "review_by", "contact", "appeal", "text"] {
+        notice.as_object_mut().unwrap().remove(key);
+    }
+    notice["legal_basis"] = json!({ "power": "s.263" });
+    let parsed = read(&notice.to_string());
+    assert_eq!(parsed.problems, []);
+    let notice = parsed.document.unwrap().notice;
+    assert_eq!(notice.validity.effective_at, notice.issued_at);
+    assert_eq!((notice.sensitivity, notice.appeal, notice.contact.len()), (Sensitivity::Public, None, 0));
+}
+
+#[test]
+fn every_required_key_is_asked_for_at_once() {
+    for key in ["kind", "id", "sequence", "authority", "legal_basis", "category", "issued_at", "action", "targets"] {
+        let parsed = read(&with(key, Value::Null));
+        assert!(parsed.document.is_none(), "{key}");
+        assert_eq!(codes(&parsed), ["missing-key"], "{key}");
+        assert!(parsed.problems[0].message.contains(key), "{}", parsed.problems[0]);
+    }
+    let parsed = read(r#"{ "version": 1, "kind": "restrict" }"#);
+    assert_eq!(parsed.problems.len(), 8);
+    assert!(parsed.problems.iter().all(|problem| problem.line == Some(1)));
+}
+
+#[test]
+fn a_wrong_value_is_refused_under_its_code_with_its_place() {
+    let long_id = "x".repeat(129);
+    for (key, value, code) in [
+        ("version", json!(2), "version"),
+        ("version", Value::Null, "version"),
+        ("version", json!("1"), "type"),
+        ("kind", json!("amend"), "kind"),
+        ("kind", json!("restrain"), "kind"),
+        ("id", json!(""), "id"),
+        ("id", json!(long_id), "id"),
+        ("id", json!("ü"), "id"),
+        ("id", json!(5), "type"),
+        ("sequence", json!(-1), "type"),
+        ("sequence", json!("1"), "type"),
+        ("authority", json!("m c"), "authority"),
+        ("category", json!(""), "category"),
+        ("sensitivity", json!("hidden"), "sensitivity"),
+        ("issued_at", json!("2026-11-01T09:00:00"), "time"),
+        ("issued_at", json!("2026-11-01"), "time"),
+        ("issued_at", json!("2026-11-01 09:00:00+08:00"), "time"),
+        ("issued_at", json!("2026-11-01T09:00:00+08:00[Asia/Kuala_Lumpur]"), "time"),
+        ("issued_at", json!("2026-11-01T09:00:00+08"), "time"),
+        ("issued_at", json!("2026-02-30T09:00:00Z"), "time"),
+        ("issued_at", json!("ü026-11-01T09:00:00Z"), "time"),
+        ("issued_at", json!(1_700_000_000), "type"),
+        ("expires_at", json!("2026-11-02T09:00:00+08:00"), "dates"),
+        ("expires_at", json!("soon"), "time"),
+        ("action", json!("nxdoman"), "action"),
+        ("action", json!("nxdomain"), "nxdomain-exact"),
+        ("targets", json!([]), "no-targets"),
+        ("targets", json!({}), "type"),
+        ("targets", json!(["bad.example"]), "type"),
+        ("targets", json!([["1", "bad.example", "exact"]]), "type"),
+        ("targets", json!([{ "item": "1", "name": "bad.example" }]), "missing-key"),
+        ("targets", json!([{ "item": "1", "name": "bad.example", "scope": "all" }]), "scope"),
+        ("targets", json!([{ "item": "1", "name": "bad.example", "scope": "exact", "x": 1 }]), "unknown-key"),
+        ("legal_basis", json!({}), "missing-key"),
+        ("legal_basis", json!({ "power": " " }), "power"),
+        ("legal_basis", json!(["s.263"]), "type"),
+        ("appeal", json!({ "uri": "https://court.example" }), "missing-key"),
+        ("contact", json!("mailto:x@authority.example"), "type"),
+        ("text", json!({ "en": 5 }), "type"),
+        ("efective_at", json!("x"), "unknown-key"),
+    ] {
+        let parsed = read(&with(key, value.clone()));
+        assert!(parsed.document.is_none(), "{key} = {value}");
+        assert_eq!(codes(&parsed).first(), Some(&code), "{key} = {value}: {:?}", parsed.problems);
+        let problem = &parsed.problems[0];
+        assert!(problem.line.is_some() && problem.column.is_some(), "{problem}");
+        assert_eq!(problem.severity, Severity::Error);
+    }
+}
+
+#[test]
+fn words_are_suggested() {
+    for (key, value, meant) in [
+        ("kind", "restricts", "restrict"),
+        ("action", "nx-domain", "nxdomain"),
+        ("sensitivity", "secrets", "secret"),
+        ("efective_at", "x", "effective_at"),
+    ] {
+        let parsed = read(&with(key, value.into()));
+        assert!(parsed.problems[0].hint.as_ref().unwrap().contains(meant), "{}", parsed.problems[0]);
+    }
+}
+
+#[test]
+fn places_are_exact() {
+    let text = "{\r\n  \"version\": 1, \"kind\": \"restrict\",\r\n  \"issued_at\": \"2026-11-01T09:00:00\",\r\n  \"extra\": 1\r\n}";
+    let problem = &read(text).problems[0];
+    assert_eq!((problem.code, problem.line), ("unknown-key", Some(4)));
+    let problems = read(&text.replace(",\r\n  \"extra\": 1", "")).problems;
+    let time = problems.iter().find(|problem| problem.code == "time").unwrap();
+    assert_eq!((time.line, time.column), (Some(3), Some(17)));
+    let syntax = &read("{\n \"ü\": x}").problems[0];
+    assert_eq!((syntax.code, syntax.line, syntax.column), ("syntax", Some(2), Some(7)));
+}
+
+#[test]
+fn targets_that_cannot_be_carried_out_are_refused_and_the_rest_proceeds() {
+    let long = format!("{}.example", "a".repeat(64));
+    let too_long = ["a".repeat(62).as_str(); 5].join(".");
+    for (name, code) in [
+        ("https://bad.example/x", "url"),
+        ("bad.example/x", "url"),
+        ("bad.example:443", "url"),
+        ("192.0.2.1", "address"),
+        ("2001:db8::1", "address"),
+        ("[2001:db8::1]", "address"),
+        ("192.0.2.0/24", "address"),
+        ("*.bad.example", "wildcard"),
+        ("", "name"),
+        (long.as_str(), "name"),
+        (too_long.as_str(), "name"),
+        ("bad\\999.example", "name"),
+        ("bad.example\u{0}", "name"),
+        (".", "root"),
+        ("my", "tld"),
+    ] {
+        let parsed = read(&with_names(&["ok.example", name], "public"));
+        assert_eq!(names(&parsed), ["ok.example. subtree"], "{name}");
+        assert_eq!(codes(&parsed), [code], "{name}");
+        let problem = &parsed.problems[0];
+        assert!(problem.message.starts_with("item 1: ") && problem.line == Some(1), "{problem}");
+        assert_eq!(problem.severity, Severity::Error);
+        let alone = read(&with_names(&[name], "public"));
+        assert!(alone.document.is_none(), "{name}");
+        assert_eq!(codes(&alone), [code, "no-targets"], "{name}");
+    }
+}
+
+#[test]
+fn items_and_names_come_once() {
+    let target = |item: &str, name: &str| json!({ "item": item, "name": name, "scope": "subtree" });
+    let parsed =
+        read(&with("targets", json!([target("1", "a.example"), target("1", "b.example"), target("", "c.example")])));
+    assert_eq!(
+        (names(&parsed), codes(&parsed)),
+        (vec!["a.example. subtree".to_owned()], vec!["duplicate-item", "item"])
+    );
+    let parsed = read(&with("targets", json!([target("1", "a.example"), target("2", "A.EXAMPLE.")])));
+    assert_eq!((names(&parsed).len(), codes(&parsed)), (1, vec!["duplicate"]));
+    assert_eq!(parsed.problems[0].severity, Severity::Warning);
+}
+
+#[test]
+fn a_secret_notice_is_not_quoted_whatever_is_wrong() {
+    let bad = "bad.example";
+    let refused =
+        ["https://bad.example/x", "bad.example:1", "*.bad.example", "bad..bad.example", "b@bad.example", bad, bad];
+    let mut texts = vec![with_names(&refused, "secret")];
+    for (key, value) in [
+        ("sensitivity", json!(bad)),
+        ("id", json!({ bad: bad })),
+        ("sequence", json!(bad)),
+        ("authority", json!("bad.example/")),
+        ("issued_at", json!(bad)),
+        ("action", json!(bad)),
+        ("targets", json!(bad)),
+        ("targets", json!([bad])),
+        ("targets", json!([{ "item": 1, "name": bad, "scope": "exact" }])),
+        ("targets", json!([{ "item": bad, "name": "my", "scope": "exact" }])),
+        ("targets", json!([{ "item": "1", "name": [bad], "scope": "exact" }])),
+        ("targets", json!([{ "item": "1", "name": "x.example", "scope": bad }])),
+        ("targets", json!([{ "item": "1", bad: "exact" }])),
+        (bad, json!(1)),
+    ] {
+        let mut notice = sample();
+        notice["sensitivity"] = "secret".into();
+        notice[key] = value;
+        texts.push(notice.to_string());
+    }
+    for text in texts {
+        let parsed = read(&text);
+        assert!(!parsed.problems.is_empty(), "{text}");
+        for problem in parsed.problems {
+            assert!(!problem.to_string().contains("bad"), "{problem}");
+        }
+    }
+}
+
+#[test]
+fn a_broken_file_is_refused_with_its_place() {
+    let deep =
+        format!("{{\"version\": 1, \"kind\": \"restrict\", \"text\": {}{}}}", "[".repeat(200_000), "]".repeat(200_000));
+    let deep_only = "[".repeat(200_000);
+    let twice = sample().to_string().replacen('{', "{\"id\": \"x\",", 1);
+    let trailing = format!("{} x", sample());
+    for (text, code) in [
+        ("", "syntax"),
+        ("\u{feff}\r\n", "syntax"),
+        ("{", "syntax"),
+        ("{\"version\": 1,}", "syntax"),
+        ("null", "type"),
+        ("[1]", "type"),
+        ("{}", "version"),
+        (deep.as_str(), "type"),
+        (deep_only.as_str(), "type"),
+        (twice.as_str(), "duplicate-key"),
+        (trailing.as_str(), "syntax"),
+    ] {
+        let parsed = read(text);
+        assert!(parsed.document.is_none());
+        assert_eq!(codes(&parsed), [code], "{}", &text[..text.len().min(80)]);
+    }
+    let parsed = parse(b"{\n\"id\": \"\xff\"}", Path::new("x"));
+    let problem = &parsed.problems[0];
+    assert_eq!((problem.code, problem.line, problem.column), ("encoding", Some(2), Some(8)));
+    assert_eq!(codes(&parse(&vec![b' '; MAX_SIZE + 1], Path::new("x"))), ["size"]);
+}
+
+#[test]
+fn byte_order_mark_and_crlf_are_tolerated_and_count_in_the_digest() {
+    let text = format!("\u{feff}{}\r\n", serde_json::to_string_pretty(&sample()).unwrap().replace('\n', "\r\n"));
+    let parsed = read(&text);
+    assert_eq!(parsed.problems, []);
+    assert_eq!(parsed.document.unwrap().notice.digest, <[u8; 32]>::from(Sha256::digest(text.as_bytes())));
+}
+
+proptest! {
+    #[test]
+    fn never_panics(bytes: Vec<u8>) {
+        parse(&bytes, Path::new("x"));
+    }
+
+    #[test]
+    fn never_panics_on_a_notice_with_a_few_octets_changed(changes in prop::collection::vec((0usize..900, any::<u8>()), 1..4)) {
+        let mut bytes = sample().to_string().into_bytes();
+        for (at, octet) in changes {
+            let at = at % bytes.len();
+            bytes[at] = octet;
+        }
+        parse(&bytes, Path::new("x"));
+    }
+}

@@ -1,0 +1,97 @@
+//! [`Loader`]: looks at one source again and again and says what changed since the last look.
+
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::directory::Directory;
+use super::list::List;
+use super::{Kind, Source, Update};
+
+/// A file that is gone is taken for gone only after this long: to replace a file by deleting it first must not lift it.
+pub(super) const ABSENCE: Duration = Duration::from_millis(100);
+
+/// How a look treats files that may be in somebody's hands.
+#[derive(Clone, Copy, Debug)]
+pub enum Mode<'a> {
+    /// Take everything as it stands: at start, on SIGHUP, for `pagar check`.
+    Now,
+    /// As the watcher looks: leave alone what may be half-written, and see [`Loader::again`].
+    Watched {
+        /// File names whose writer is known to be done: taken at once.
+        ready: &'a BTreeSet<OsString>,
+        /// File names that are being written or replaced: neither taken nor missed.
+        held: &'a BTreeSet<OsString>,
+    },
+}
+
+impl Mode<'_> {
+    /// Whether the file is not to be looked at.
+    pub(super) fn holds(&self, name: &OsStr) -> bool {
+        matches!(self, Self::Watched { held, .. } if held.contains(name))
+    }
+
+    /// Whether the file may be taken however young it is, and missed at once if it is not there.
+    pub(super) fn is_ready(&self, name: &OsStr) -> bool {
+        match self {
+            Self::Now => true,
+            Self::Watched { ready, .. } => ready.contains(name),
+        }
+    }
+
+    /// Whether the file was named as changed, so that its fingerprint need not be asked.
+    pub(super) fn names(&self, name: &OsStr) -> bool {
+        matches!(self, Self::Watched { ready, .. } if ready.contains(name))
+    }
+}
+
+/// What is remembered of one source, and how to look at it.
+#[derive(Debug)]
+pub struct Loader {
+    source: Source,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Directory(Directory),
+    List(Box<List>),
+}
+
+impl Loader {
+    /// A loader that has seen nothing yet: its first look reports everything.
+    pub fn new(source: Source) -> Self {
+        let state = match &source.kind {
+            Kind::Directory { path } => State::Directory(Directory::new(path.clone())),
+            Kind::List { path, format, notice, scope } => {
+                State::List(Box::new(List::new(path.clone(), *format, (**notice).clone(), *scope)))
+            }
+        };
+        Self { source, state }
+    }
+
+    /// The source as configured.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// Looks at the source; `now` becomes [`Update::at`].
+    pub fn scan(&mut self, now: Timestamp, mode: Mode<'_>) -> Update {
+        let mut update = Update::empty(&self.source.name, now);
+        match &mut self.state {
+            State::Directory(directory) => directory.scan(&mut update, mode),
+            State::List(list) => list.scan(&mut update, mode),
+        }
+        update
+    }
+
+    /// How soon to look again because the last look left something alone that may be complete by then.
+    pub fn again(&self) -> Option<Duration> {
+        match &self.state {
+            State::Directory(directory) => directory.again(),
+            State::List(list) => list.again(),
+        }
+    }
+}
