@@ -31,8 +31,12 @@ impl fmt::Display for BindError {
         let Self { address, transport, error } = self;
         write!(f, "cannot listen on {address} ({transport}): {error}")?;
         match error.kind() {
-            io::ErrorKind::AddrInUse => write!(f, "; is another resolver, or another pagar, running? ss -lnptu 'sport = :{}'", address.port()),
-            io::ErrorKind::PermissionDenied => f.write_str("; ports below 1024 need CAP_NET_BIND_SERVICE (the systemd unit grants it)"),
+            io::ErrorKind::AddrInUse => {
+                write!(f, "; is another resolver, or another pagar, running? ss -lnptu 'sport = :{}'", address.port())
+            }
+            io::ErrorKind::PermissionDenied => {
+                f.write_str("; ports below 1024 need CAP_NET_BIND_SERVICE (the systemd unit grants it)")
+            }
             io::ErrorKind::AddrNotAvailable => f.write_str("; the address is not one of this machine's"),
             _ => Ok(()),
         }

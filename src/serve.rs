@@ -11,7 +11,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use tracing::Level;
 
-use crate::config::{self, Config, LogFormat};
+use crate::config::{self, Config};
 use crate::control::{self, Control, Handle};
 use crate::dns::Dns;
 use crate::dns::clock::Clock;
@@ -30,8 +30,8 @@ pub struct Logging {
     pub format: Option<log::Format>,
     /// The least that is logged.
     pub level: Option<Level>,
-    /// Colour in the log.
-    pub colour: bool,
+    /// Colour in the log; `None` leaves it to the terminal and `NO_COLOR`.
+    pub colour: Option<bool>,
 }
 
 /// Answers queries until SIGTERM.
@@ -56,18 +56,17 @@ pub fn serve(path: &Path, logging: Logging) -> Result<(), ExitError> {
     let started = Instant::now();
     let dns = {
         let _within = data_runtime.enter();
-        Dns::start(&config.dns, sockets, policy.clone(), &metrics, Clock::System(started)).map_err(|error| failed(&error))?
+        Dns::start(&config.dns, sockets, policy.clone(), &metrics, Clock::System(started))
+            .map_err(|error| failed(&error))?
     };
     let mut server = Server { path: path.to_owned(), config, control, dns };
     let web_address = web.as_ref().and_then(|listener| listener.local_addr().ok());
     let (stop_web, stopped) = watch::channel(false);
     if let Some(listener) = web {
-        let core = server.dns.core();
-        metrics.before_scrape(move |metrics| metrics.cache_bytes.set(core.cache_bytes() as i64));
         let state = web::State {
             control: handle.clone(),
             metrics: metrics.clone(),
-            health: web::health::Health::new(addresses.clone(), started),
+            health: web::health::Health::new(started, addresses.clone()),
         };
         start_web(&control_runtime, listener, state, stopped).map_err(|error| failed(&error))?;
     }
@@ -93,11 +92,7 @@ pub fn control_config(config: &Config) -> control::Config {
 }
 
 fn start_log(config: &Config, logging: Logging) {
-    let format = logging.format.unwrap_or(match config.log.format {
-        LogFormat::Auto => log::Format::Auto,
-        LogFormat::Human => log::Format::Human,
-        LogFormat::Json => log::Format::Json,
-    });
+    let format = logging.format.unwrap_or(config.log.format);
     log::init(format, logging.level.unwrap_or(config.log.level), logging.colour);
 }
 
@@ -123,9 +118,7 @@ fn start_web(
         let stop = async move {
             let _ = stopped.wait_for(|stop| *stop).await; // the sender is gone: stop as well
         };
-        if let Err(error) = web::serve(listener, state, stop).await {
-            tracing::error!(%error, "the web listener ended");
-        }
+        web::serve(listener, state, stop).await;
     });
     Ok(())
 }
@@ -142,7 +135,9 @@ fn announce(dns: &[SocketAddr], web: Option<SocketAddr>, handle: &Handle, policy
     let status = handle.status();
     let sources = status.sources.len();
     let (serial, names, notices) = (status.serial, status.names, status.notices);
-    text.push_str(&format!("serving policy {serial}: {names} names in force, {notices} notices known, {sources} sources\n"));
+    text.push_str(&format!(
+        "serving policy {serial}: {names} names in force, {notices} notices known, {sources} sources\n"
+    ));
     if let Some(address) = dns.first() {
         let dig = format!("dig @{} -p {}", address.ip(), address.port());
         if let Some(name) = listed_name(policy) {

@@ -4,7 +4,7 @@
 mod check;
 mod why;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -92,9 +92,9 @@ fn run(cli: Cli) -> Result<(), ExitError> {
         (false, _) => Some(Level::TRACE),
     };
     let colour = match color {
-        Color::Auto => io::stderr().is_terminal(),
-        Color::Always => true,
-        Color::Never => false,
+        Color::Auto => None,
+        Color::Always => Some(true),
+        Color::Never => Some(false),
     };
     match cli.command {
         Command::Serve { config, log } => {

@@ -35,7 +35,8 @@ pub(super) struct Options {
 }
 
 fn parse_type(text: &str) -> Result<RecordType, String> {
-    crate::model::rtype::parse(text).map(RecordType::from)
+    let known = crate::model::rtype::parse(text).map(RecordType::from);
+    known.ok_or_else(|| "not a record type: write a mnemonic like AAAA, or TYPE65".into())
 }
 
 pub(super) fn run(options: &Options) -> Result<(), ExitError> {

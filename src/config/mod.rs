@@ -27,6 +27,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use crate::model::Authority;
+use crate::observe::log::Format;
 use crate::policy::pages::Pages;
 use crate::{dns, ingest};
 
@@ -61,21 +62,9 @@ pub struct Config {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Log {
     /// Who reads it.
-    pub format: LogFormat,
+    pub format: Format,
     /// The least that is logged.
     pub level: tracing::Level,
-}
-
-/// Who reads the log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LogFormat {
-    /// A person on a terminal, a machine elsewhere.
-    #[default]
-    Auto,
-    /// A person.
-    Human,
-    /// A machine: one JSON object a line.
-    Json,
 }
 
 /// What the machine contributes to the meaning of a configuration.

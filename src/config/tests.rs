@@ -1,5 +1,6 @@
 //! The configuration as its readers meet it: what is accepted, and the exact place and words of what is not.
 
+use crate::observe::log::Format;
 use proptest::{prop_assert, proptest};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, Visitor};
@@ -109,7 +110,7 @@ fn the_least_has_safe_defaults() {
     assert_eq!(settings.upstreams[0].address, "192.0.2.53:53".parse().unwrap());
     assert!(!settings.upstreams[0].trust_ad);
     assert_eq!((config.pages.ttl, config.web, config.ledger), (30, None, PathBuf::from("etc/state")));
-    assert_eq!(config.log, Log { format: LogFormat::Auto, level: tracing::Level::INFO });
+    assert_eq!(config.log, Log { format: Format::Auto, level: tracing::Level::INFO });
     assert!(config.authorities.is_empty() && config.sources.is_empty());
     assert!(short(&config.warnings).starts_with("- warning: no block page is set"), "{}", config.warnings);
 }
@@ -220,7 +221,7 @@ level = "debug"
     assert_eq!(notice.issued_at, "2026-11-01T00:00:00Z".parse().unwrap());
     assert_eq!(notice.legal_basis.offence.as_deref(), Some("s.233"));
     assert_eq!((config.ledger, config.web), ("/var/lib/pagar".into(), Some("[::1]:8053".parse().unwrap())));
-    assert_eq!(config.log, Log { format: LogFormat::Json, level: tracing::Level::DEBUG });
+    assert_eq!(config.log, Log { format: Format::Json, level: tracing::Level::DEBUG });
 }
 
 //------ standing notices ----------------------------------------------------------------------------------------------

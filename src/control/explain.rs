@@ -3,7 +3,7 @@
 use std::fmt;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::model::{AuthorityKind, DnsName, Notice, Scope, name};
 use crate::policy::Snapshot;
@@ -13,7 +13,7 @@ use crate::policy::verdict::Consider;
 const PASS_EXACT: [u16; 2] = [43, 48];
 
 /// What the policy says about one name and type, and why.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Explanation {
     /// The name asked, canonical.
     pub name: String,
@@ -36,14 +36,14 @@ pub struct Explanation {
 }
 
 /// A target of a notice, in words.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Rule {
     /// Notice id.
     pub notice: String,
     /// Authority id.
     pub authority: String,
     /// Its kind: EDE 16 for `statutory`, 15 for `operator`.
-    pub kind: &'static str,
+    pub kind: String,
     /// The provision that allows the order.
     pub power: String,
     /// The offence it is to prevent.
@@ -51,19 +51,19 @@ pub struct Rule {
     /// Category.
     pub category: String,
     /// Sensitivity.
-    pub sensitivity: &'static str,
+    pub sensitivity: String,
     /// The listed name.
     pub target: String,
     /// `exact` or `subtree`.
-    pub scope: &'static str,
+    pub scope: String,
     /// What it is answered with.
-    pub action: &'static str,
+    pub action: String,
     /// In force since.
     pub since: Timestamp,
     /// In force until.
     pub until: Option<Timestamp>,
     /// `in force`, `scheduled`, `expired`.
-    pub state: &'static str,
+    pub state: String,
 }
 
 impl Explanation {
@@ -108,17 +108,18 @@ impl Rule {
             kind: match kind {
                 AuthorityKind::Statutory => "statutory",
                 AuthorityKind::Operator => "operator",
-            },
+            }
+            .to_owned(),
             power: notice.legal_basis.power.clone(),
             offence: notice.legal_basis.offence.clone(),
             category: notice.category.to_string(),
-            sensitivity: notice.sensitivity.as_str(),
+            sensitivity: notice.sensitivity.as_str().to_owned(),
             target: name::wire_to_text(target),
-            scope: scope.as_str(),
-            action: notice.action.as_str(),
+            scope: scope.as_str().to_owned(),
+            action: notice.action.as_str().to_owned(),
             since: notice.validity.effective_at,
             until: notice.validity.expires_at,
-            state: state_at(notice, now),
+            state: state_at(notice, now).to_owned(),
         }
     }
 }
@@ -150,7 +151,7 @@ impl fmt::Display for Explanation {
             writeln!(f, "  nearest listed ancestor: {ancestor}")?;
         }
         for other in &self.others {
-            let (state, target) = (other.state, &other.target);
+            let (state, target) = (other.state.as_str(), &other.target);
             let why = match state {
                 "in force" if self.listed => "outranked",
                 "in force" => "does not reach this name and type",
@@ -163,7 +164,7 @@ impl fmt::Display for Explanation {
                 other.scope, other.authority, other.notice, other.since
             )?;
         }
-        write!(f, "  policy {} ({}) at {}", self.serial, &self.digest[..12], self.at)
+        write!(f, "  policy {} ({}) at {}", self.serial, self.digest.get(..12).unwrap_or_default(), self.at)
     }
 }
 

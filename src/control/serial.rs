@@ -56,7 +56,7 @@ impl Serial {
 
     /// The next serial; 0 is never given out. The error says that the reservation could not be written; the serial is good,
     /// but may be used again after a restart.
-    pub fn next(&mut self) -> (u32, io::Result<()>) {
+    pub fn take(&mut self) -> (u32, io::Result<()>) {
         let written = if self.next == self.reserved { self.reserve() } else { Ok(()) };
         let serial = self.next.max(1);
         self.next = serial.wrapping_add(1);
@@ -87,7 +87,7 @@ mod tests {
         for _ in 0..3 {
             let mut serial = Serial::open(&state).unwrap();
             for _ in 0..BLOCK + 5 {
-                let (next, written) = serial.next();
+                let (next, written) = serial.take();
                 written.unwrap();
                 assert!(next > last);
                 last = next;

@@ -60,7 +60,8 @@ impl State {
     pub fn configure(&mut self, authorities: Vec<Authority>, order: BTreeMap<String, u32>) -> Vec<Problem> {
         self.authorities = authorities;
         self.order = order;
-        let gone: Vec<_> = self.accepted.keys().filter(|(source, _)| !self.order.contains_key(source)).cloned().collect();
+        let gone: Vec<_> =
+            self.accepted.keys().filter(|(source, _)| !self.order.contains_key(source)).cloned().collect();
         gone.iter().for_each(|place| self.remove(place));
         self.refused.retain(|(source, _), _| self.order.contains_key(source));
         let places: Vec<_> = self.accepted.keys().cloned().collect();
@@ -137,7 +138,8 @@ impl State {
 
     /// Puts all names together; afterwards the index is the only copy of them.
     pub fn compile(&mut self) -> Result<Arc<Index>, Full> {
-        let mut kept = vec![None; self.accepted.values().filter_map(|known| known.number).max().map_or(0, |n| n as usize + 1)];
+        let mut kept =
+            vec![None; self.accepted.values().filter_map(|known| known.number).max().map_or(0, |n| n as usize + 1)];
         let mut added = Vec::new();
         for (new, known) in (0u32..).zip(self.accepted.values_mut()) {
             match known.number {

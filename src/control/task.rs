@@ -17,8 +17,7 @@ use jiff::Timestamp;
 use super::handle::{Handle, SourceStatus};
 use super::serial::{Serial, SerialError};
 use super::state::State;
-use crate::ingest::watch::Watch;
-use crate::ingest::{Loader, Severity, Source, Update};
+use crate::ingest::{Loader, Mode, Severity, Source, Update, Watch, watch};
 use crate::model::{Authority, Notice, Sensitivity};
 use crate::observe::metrics::Metrics;
 use crate::policy::diff::Diff;
@@ -49,7 +48,7 @@ pub struct Control {
 }
 
 enum Command {
-    Update(Update),
+    Update(Box<Update>),
     Reload(Box<Config>),
     Stop,
 }
@@ -86,7 +85,8 @@ impl Drop for Control {
 pub fn compile_once(config: &Config, at: Timestamp) -> (Snapshot, Vec<Update>) {
     let mut state = State::default();
     let mut problems = state.configure(config.authorities.clone(), order(&config.sources));
-    let mut updates: Vec<_> = config.sources.iter().map(|source| Loader::new(source.clone()).scan(at)).collect();
+    let mut updates: Vec<_> =
+        config.sources.iter().map(|source| Loader::new(source.clone()).scan(at, Mode::Now)).collect();
     for update in &mut updates {
         for (key, document) in std::mem::take(&mut update.put) {
             problems.extend(state.put((update.source.clone(), key), document));
@@ -174,7 +174,7 @@ impl Task {
         let mut changes = Changes::default();
         for command in commands {
             match command {
-                Command::Update(update) => changes.join(self.update(update)),
+                Command::Update(update) => changes.join(self.update(*update)),
                 Command::Reload(config) => {
                     self.reload(*config);
                     tracing::info!("configuration reloaded");
@@ -221,12 +221,12 @@ impl Task {
     fn open(&mut self, source: &Source) -> Option<Watch> {
         self.metrics.sources.declare(&source.name);
         let mut loader = Loader::new(source.clone());
-        self.update(loader.scan(Timestamp::now()));
+        self.update(loader.scan(Timestamp::now(), Mode::Now));
         let commands = self.commands.clone();
         let deliver = move |update| {
-            let _ = commands.send(Command::Update(update)); // the task is gone: so are we, soon
+            let _ = commands.send(Command::Update(Box::new(update))); // the task is gone: so are we, soon
         };
-        let watch = crate::ingest::watch::watch(loader, deliver);
+        let watch = watch(loader, deliver);
         watch.inspect_err(|error| tracing::error!(source = source.name, %error, "cannot watch the source")).ok()
     }
 
@@ -310,7 +310,7 @@ impl Task {
         let diff = Diff::between(&current, &next);
         let same = next.digest == current.digest && next.ttl == current.ttl && same_answers(&current, &next);
         if !same || current.serial == 0 {
-            let (serial, written) = self.serial.next();
+            let (serial, written) = self.serial.take();
             next.serial = serial;
             if let Err(error) = written {
                 tracing::error!(%error, "the state directory cannot be written; the policy is published all the same");
@@ -333,8 +333,12 @@ impl Task {
         figures.bytes.set(policy.bytes() as i64);
         let census = self.state.census(Timestamp::now());
         figures.past_deadline.set(census.past_deadline);
-        let states =
-            [("in-force", census.in_force), ("scheduled", census.scheduled), ("expired", census.expired), ("refused", census.refused)];
+        let states = [
+            ("in force", census.in_force),
+            ("scheduled", census.scheduled),
+            ("expired", census.expired),
+            ("refused", census.refused),
+        ];
         for (state, count) in states {
             figures.notices.with_label_values(&[state]).set(count);
         }

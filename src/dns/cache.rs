@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use prometheus::IntGauge;
 use quick_cache::Weighter;
 
 use super::answer::Answer;
@@ -15,7 +16,11 @@ const OVERHEAD: usize = 128;
 
 /// The answer cache. A look-up takes one shard's lock for reading and allocates nothing.
 #[derive(Debug)]
-pub struct Cache(Option<quick_cache::sync::Cache<Box<[u8]>, Arc<Kept>, Octets>>);
+pub struct Cache {
+    answers: Option<quick_cache::sync::Cache<Box<[u8]>, Arc<Kept>, Octets>>,
+    /// Shows the octets in use.
+    bytes: IntGauge,
+}
 
 /// An answer and its times.
 #[derive(Debug)]
@@ -49,26 +54,22 @@ impl Kept {
 }
 
 impl Cache {
-    /// A cache of at most `size` octets; 0 turns it off.
-    pub fn new(size: u64) -> Self {
+    /// A cache of at most `size` octets, shown in `bytes`; 0 turns it off.
+    pub fn new(size: u64, bytes: IntGauge) -> Self {
         let items = usize::try_from(size / 512).unwrap_or(usize::MAX).clamp(64, 4 << 20);
-        Self((size > 0).then(|| quick_cache::sync::Cache::with_weighter(items, size, Octets)))
+        Self { answers: (size > 0).then(|| quick_cache::sync::Cache::with_weighter(items, size, Octets)), bytes }
     }
 
     /// The answer under `key` if it may still be used at `now`.
     pub fn get(&self, key: &[u8], now: Millis) -> Option<Arc<Kept>> {
-        self.0.as_ref()?.get(key).filter(|kept| now < kept.until)
+        self.answers.as_ref()?.get(key).filter(|kept| now < kept.until)
     }
 
     /// Keeps an answer, if it may be kept at all.
     pub fn put(&self, key: &[u8], kept: Arc<Kept>) {
-        if let Some(cache) = self.0.as_ref().filter(|_| kept.stored < kept.until) {
-            cache.insert(key.into(), kept);
+        if let Some(answers) = self.answers.as_ref().filter(|_| kept.stored < kept.until) {
+            answers.insert(key.into(), kept);
+            self.bytes.set(answers.weight() as i64);
         }
-    }
-
-    /// Octets in use.
-    pub fn bytes(&self) -> u64 {
-        self.0.as_ref().map_or(0, quick_cache::sync::Cache::weight)
     }
 }

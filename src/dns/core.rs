@@ -99,7 +99,7 @@ impl Core {
     pub fn new(
         policy: PolicyReader,
         settings: Settings,
-        cache_size: u64,
+        cache: Cache,
         upstreams: Arc<dyn Resolve>,
         max_misses: u32,
         clock: Clock,
@@ -107,7 +107,7 @@ impl Core {
         Self {
             policy,
             settings: ArcSwap::from_pointee(settings),
-            cache: Cache::new(cache_size),
+            cache,
             upstreams,
             misses: Arc::new(Semaphore::new(max_misses as usize)),
             max_misses,
@@ -128,11 +128,6 @@ impl Core {
     /// Takes over reloaded settings for every batch that starts from now on.
     pub fn reconfigure(&self, settings: Settings) {
         self.settings.store(Arc::new(settings));
-    }
-
-    /// Octets in use by the answer cache.
-    pub fn cache_bytes(&self) -> u64 {
-        self.cache.bytes()
     }
 
     /// Answers what needs no waiting. `out` has room for the largest answer of the transport, at least 512 octets.

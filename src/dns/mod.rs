@@ -37,6 +37,7 @@ use crate::model::Networks;
 use crate::observe::metrics::Metrics;
 use crate::policy::PolicyReader;
 
+use self::cache::Cache;
 use self::clock::Clock;
 use self::core::Core;
 use self::listen::Sockets;
@@ -101,7 +102,8 @@ impl Dns {
     ) -> io::Result<Self> {
         let settings = config.settings.clone();
         let pool = Arc::new(Pool::new(&settings.upstreams, metrics.clone(), clock.clone()));
-        let core = Arc::new(Core::new(policy, settings, config.cache_size, pool.clone(), MAX_MISSES, clock));
+        let cache = Cache::new(config.cache_size, metrics.cache_bytes.clone());
+        let core = Arc::new(Core::new(policy, settings, cache, pool.clone(), MAX_MISSES, clock));
         let async_counters = metrics.worker();
         let (stop_streams, stopped) = watch::channel(false);
         let mut per_worker: Vec<Vec<_>> = (0..config.workers).map(|_| Vec::new()).collect();
@@ -128,11 +130,6 @@ impl Dns {
     pub fn reconfigure(&self, settings: Settings) {
         self.pool.reconfigure(&settings.upstreams);
         self.core.reconfigure(settings);
-    }
-
-    /// What `/metrics` asks before each scrape.
-    pub fn core(&self) -> Arc<Core> {
-        self.core.clone()
     }
 
     /// Stops reading, waits at most three seconds for questions under way.

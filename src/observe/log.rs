@@ -31,9 +31,10 @@ pub enum Format {
     Json,
 }
 
-/// Starts logging, for the whole process; a second call changes nothing.
-pub fn init(format: Format, level: Level) {
-    let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+/// Starts logging, for the whole process; a second call changes nothing. `colour` overrules the guess.
+pub fn init(format: Format, level: Level, colour: Option<bool>) {
+    let wanted = || io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let colour = colour.unwrap_or_else(wanted);
     // an error says that somebody started logging before, which only tests do
     let _ = subscriber(format, level, colour, io::stderr).try_init();
 }

@@ -25,8 +25,8 @@ use super::labels::Labels;
 use super::process::Process;
 use super::sum::{Blocks, Sum};
 
-/// Places of a notice in time: the values of `state` in `pagar_notices`, the words of `control::explain::state_at`.
-pub const NOTICE_STATES: [&str; 3] = ["scheduled", "in force", "expired"];
+/// The values of `state` in `pagar_notices`: the words of `control::explain::state_at`, and those refused as a whole.
+pub const NOTICE_STATES: [&str; 4] = ["scheduled", "in force", "expired", "refused"];
 
 /// Everything the program counts.
 #[derive(Debug)]

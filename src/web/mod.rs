@@ -42,8 +42,6 @@ use tokio::net::TcpListener;
 use crate::control;
 use crate::observe::Metrics;
 
-pub use api::check::record_type;
-
 /// What the endpoints read.
 #[derive(Clone, Debug)]
 pub struct State {

@@ -18,7 +18,8 @@ use std::path::{Path, PathBuf};
 use super::diagnostic::{Diagnostics, Reporter};
 use super::spec::{self, Spanned, Spec};
 use super::structure::refuse_not_built;
-use super::{Config, Environment, Log, LogFormat};
+use super::{Config, Environment, Log};
+use crate::observe::log::Format;
 
 /// What every check needs.
 struct Context<'a, 'text> {
@@ -73,8 +74,7 @@ fn web_listen(web: &spec::Web, cx: &mut Context<'_, '_>) -> Option<SocketAddr> {
 }
 
 fn log(written: &spec::Log, cx: &mut Context<'_, '_>) -> Option<Log> {
-    const FORMATS: [(&str, LogFormat); 3] =
-        [("auto", LogFormat::Auto), ("human", LogFormat::Human), ("json", LogFormat::Json)];
+    const FORMATS: [(&str, Format); 3] = [("auto", Format::Auto), ("human", Format::Human), ("json", Format::Json)];
     const LEVELS: [(&str, tracing::Level); 5] = [
         ("error", tracing::Level::ERROR),
         ("warn", tracing::Level::WARN),
@@ -82,7 +82,7 @@ fn log(written: &spec::Log, cx: &mut Context<'_, '_>) -> Option<Log> {
         ("debug", tracing::Level::DEBUG),
         ("trace", tracing::Level::TRACE),
     ];
-    let format = values::word_or(written.format.as_ref(), "log format", &FORMATS, LogFormat::Auto, cx.report);
+    let format = values::word_or(written.format.as_ref(), "log format", &FORMATS, Format::Auto, cx.report);
     let level = values::word_or(written.level.as_ref(), "log level", &LEVELS, tracing::Level::INFO, cx.report);
     Some(Log { format: format?, level: level? })
 }

@@ -11,11 +11,10 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::routing::{MethodRouter, get};
-use hickory_proto::rr::RecordType;
 use serde::Deserialize;
 
 use crate::control::{Explanation, Handle};
-use crate::model::DnsName;
+use crate::model::{DnsName, rtype};
 use crate::web::problem::Problem;
 
 pub(in crate::web) fn route(control: Handle) -> MethodRouter {
@@ -39,7 +38,7 @@ async fn check(
     let Query(parameters) = parameters.map_err(|rejection| bad(rejection.body_text()).hint(USAGE))?;
     let name = DnsName::from_text(&parameters.name)
         .map_err(|error| bad(format!("name: {error}")).hint("write a domain name, such as name=www.example.com"))?;
-    let qtype = record_type(parameters.record_type.as_deref().unwrap_or("A"))
+    let qtype = rtype::parse(parameters.record_type.as_deref().unwrap_or("A"))
         .ok_or_else(|| bad("type: not a record type").hint("write a mnemonic or a number: A, HTTPS, TYPE65, 65"))?;
     if parameters.client.is_some_and(|client| client.parse::<IpAddr>().is_err()) {
         return Err(bad("client: not an IP address").hint("write an IPv4 or IPv6 address without a port"));
@@ -51,16 +50,6 @@ const USAGE: &str = "GET /v1/check?name=www.example.com&type=A";
 
 fn bad(detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, detail)
-}
-
-/// A record type as people write it: a mnemonic in any case, `TYPE65` (RFC 3597 §5) or `65`.
-pub fn record_type(text: &str) -> Option<u16> {
-    let text = text.to_ascii_uppercase();
-    let number = text.strip_prefix("TYPE").unwrap_or(&text);
-    if number.bytes().all(|octet| octet.is_ascii_digit()) {
-        return number.parse().ok();
-    }
-    text.parse().ok().map(|known: RecordType| known.into())
 }
 
 #[cfg(test)]
@@ -117,15 +106,6 @@ mod tests {
             assert_eq!(status, StatusCode::BAD_REQUEST, "{query}");
             assert!(body["detail"].as_str().unwrap().contains(word), "{query}: {body}");
             assert!(body["hint"].is_string(), "{query}");
-        }
-    }
-
-    #[test]
-    fn types_are_read_as_people_write_them() {
-        let types = ["a", "AAAA", "HTTPS", "type65", "65", "ANY", "DS", "TYPE65535", "0"].map(record_type);
-        assert_eq!(types, [1, 28, 65, 65, 65, 255, 43, 65_535, 0].map(Some));
-        for bad in ["", "TYPE", "TYPEX", "TYPE-1", "+1", "65536", "nonsense", "A A"] {
-            assert_eq!(record_type(bad), None, "{bad}");
         }
     }
 }
