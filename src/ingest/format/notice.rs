@@ -1,7 +1,7 @@
 //! The JSON notice, version 1 (INTERFACES "Notice, version 1"): bytes to a [`Document`].
 //!
-//! Three steps. [`head`] reads `version` and `kind` alone, so that a file from the future is told apart from a broken one.
-//! [`Draft`] takes the shape strictly: unknown and repeated keys are errors. [`Reader`] then judges the values and reports
+//! Three steps. `head` reads `version` and `kind` alone, so that a file from the future is told apart from a broken one.
+//! `Draft` takes the shape strictly: unknown and repeated keys are errors. `Reader` then judges the values and reports
 //! everything it finds at once. Only a notice that is wrong as a whole is refused as a whole; a target that cannot be
 //! carried out is refused as an item, and the rest proceeds.
 //!
