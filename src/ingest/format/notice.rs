@@ -322,9 +322,12 @@ impl<'a> Reader<'a> {
         Some(self.places.get_or_insert_with(|| place::Index::new(source)).of(offset))
     }
 
-    /// Where a key stands first: the next best place for a value that was written with escapes.
+    /// Where a key stands first: the next best place for a value that was written with escapes. Not looked for far, so
+    /// that a long file of nothing but such values does not take quadratic time.
     fn key_place(&self, key: &str) -> Option<(usize, usize)> {
-        let offset = self.source.find(&format!("\"{key}\""))?;
+        let quoted = format!("\"{key}\"");
+        let head = &self.source.as_bytes()[..self.source.len().min(4096)];
+        let offset = head.windows(quoted.len()).position(|window| window == quoted.as_bytes())?;
         Some(place::of(self.source.as_bytes(), offset))
     }
 
