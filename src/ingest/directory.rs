@@ -124,9 +124,7 @@ impl Directory {
     fn drop_absent(&mut self, names: &BTreeSet<String>, update: &mut Update, mode: Mode<'_>) -> bool {
         let mut gone = Vec::new();
         for (name, known) in &mut self.files {
-            if names.contains(name) {
-                known.absent_since = None;
-            } else if !mode.holds(name.as_ref()) {
+            if !names.contains(name) && !mode.holds(name.as_ref()) {
                 let since = *known.absent_since.get_or_insert_with(Instant::now);
                 if mode.is_ready(name.as_ref()) || since.elapsed() >= ABSENCE {
                     gone.push(name.clone());
@@ -150,6 +148,7 @@ impl Directory {
     /// Reads a file if it changed; its notice if it has one that is new.
     fn look_at(&mut self, name: &str, update: &mut Update, mode: Mode<'_>) -> Option<Document> {
         if mode.holds(name.as_ref()) {
+            self.files.entry(name.to_owned()).or_default().absent_since = None;
             return None;
         }
         let (named, ready) = (mode.names(name.as_ref()), mode.is_ready(name.as_ref()));
@@ -174,13 +173,18 @@ impl Directory {
                 self.unreadable(name, &error, update);
                 None
             }
-            Ok(print) if Some(print) == known.seen && !named => None,
-            // An empty file that is ready was perhaps only created, and its writer comes back.
-            Ok(print) if !print.is_settled(update.at, QUIET) && (!ready || (named && print.size == 0)) => {
-                self.again = Some(QUIET);
-                None
+            Ok(print) => {
+                known.absent_since = None;
+                if Some(print) == known.seen && !named {
+                    return None;
+                }
+                // An empty file that is ready was perhaps only created, and its writer comes back.
+                if !print.is_settled(update.at, QUIET) && (!ready || (named && print.size == 0)) {
+                    self.again = Some(QUIET);
+                    return None;
+                }
+                self.read(name, update, false)
             }
-            Ok(_) => self.read(name, update, false),
         }
     }
 
@@ -215,7 +219,6 @@ impl Directory {
             }
         };
         let known = self.files.entry(name.to_owned()).or_default();
-        known.absent_since = None;
         known.seen = print.is_reliable(update.at).then_some(print);
         let digest: [u8; 32] = Sha256::digest(&bytes).into();
         let is_new = known.digest != Some(digest);

@@ -33,6 +33,7 @@ pub(super) struct List {
     seen: Option<Fingerprint>, // of the state last read; `None` if it must be read
     digest: Option<[u8; 32]>,  // of the octets last read
     trouble: Option<Problem>,  // why those octets are no list
+    unread: Option<Problem>,   // why nothing newer could be read
     in_force: bool,
     absent_since: Option<Instant>,
     again: Option<Duration>,
@@ -48,6 +49,7 @@ impl List {
             seen: None,
             digest: None,
             trouble: None,
+            unread: None,
             in_force: false,
             absent_since: None,
             again: None,
@@ -60,7 +62,7 @@ impl List {
 
     pub(super) fn scan(&mut self, update: &mut Update, mode: Mode<'_>) {
         self.again = None;
-        update.failure = self.trouble.clone();
+        update.failure = self.standing();
         let name = self.path.file_name().unwrap_or_default();
         if mode.holds(name) {
             return;
@@ -90,8 +92,19 @@ impl List {
     }
 
     fn fail(&mut self, update: &mut Update, error: &io::Error) {
+        self.set_unread(file::io_problem(&self.path, "the list cannot be read", error), update);
+    }
+
+    /// Remembers the failure, so that it does not seem to be over while the next state of the file is waited for.
+    fn set_unread(&mut self, problem: Problem, update: &mut Update) {
         self.seen = None;
-        update.failure = Some(file::io_problem(&self.path, "the list cannot be read", error));
+        self.unread = Some(problem);
+        update.failure = self.standing();
+    }
+
+    /// The failure in force.
+    fn standing(&self) -> Option<Problem> {
+        self.unread.clone().or_else(|| self.trouble.clone())
     }
 
     fn read(&mut self, update: &mut Update) {
@@ -101,16 +114,18 @@ impl List {
                 self.again = Some(QUIET);
                 if !self.in_force {
                     let message = "the list is being written; it is not in force yet".to_owned();
-                    update.failure = Some(self.problem("changing", message, None));
+                    self.set_unread(self.problem("changing", message, None), update);
                 }
             }
             Ok(Content::TooLarge) => {
                 let message =
                     format!("the list is larger than {} GiB; its last good state stays in force", MAX_SIZE >> 30);
-                update.failure = Some(self.problem("size", message, None));
+                self.set_unread(self.problem("size", message, None), update);
             }
             Ok(Content::Whole(bytes, print)) => {
                 self.seen = print.is_reliable(update.at).then_some(print);
+                self.unread = None;
+                update.failure = self.standing();
                 let digest: [u8; 32] = Sha256::digest(&bytes).into();
                 if self.digest != Some(digest) {
                     self.digest = Some(digest);
@@ -127,7 +142,7 @@ impl List {
         };
         let listed = parse(bytes, &self.path, self.scope, self.notice.sensitivity);
         self.trouble = self.judge(&listed);
-        update.failure = self.trouble.clone();
+        update.failure = self.standing();
         update.problems = listed.problems;
         if self.trouble.is_none() {
             self.in_force = true;
@@ -237,6 +252,9 @@ mod tests {
         fs::remove_file(&path).unwrap();
         let gone = loader.scan(now(), Mode::Now);
         assert_eq!((gone.failure.unwrap().code, gone.removed.len()), ("io", 0));
+        let held = BTreeSet::from(["scam.domains".into()]);
+        let update = loader.scan(now(), Mode::Watched { ready: &BTreeSet::new(), held: &held });
+        assert_eq!(update.failure.unwrap().code, "io", "not over while the next state is being written");
         fs::create_dir(&path).unwrap();
         assert_eq!(loader.scan(now(), Mode::Now).failure.unwrap().code, "io");
         fs::remove_dir(&path).unwrap();

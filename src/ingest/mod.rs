@@ -4,7 +4,7 @@
 //! A source never decides what is in force. It hands over documents that parse, says what did not and where, and keeps
 //! quiet about what it could not read: the control plane then keeps the last good content (DESIGN §4).
 //!
-//! [`format`] reads bytes and nothing else; `directory` and `list` know one kind of source each, on top of `file`.
+//! [`mod@format`] reads bytes and nothing else; `directory` and `list` know one kind of source each, on top of `file`.
 
 mod directory;
 mod file;

@@ -4,7 +4,7 @@
 //! - `pending` holds the patience: which events act at once, which wait until a file is quiet, and for how long. Pure.
 //! - `layout` says which directories must be watched, symbolic links included, and holds the armed watcher.
 //! - This file is the loop. Events only make it look sooner and at files younger than it would look at by itself: every
-//!   look compares the whole tree, and one is taken every [`Timing::compare`] whatever happens. So an event that is lost,
+//!   look compares the whole tree, and one is taken every `Timing::compare` whatever happens. So an event that is lost,
 //!   for an overflow, a network file system, a directory replaced under the watch, costs time and never the change.
 //!
 //! Watching does not end before the [`Watch`] does. What fails is reported as [`Update::failure`] and tried again.

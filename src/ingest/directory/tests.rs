@@ -207,3 +207,19 @@ fn the_watcher_waits_for_young_files_and_for_absence() {
     std::thread::sleep(ABSENCE);
     assert_eq!(fixture.loader.scan(Timestamp::now(), idle).removed, ["a.json"]);
 }
+
+#[test]
+fn a_link_that_leads_nowhere_is_reported_when_it_stays_so() {
+    let mut fixture = Fixture::new();
+    fixture.write("a.json", "N-1", 1, "a.example");
+    assert_eq!(fixture.changes(), ["+a.json N-1"]);
+    fixture.remove("a.json");
+    symlink("nowhere", fixture.path("a.json")).unwrap();
+    let none = BTreeSet::new();
+    let idle = Mode::Watched { ready: &none, held: &none };
+    assert!(fixture.loader.scan(Timestamp::now(), idle).is_empty());
+    std::thread::sleep(ABSENCE);
+    let update = fixture.loader.scan(Timestamp::now(), idle);
+    assert_eq!((update.problems[0].code, update.removed.len()), ("io", 0));
+    assert!(fixture.loader.scan(Timestamp::now(), idle).is_empty() && fixture.loader.again().is_none());
+}

@@ -1,9 +1,9 @@
 //! The syntaxes notices and lists are written in, a file each. All are pure: bytes in, a document or names and the
 //! problems out; no file, no clock. They read what anybody may have written, so they never panic and never guess.
 //!
-//! [`notice`] is the JSON notice; [`hosts`] and [`domains`] are lists, on the common scanner of [`lines`]. [`target`] is
-//! the one place that says what text may name a target, [`json`] keeps serde's messages free of what the file says, and
-//! [`place`] counts lines and columns.
+//! [`notice`] is the JSON notice; [`hosts`] and [`domains`] are lists, on the common scanner of [`lines`]. `target` is
+//! the one place that says what text may name a target, `json` keeps serde's messages free of what the file says, and
+//! `place` counts lines and columns.
 
 pub mod domains;
 pub mod hosts;

@@ -1,7 +1,7 @@
 //! The JSON notice, version 1 (INTERFACES "Notice, version 1"): bytes to a [`Document`].
 //!
-//! Three steps. [`head`] reads `version` and `kind` alone, so that a file from the future is told apart from a broken one.
-//! [`Draft`] takes the shape strictly: unknown and repeated keys are errors. [`Reader`] then judges the values and reports
+//! Three steps. `head` reads `version` and `kind` alone, so that a file from the future is told apart from a broken one.
+//! `Draft` takes the shape strictly: unknown and repeated keys are errors. `Reader` then judges the values and reports
 //! everything it finds at once. Only a notice that is wrong as a whole is refused as a whole; a target that cannot be
 //! carried out is refused as an item, and the rest proceeds.
 //!
@@ -322,9 +322,12 @@ impl<'a> Reader<'a> {
         Some(self.places.get_or_insert_with(|| place::Index::new(source)).of(offset))
     }
 
-    /// Where a key stands first: the next best place for a value that was written with escapes.
+    /// Where a key stands first: the next best place for a value that was written with escapes. Not looked for far, so
+    /// that a long file of nothing but such values does not take quadratic time.
     fn key_place(&self, key: &str) -> Option<(usize, usize)> {
-        let offset = self.source.find(&format!("\"{key}\""))?;
+        let quoted = format!("\"{key}\"");
+        let head = &self.source.as_bytes()[..self.source.len().min(4096)];
+        let offset = head.windows(quoted.len()).position(|window| window == quoted.as_bytes())?;
         Some(place::of(self.source.as_bytes(), offset))
     }
 

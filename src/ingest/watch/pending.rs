@@ -12,7 +12,7 @@
 //! may be links that the source is reached through, so their coming and going makes for a look as well.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::time::{Duration, Instant};
 
 use notify::event::{AccessKind, AccessMode, ModifyKind, RenameMode};
@@ -30,6 +30,7 @@ pub(super) struct Pending {
     quiet: Duration,
     files: BTreeMap<OsString, Instant>,
     compare: Option<Instant>,
+    renamed_from: Option<(usize, OsString)>, // the half of a rename that was heard last
 }
 
 /// What an event says about one path.
@@ -45,7 +46,7 @@ enum Sign {
 impl Pending {
     /// Nothing touched. `quiet` is how long a file that is written to and not closed must rest.
     pub(super) fn new(quiet: Duration) -> Self {
-        Self { quiet, files: BTreeMap::new(), compare: None }
+        Self { quiet, files: BTreeMap::new(), compare: None, renamed_from: None }
     }
 
     /// When the next file may be taken.
@@ -60,18 +61,14 @@ impl Pending {
 
     /// Takes in an event. Returns whether a watched directory itself is gone or was moved: its watch is of no more use.
     pub(super) fn note(&mut self, event: &Event, layout: &Layout, now: Instant) -> bool {
-        if let (EventKind::Modify(ModifyKind::Name(RenameMode::Both)), [from, to]) = (event.kind, &event.paths[..]) {
-            if let (Place::File(from), Place::File(to)) = (layout.place(from), layout.place(to)) {
-                self.files.insert(from, now);
-                self.files.insert(to, now);
-            }
-            return false; // its two halves came as events of their own
-        }
         let Some(sign) = sign(event.kind) else { return false };
         let mut lost = false;
         for path in &event.paths {
             match layout.place(path) {
-                Place::File(name) => self.note_file(name, sign, now),
+                Place::File(name) => {
+                    self.note_rename(event, &name, now);
+                    self.note_file(name, sign, now);
+                }
                 Place::Directory => {
                     lost |= sign == Sign::Gone;
                     self.compare_at(now + ABSENT);
@@ -85,6 +82,23 @@ impl Pending {
             }
         }
         lost
+    }
+
+    /// The two halves of a rename carry one tracker. The event for the whole comes after them, which may be too late.
+    fn note_rename(&mut self, event: &Event, name: &OsStr, now: Instant) {
+        match event.kind {
+            EventKind::Modify(ModifyKind::Name(RenameMode::From)) => {
+                self.renamed_from = event.tracker().map(|tracker| (tracker, name.to_owned()));
+            }
+            EventKind::Modify(ModifyKind::Name(RenameMode::To)) => {
+                if let Some((tracker, from)) = self.renamed_from.take()
+                    && event.tracker() == Some(tracker)
+                {
+                    self.files.insert(from, now);
+                }
+            }
+            _ => {}
+        }
     }
 
     fn note_file(&mut self, name: OsString, sign: Sign, now: Instant) {
@@ -122,6 +136,7 @@ fn sign(kind: EventKind) -> Option<Sign> {
         EventKind::Access(AccessKind::Close(AccessMode::Write))
         | EventKind::Modify(ModifyKind::Name(RenameMode::To)) => Some(Sign::Done),
         EventKind::Access(_) => None, // our own reading among them
+        EventKind::Modify(ModifyKind::Name(RenameMode::Both)) => None, // its halves came as events of their own
         EventKind::Create(_) => Some(Sign::Created),
         EventKind::Modify(ModifyKind::Name(_)) | EventKind::Remove(_) => Some(Sign::Gone),
         EventKind::Modify(ModifyKind::Metadata(_)) => Some(Sign::Attributes),
@@ -167,6 +182,7 @@ mod tests {
             let root = self.dir.path().canonicalize().unwrap();
             let path = |name: &&str| if name.is_empty() { root.clone() } else { root.join(Path::new(name)) };
             let event = names.iter().map(path).fold(Event::new(kind), Event::add_path);
+            let event = event.set_tracker(7);
             self.pending.note(&event, &self.layout, self.start + Duration::from_millis(millis))
         }
 
@@ -218,11 +234,12 @@ mod tests {
         let mut fixture = Fixture::new();
         fixture.note(0, renamed(RenameMode::From), &["a.json"]);
         fixture.note(0, renamed(RenameMode::To), &["b.json"]);
-        fixture.note(0, renamed(RenameMode::Both), &["a.json", "b.json"]);
         let (ready, held) = fixture.pending.take(fixture.start);
         assert_eq!((ready.len(), held.len()), (2, 0));
         fixture.note(1, renamed(RenameMode::From), &["a.json"]);
+        fixture.note(1, renamed(RenameMode::To), &["a.json.bak"]);
         fixture.note(1, renamed(RenameMode::Both), &["a.json", "a.json.bak"]);
+        fixture.pending.compare = None; // asked for by the other name
         assert_eq!(fixture.due(), Some(101), "moved out of the way: its replacement may follow");
     }
 

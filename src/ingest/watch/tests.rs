@@ -113,6 +113,13 @@ fn publish(path: &Path, text: &str) {
     fs::rename(temporary, path).unwrap();
 }
 
+/// Runs what must be quicker than [`pending::ABSENT`]. Returns whether it was; a machine that stalls proves nothing.
+fn quickly(act: impl FnOnce()) -> bool {
+    let start = Instant::now();
+    act();
+    start.elapsed() < pending::ABSENT / 2
+}
+
 fn pause() {
     thread::sleep(Duration::from_millis(150));
 }
@@ -131,7 +138,8 @@ fn a_file_put_in_place_by_renaming_is_taken_and_a_deleted_one_lifted() {
     publish(&fixture.path("notices/y.json"), &notice_text("N-9", 9, "y.example"));
     fixture.wait("the rename", |received| received.names.contains_key("z.json") && received.names.len() == 2);
     assert!(fixture.received.lock().unwrap().problems.is_empty());
-    assert!(!fixture.history().contains(&vec![]), "never without a name once there was one");
+    let first = vec!["a.example".to_owned()];
+    assert!(fixture.history().contains(&first) && !fixture.history().contains(&vec![]), "never without a name");
 }
 
 #[test]
@@ -204,13 +212,16 @@ fn a_list_behind_a_link_is_seen() {
 fn deleting_and_writing_anew_does_not_lift() {
     let fixture = Fixture::directory(|path| publish(&path.join("a.json"), &notice_text("N-1", 1, "a.example")));
     fixture.wait_for_names(&["a.example"]);
+    let mut was_quick = true;
     for name in ["b.example", "c.example", "d.example"] {
         let path = fixture.path("notices/a.json");
-        fs::remove_file(&path).unwrap();
-        fs::write(&path, notice_text("N-1", 1, name)).unwrap();
+        was_quick &= quickly(|| {
+            fs::remove_file(&path).unwrap();
+            fs::write(&path, notice_text("N-1", 1, name)).unwrap();
+        });
         fixture.wait_for_names(&[name]);
     }
-    assert!(fixture.history().iter().all(|names| names.len() == 1), "{:?}", fixture.history());
+    assert!(!was_quick || fixture.history().iter().all(|names| names.len() == 1), "{:?}", fixture.history());
 }
 
 #[test]
@@ -229,16 +240,19 @@ fn a_burst_is_taken_in_few_updates() {
 fn a_directory_removed_and_created_anew_is_watched_again() {
     let fixture = Fixture::directory(|path| publish(&path.join("a.json"), &notice_text("N-1", 1, "a.example")));
     fixture.wait_for_names(&["a.example"]);
+    let mut was_quick = true;
     for name in ["b.example", "c.example"] {
         fs::rename(fixture.path("notices"), fixture.path("away")).unwrap();
         fixture.wait("the failure", |received| received.failure.as_ref().is_some_and(|failure| failure.code == "io"));
         fs::remove_dir_all(fixture.path("away")).unwrap();
-        fs::create_dir(fixture.path("notices")).unwrap();
-        publish(&fixture.path("notices/a.json"), &notice_text("N-1", 1, name));
+        was_quick &= quickly(|| {
+            fs::create_dir(fixture.path("notices")).unwrap();
+            publish(&fixture.path("notices/a.json"), &notice_text("N-1", 1, name));
+        });
         fixture.wait_for_names(&[name]);
         fixture.wait("the recovery", |received| received.failure.is_none());
     }
-    assert!(fixture.history().iter().all(|names| names.len() == 1), "nothing is lifted: {:?}", fixture.history());
+    assert!(!was_quick || fixture.history().iter().all(|names| names.len() == 1), "lifted: {:?}", fixture.history());
     publish(&fixture.path("notices/d.json"), &notice_text("N-4", 4, "d.example"));
     fixture.wait_for_names(&["c.example", "d.example"]);
 }
