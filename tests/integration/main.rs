@@ -1,0 +1,7 @@
+//! Everything that is tested from outside, in one binary so that it links once. A table of contents:
+//!
+//! | module | what |
+//! |---|---|
+//! | [`layering`] | who may use whom in `src/` (the crate's map in `lib.rs`) |
+
+mod layering;
