@@ -284,3 +284,146 @@ pub fn question_of(query: &Query) -> Vec<u8> {
     question.extend_from_slice(&IN.to_be_bytes());
     question
 }
+
+#[cfg(test)]
+mod tests {
+    use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query as HickoryQuery};
+    use hickory_proto::rr::rdata::opt::EdnsOption;
+    use hickory_proto::rr::rdata::{A, CNAME, SOA};
+    use hickory_proto::rr::{Name, RData, Record, RecordType};
+    use proptest::prelude::*;
+
+    use super::super::query::{Parsed, parse};
+    use super::*;
+
+    const QUESTION: &[u8] = b"\x03www\x07example\x00\x00\x01\x00\x01";
+
+    fn name(text: &str) -> Name {
+        Name::from_ascii(text).unwrap()
+    }
+
+    fn a(owner: &str, ttl: u32) -> Record {
+        Record::from_rdata(name(owner), ttl, RData::A(A::new(192, 0, 2, 1)))
+    }
+
+    /// An upstream's message for `www.example. A`.
+    fn message(answers: Vec<Record>) -> Message {
+        let mut message = Message::new(7, MessageType::Response, OpCode::Query);
+        message.queries.push(HickoryQuery::query(name("www.example."), RecordType::A));
+        message.answers = answers;
+        message
+    }
+
+    fn query_bytes(opt: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0xab, 0xcd, 0x01, 0x10, 0, 1, 0, 0, 0, 0, 0, u8::from(!opt.is_empty())];
+        bytes.extend_from_slice(b"\x03wWw\x07eXample\x00\x00\x01\x00\x01");
+        bytes.extend_from_slice(opt);
+        bytes
+    }
+
+    const OPT: &[u8] = b"\x00\x00\x29\x04\xd0\x00\x00\x80\x00\x00\x00";
+
+    fn rendered(answer: &Answer, opt: &[u8], age: u32, limit: usize) -> Message {
+        let bytes = query_bytes(opt);
+        let Parsed::Query(query) = parse(&bytes) else { panic!() };
+        let mut out = vec![0xff; 65_535];
+        let (len, _) = answer.render(&query, age, 3_600, limit, &mut out);
+        assert!(len <= limit);
+        assert_eq!(&out[HEADER..HEADER + query.question().len()], query.question(), "the asker's case");
+        Message::from_vec(&out[..len]).unwrap()
+    }
+
+    #[test]
+    fn an_answer_goes_out_with_the_askers_id_case_and_its_age() {
+        let bytes = message(vec![a("www.example.", 100), a("www.example.", 90_000)]).to_vec().unwrap();
+        let answer = Answer::parse(&bytes, QUESTION, false).unwrap();
+        assert_eq!(answer.keep, 100);
+        let out = rendered(&answer, OPT, 30, 1232);
+        assert_eq!(
+            (out.metadata.id, out.metadata.recursion_available, out.metadata.checking_disabled),
+            (0xabcd, true, true)
+        );
+        assert_eq!(out.answers.iter().map(|r| r.ttl).collect::<Vec<_>>(), [70, 3_600]);
+        assert!(out.edns.is_some_and(|edns| edns.flags().dnssec_ok));
+        assert!(rendered(&answer, b"", 0, 512).edns.is_none());
+    }
+
+    #[test]
+    fn the_opt_is_cut_out_wherever_it_stands() {
+        let mut upstream = message(vec![a("www.example.", 60)]);
+        upstream.additionals = vec![a("before.example.", 60), a("www.example.", 61)];
+        let mut edns = Edns::new();
+        edns.set_max_payload(4_096);
+        edns.options_mut().insert(EdnsOption::Unknown(15, b"\x00\x09words".to_vec()));
+        upstream.edns = Some(edns);
+        let last = upstream.to_vec().unwrap();
+        // the same message with its OPT, 22 octets, before the last record, 16 octets with a compressed owner
+        let (head, tail) = last.split_at(last.len() - 22 - 16);
+        let (record, opt) = tail.split_at(16);
+        let middle = [head, opt, record].concat();
+        for bytes in [last.clone(), middle] {
+            let answer = Answer::parse(&bytes, QUESTION, false).unwrap();
+            let out = rendered(&answer, b"", 1, 1232);
+            let ttls: Vec<_> = out.additionals.iter().map(|r| (r.name.to_string().to_lowercase(), r.ttl)).collect();
+            assert_eq!(ttls, [("before.example.".into(), 59), ("www.example.".into(), 60)]);
+            let edns = rendered(&answer, OPT, 0, 1232).edns.unwrap();
+            let options: Vec<_> = edns.options().as_ref().iter().map(|(_, option)| option.clone()).collect();
+            assert_eq!(options, [EdnsOption::Unknown(15, b"\x00\x09".to_vec())], "the code is kept, the words are not");
+        }
+    }
+
+    #[test]
+    fn targets_are_collected_and_negative_answers_kept_by_their_soa() {
+        let cname = Record::from_rdata(name("www.example."), 60, RData::CNAME(CNAME(name("Listed.TEST."))));
+        let mut upstream = message(vec![cname]);
+        let parse = |m: &Message| Answer::parse(&m.to_vec().unwrap(), QUESTION, false).unwrap();
+        assert_eq!(parse(&upstream).targets(), b"\x06listed\x04test\x00");
+        assert_eq!(parse(&upstream).keep, 0, "a chain that leads nowhere is not kept");
+        let soa = SOA::new(name("ns.test."), name("h.test."), 1, 2, 3, 4, 20);
+        upstream.authorities.push(Record::from_rdata(name("test."), 40, RData::SOA(soa)));
+        let negative = parse(&upstream);
+        assert_eq!(negative.keep, 20);
+        assert_eq!(rendered(&negative, b"", 5, 512).authorities[0].ttl, 15, "the SOA counts down from its MINIMUM");
+    }
+
+    #[test]
+    fn another_question_is_a_mismatch() {
+        let bytes = message(vec![]).to_vec().unwrap();
+        let other = b"\x03wwx\x07example\x00\x00\x01\x00\x01";
+        assert_eq!(Answer::parse(&bytes, other, false), Err(Bad::Mismatch));
+        assert_eq!(Answer::parse(&bytes[..11], QUESTION, false), Err(Bad::Mismatch));
+        let mut query = bytes.clone();
+        query[2] &= 0x7f;
+        assert_eq!(Answer::parse(&query, QUESTION, false), Err(Bad::Mismatch));
+        let mut short = message(vec![a("www.example.", 1)]).to_vec().unwrap();
+        short.pop();
+        assert_eq!(Answer::parse(&short, QUESTION, false), Err(Bad::Malformed));
+    }
+
+    proptest! {
+        #[test]
+        fn no_upstream_message_panics(
+            changes in proptest::collection::vec((12usize..200, any::<u8>()), 0..8),
+            cut in 12usize..250,
+            limit in 512usize..600,
+        ) {
+            let mut upstream = message((0..4).map(|n| a("www.example.", n)).collect());
+            upstream.authorities.push(Record::from_rdata(name("e."), 9, RData::CNAME(CNAME(name("x.www.example.")))));
+            upstream.edns = Some(Edns::new());
+            let mut bytes = upstream.to_vec().unwrap();
+            for (at, value) in changes {
+                if let Some(octet) = bytes.get_mut(at) {
+                    *octet = value;
+                }
+            }
+            bytes.truncate(cut);
+            if let Ok(answer) = Answer::parse(&bytes, QUESTION, true) {
+                let question = query_bytes(OPT);
+                let Parsed::Query(query) = parse(&question) else { panic!() };
+                let mut out = vec![0; 700];
+                let (len, _) = answer.render(&query, 1, 3_600, limit, &mut out);
+                prop_assert!(len <= limit);
+            }
+        }
+    }
+}

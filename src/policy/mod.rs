@@ -21,3 +21,6 @@ pub use index::Index;
 pub use pages::{Page, PageRule, Pages};
 pub use store::{PolicyReader, PolicyWriter};
 pub use verdict::{Snapshot, Verdict};
+
+#[cfg(test)]
+mod model_tests;
