@@ -2,6 +2,8 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | [`allocations`] | the fast path allocates nothing |
 //! | [`layering`] | who may use whom in `src/` (the crate's map in `lib.rs`) |
 
+mod allocations;
 mod layering;
