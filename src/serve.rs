@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tracing::Level;
 
 use crate::config::{self, Config};
-use crate::control::{self, Control, Handle};
+use crate::control::{self, Control, Handle, StartError};
 use crate::dns::Dns;
 use crate::dns::clock::Clock;
 use crate::error::ExitError;
@@ -49,8 +49,11 @@ pub fn serve(path: &Path, logging: Logging) -> Result<(), ExitError> {
     let addresses: Vec<_> = sockets.iter().map(|sockets| sockets.address).collect();
     let web = config.web.map(process::bind_tcp).transpose().map_err(|error| failed(&error))?;
     // rules before answers: what the sources say now is in force before the first query is read
-    let (control, policy, handle) =
-        control::start(control_config(&config), metrics.clone()).map_err(|error| failed(&error))?;
+    let started_control = control::start(control_config(&config), metrics.clone());
+    let (control, policy, handle) = started_control.map_err(|error| match error {
+        StartError::NoPolicy(_) => ExitError::Data(error.to_string()),
+        StartError::State(_) | StartError::Thread(_) => failed(&error),
+    })?;
     let data_runtime = runtime("pagar-async", config.dns.workers).map_err(|error| failed(&error))?;
     let control_runtime = runtime("pagar-web", 1).map_err(|error| failed(&error))?;
     let started = Instant::now();

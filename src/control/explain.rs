@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{AuthorityKind, DnsName, Notice, Scope, name};
+use crate::model::{AuthorityKind, DnsName, Notice, Scope, Sensitivity, name};
 use crate::policy::Snapshot;
 use crate::policy::verdict::Consider;
 
@@ -81,12 +81,13 @@ impl Explanation {
             verdict.is_some_and(|v| std::ptr::eq(&*v.entry.notice, notice) && v.scope == scope && v.target == target)
         };
         let listings: Vec<_> = snapshot.listings(asked.as_wire()).collect();
-        let nearest = listings.iter().map(|(.., target)| *target).find(|target| *target != asked.as_wire());
+        let above = listings.iter().find(|(.., target)| *target != asked.as_wire());
+        let nearest = above.map(|(notice, _, target)| shown(notice, target));
         Self {
             name: asked.to_string(),
             qtype,
             listed: verdict.is_some(),
-            nearest_listed_ancestor: nearest.filter(|_| verdict.is_none()).map(name::wire_to_text),
+            nearest_listed_ancestor: nearest.filter(|_| verdict.is_none()),
             others: listings
                 .iter()
                 .filter(|(notice, scope, target)| !answers(notice, *scope, target))
@@ -114,13 +115,21 @@ impl Rule {
             offence: notice.legal_basis.offence.clone(),
             category: notice.category.to_string(),
             sensitivity: notice.sensitivity.as_str().to_owned(),
-            target: name::wire_to_text(target),
+            target: shown(notice, target),
             scope: scope.as_str().to_owned(),
             action: notice.action.as_str().to_owned(),
             since: notice.validity.effective_at,
             until: notice.validity.expires_at,
             state: state_at(notice, now).to_owned(),
         }
+    }
+}
+
+/// A listed name as it may be shown: those of the secret class are withheld, there are no roles yet that may see them.
+fn shown(notice: &Notice, target: &[u8]) -> String {
+    match notice.sensitivity {
+        Sensitivity::Public | Sensitivity::Restricted => name::wire_to_text(target),
+        Sensitivity::Secret => "(secret)".into(),
     }
 }
 

@@ -16,4 +16,4 @@ pub mod task;
 
 pub use explain::Explanation;
 pub use handle::{Handle, SourceStatus, Status};
-pub use task::{Config, Control, compile_once, start};
+pub use task::{Config, Control, StartError, compile_once, start};

@@ -3,7 +3,8 @@
 //! It runs at low priority beside the workers (DESIGN §4). Nothing it meets ends it: a problem is logged, counted and shown
 //! in the status, and the last good policy stays.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use jiff::Timestamp;
 use super::handle::{Handle, SourceStatus};
 use super::serial::{Serial, SerialError};
 use super::state::State;
-use crate::ingest::{Loader, Mode, Severity, Source, Update, Watch, watch};
+use crate::ingest::{DocumentKey, Loader, Mode, Problem, Severity, Source, Update, Watch, watch};
 use crate::model::{Authority, Notice, Sensitivity};
 use crate::observe::metrics::Metrics;
 use crate::policy::diff::Diff;
@@ -53,15 +54,36 @@ enum Command {
     Stop,
 }
 
+/// The control plane cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The state directory cannot be used.
+    #[error(transparent)]
+    State(#[from] SerialError),
+    /// The system gives no thread.
+    #[error("cannot start the control plane: {0}")]
+    Thread(#[from] io::Error),
+    /// Not one source can be read: answering now would lift every restriction.
+    #[error("no source can be read, so there is no policy to put in force:{}", list(.0))]
+    NoPolicy(Vec<Problem>),
+}
+
+fn list(problems: &[Problem]) -> String {
+    problems.iter().map(|problem| format!("\n  {problem}")).collect()
+}
+
 /// Reads all sources, publishes the first policy, then watches for changes. Nothing is answered before this returns.
-pub fn start(config: Config, metrics: Arc<Metrics>) -> Result<(Control, PolicyReader, Handle), SerialError> {
+pub fn start(config: Config, metrics: Arc<Metrics>) -> Result<(Control, PolicyReader, Handle), StartError> {
     let serial = Serial::open(&config.state)?;
     let (commands, inbox) = channel();
     let (mut task, reader) = Task::new(config.pages.clone(), serial, metrics, commands.clone());
     let handle = Handle::new(reader.clone(), task.sources.clone());
+    let sources = config.sources.len();
     task.reload(config);
-    let thread = std::thread::Builder::new().name("pagar-control".into()).spawn(move || task.run(&inbox));
-    let thread = thread.map_err(|error| SerialError::Io { path: "pagar-control thread".into(), error })?;
+    if sources > 0 && task.failures.len() == sources {
+        return Err(StartError::NoPolicy(task.failures.into_values().collect()));
+    }
+    let thread = std::thread::Builder::new().name("pagar-control".into()).spawn(move || task.run(&inbox))?;
     Ok((Control { commands, thread: Some(thread) }, reader, handle))
 }
 
@@ -112,6 +134,10 @@ struct Task {
     /// In config order, with the thread that watches each.
     watches: Vec<(Source, Option<Watch>)>,
     status: BTreeMap<String, SourceStatus>,
+    /// Why sources cannot be read now, by source.
+    failures: BTreeMap<String, Problem>,
+    /// What is wrong with files as they are now, by source and file.
+    problems: BTreeMap<(String, PathBuf), Vec<String>>,
     sources: Arc<ArcSwap<Vec<SourceStatus>>>,
     entries: Arc<[Entry]>,
     /// The instant the policy in force was resolved for.
@@ -132,6 +158,8 @@ impl Task {
             commands,
             watches: Vec::new(),
             status: BTreeMap::new(),
+            failures: BTreeMap::new(),
+            problems: BTreeMap::new(),
             sources: Arc::default(),
             entries,
             resolved_at: now,
@@ -190,6 +218,7 @@ impl Task {
             self.show();
         }
         self.writer.sweep();
+        self.count_notices();
         false
     }
 
@@ -204,7 +233,13 @@ impl Task {
         self.pages = config.pages;
         let mut old = std::mem::take(&mut self.watches);
         old.retain(|(source, _)| config.sources.iter().any(|new| new.name == source.name && new.kind == source.kind));
-        self.status.retain(|name, _| config.sources.iter().any(|source| source.name == *name));
+        let known: BTreeSet<_> = config.sources.iter().map(|source| source.name.clone()).collect();
+        for gone in self.status.keys().filter(|name| !known.contains(*name)) {
+            self.metrics.sources.forget(gone);
+        }
+        self.status.retain(|name, _| known.contains(name));
+        self.failures.retain(|name, _| known.contains(name));
+        self.problems.retain(|(name, _), _| known.contains(name));
         for problem in self.state.configure(config.authorities, order(&config.sources)) {
             tracing::error!("{problem}");
         }
@@ -215,6 +250,7 @@ impl Task {
         }
         self.recompile(started, &Changes::default());
         self.show();
+        self.count_notices();
     }
 
     /// Reads a source for the first time and watches it from then on.
@@ -232,6 +268,11 @@ impl Task {
 
     fn update(&mut self, mut update: Update) -> Changes {
         let mut changes = Changes { any: !update.put.is_empty() || !update.removed.is_empty(), ..Changes::default() };
+        self.problems.retain(|(source, file), _| {
+            let is_new =
+                |key: &DocumentKey| key.is_empty() || file.file_name().is_some_and(|name| name == key.as_str());
+            *source != update.source || !update.put.keys().chain(&update.removed).any(is_new)
+        });
         for (key, document) in std::mem::take(&mut update.put) {
             let refused = self.state.put((update.source.clone(), key), document);
             if refused.is_none() {
@@ -243,14 +284,17 @@ impl Task {
             self.state.remove(&(update.source.clone(), key));
             changes.removed.push(update.at);
         }
-        self.report(update, changes.any);
+        self.report(update);
         changes
     }
 
     /// Logs, counts and remembers what is wrong with a source.
-    fn report(&mut self, update: Update, changed: bool) {
+    fn report(&mut self, update: Update) {
         let Update { source, at, failure, problems, .. } = update;
+        let files: BTreeSet<_> = problems.iter().map(|problem| problem.file.clone()).collect();
+        self.problems.retain(|(of, file), _| *of != source || !files.contains(file));
         for problem in &problems {
+            self.problems.entry((source.clone(), problem.file.clone())).or_default().push(problem.to_string());
             match problem.severity {
                 Severity::Error => tracing::error!(source, "{problem}"),
                 Severity::Warning => tracing::warn!(source, "{problem}"),
@@ -258,9 +302,8 @@ impl Task {
             self.metrics.policy.refused_items.with_label_values(&[problem.code]).inc();
         }
         let status = self.status.entry(source.clone()).or_insert_with(|| SourceStatus::new(&source));
-        if changed || !problems.is_empty() {
-            status.problems = problems.iter().map(ToString::to_string).collect();
-        }
+        let current = self.problems.iter().filter(|((of, _), _)| *of == source);
+        status.problems = current.flat_map(|(_, problems)| problems.clone()).collect();
         match failure {
             Some(problem) => {
                 let message = problem.to_string();
@@ -269,8 +312,10 @@ impl Task {
                 }
                 status.last_error = Some(message);
                 self.metrics.sources.failures.with_label_values(&[&source]).inc();
+                self.failures.insert(source.clone(), problem);
             }
             None => {
+                self.failures.remove(&source);
                 if status.last_error.take().is_some() {
                     tracing::info!(source, "the source can be read again");
                 }
@@ -331,6 +376,12 @@ impl Task {
         figures.serial.set(i64::from(policy.serial));
         figures.built_timestamp.set(policy.built_at.as_millisecond() as f64 / 1000.0);
         figures.bytes.set(policy.bytes() as i64);
+        self.sources.store(Arc::new(self.statuses()));
+    }
+
+    /// Counts the notices anew: deadlines pass without anything else changing.
+    fn count_notices(&self) {
+        let figures = &self.metrics.policy;
         let census = self.state.census(Timestamp::now());
         figures.past_deadline.set(census.past_deadline);
         let states = [
@@ -342,7 +393,6 @@ impl Task {
         for (state, count) in states {
             figures.notices.with_label_values(&[state]).set(count);
         }
-        self.sources.store(Arc::new(self.statuses()));
     }
 
     fn statuses(&self) -> Vec<SourceStatus> {

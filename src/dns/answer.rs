@@ -55,7 +55,7 @@ impl Answer {
         let body = HEADER + question.len();
         let echoed = message.get(HEADER..body).ok_or(Bad::Mismatch)?;
         let is_answer = header[2] & 0xf8 == 0x80 && u16_at(message, 4) == Some(1);
-        if !is_answer || !echoed.eq_ignore_ascii_case(question) {
+        if !is_answer || !same_question(echoed, question) {
             return Err(Bad::Mismatch);
         }
         let mut scan = Scan { message, qtype: tail_u16(question, 4), ..Scan::default() };
@@ -142,6 +142,13 @@ fn relayed(code: u16) -> (Ede, &'static [u8]) {
         Ede::PROHIBITED => (Ede::OTHER, b"upstream: 18 (Prohibited)"),
         other => (other, b""),
     }
+}
+
+/// Whether two question sections of one length agree: the names without case, type and class exactly (as letters, the types
+/// 65 and 97 would be the same).
+fn same_question(a: &[u8], b: &[u8]) -> bool {
+    let name = a.len().saturating_sub(4);
+    a.len() == b.len() && a[..name].eq_ignore_ascii_case(&b[..name]) && a[name..] == b[name..]
 }
 
 fn tail_u16(octets: &[u8], from_end: usize) -> u16 {
@@ -392,6 +399,10 @@ mod tests {
         let other = b"\x03wwx\x07example\x00\x00\x01\x00\x01";
         assert_eq!(Answer::parse(&bytes, other, false), Err(Bad::Mismatch));
         assert_eq!(Answer::parse(&bytes[..11], QUESTION, false), Err(Bad::Mismatch));
+        let mut https = message(vec![]);
+        https.queries[0].set_query_type(RecordType::HTTPS);
+        let type_97 = b"\x03www\x07example\x00\x00\x61\x00\x01";
+        assert_eq!(Answer::parse(&https.to_vec().unwrap(), type_97, false), Err(Bad::Mismatch));
         let mut query = bytes.clone();
         query[2] &= 0x7f;
         assert_eq!(Answer::parse(&query, QUESTION, false), Err(Bad::Mismatch));

@@ -23,6 +23,8 @@ const MAX_CONNECTIONS: usize = 1_024;
 const PIPELINE: usize = 64;
 /// How long a connection may be idle, or its client not read (RFC 7766 §6.2.3: a few seconds).
 const IDLE: Duration = Duration::from_secs(10);
+/// Largest answer: the length has two octets.
+const MAX_ANSWER: usize = u16::MAX as usize;
 /// Rest after accept() failed, as it does without pause when file descriptors run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -61,7 +63,7 @@ where
     let (mut reader, writer) = tokio::io::split(stream);
     let (answers, queue) = mpsc::channel(PIPELINE);
     let writing = tokio::spawn(write_frames(writer, queue));
-    let mut frame = Vec::new();
+    let (mut frame, mut scratch) = (Vec::new(), vec![0; MAX_ANSWER]);
     loop {
         let Ok(answer) = answers.clone().reserve_owned().await else { break };
         let read = tokio::select! {
@@ -71,7 +73,7 @@ where
         if !matches!(read, Ok(Ok(()))) {
             break;
         }
-        answer_frame(&frame, client, &core, &counters, answer);
+        answer_frame(&frame, client, &core, &counters, &mut scratch, answer);
     }
     drop(answers);
     let _ = writing.await; // it ends when the last answer under way is written
@@ -97,21 +99,21 @@ async fn write_frames(mut writer: impl AsyncWrite + Unpin, mut queue: mpsc::Rece
     let _ = writer.shutdown().await;
 }
 
-/// Answers one message, at once or later; `answer` is its place in the connection's queue.
+/// Answers one message, at once into `scratch` or later; `answer` is its place in the connection's queue.
 fn answer_frame(
     message: &[u8],
     client: IpAddr,
     core: &Arc<Core>,
     counters: &Arc<Counters>,
+    scratch: &mut [u8],
     answer: mpsc::OwnedPermit<Vec<u8>>,
 ) {
     let started = Instant::now();
-    let mut out = vec![0; usize::from(u16::MAX) + 2];
     let fast = {
         let (policy, settings) = (core.policy(), core.settings());
         let view = View { policy: &policy, settings: &settings };
         let asker = Asker { client, size: Size::Stream };
-        core.fast(message, &asker, core.clock.at(started), &view, counters, &mut out[2..])
+        core.fast(message, &asker, core.clock.at(started), &view, counters, scratch)
     };
     if fast != Fast::Drop {
         counters.query(Transport::Tcp);
@@ -121,22 +123,21 @@ fn answer_frame(
             Some(permit) => {
                 let (core, counters, message) = (core.clone(), counters.clone(), message.to_vec());
                 tokio::spawn(async move {
-                    let fast = core.miss(&message, Size::Stream, &counters, &mut out[2..]).await;
-                    finish(fast, out, answer, &counters, started);
+                    let mut out = vec![0; MAX_ANSWER];
+                    let fast = core.miss(&message, Size::Stream, &counters, &mut out).await;
+                    finish(fast, &out, answer, &counters, started);
                     drop(permit);
                 });
             }
-            None => finish(core.overloaded(message, counters, &mut out[2..]), out, answer, counters, started),
+            None => finish(core.overloaded(message, counters, scratch), scratch, answer, counters, started),
         },
-        fast => finish(fast, out, answer, counters, started),
+        fast => finish(fast, scratch, answer, counters, started),
     }
 }
 
-fn finish(fast: Fast, mut out: Vec<u8>, answer: mpsc::OwnedPermit<Vec<u8>>, counters: &Counters, started: Instant) {
+fn finish(fast: Fast, out: &[u8], answer: mpsc::OwnedPermit<Vec<u8>>, counters: &Counters, started: Instant) {
     if let Fast::Reply(len, path) = fast {
-        out[..2].copy_from_slice(&(len as u16).to_be_bytes());
-        out.truncate(2 + len);
-        answer.send(out);
+        answer.send([&(len as u16).to_be_bytes(), &out[..len]].concat()); // length and message in one write (RFC 7766 §8)
         counters.took(path.unwrap_or(Path::Forwarded), started.elapsed(), u64::from(path.is_some()));
     }
 }
