@@ -4,6 +4,7 @@
 //! refused new version leaves the old one in force (DESIGN §4).
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -86,7 +87,7 @@ impl State {
         }
     }
 
-    /// Takes in a new or changed document; the problem says why it was refused.
+    /// Takes in a new or changed document; the problem says why it was refused, its file is the document's key.
     pub fn put(&mut self, place: Place, document: Document) -> Option<Problem> {
         let refusal = match check::notice(&document.notice, &document.targets, &self.authorities) {
             Ok(authority) => match self.conflict(&place, &document.notice) {
@@ -102,7 +103,7 @@ impl State {
         let (code, message) = refusal;
         let problem = Problem {
             severity: Severity::Error,
-            file: [place.0.as_str(), place.1.as_str()].iter().filter(|part| !part.is_empty()).collect(),
+            file: PathBuf::from(&place.1), // the caller knows where the source keeps it
             line: None,
             column: None,
             message: format!("notice {} is refused: {message}", document.notice.id),

@@ -106,14 +106,16 @@ impl Drop for Control {
 /// A policy compiled once from all sources, published nowhere: for `pagar check` and `pagar why`.
 pub fn compile_once(config: &Config, at: Timestamp) -> (Snapshot, Vec<Update>) {
     let mut state = State::default();
-    let mut problems = state.configure(config.authorities.clone(), order(&config.sources));
-    let mut updates: Vec<_> =
-        config.sources.iter().map(|source| Loader::new(source.clone()).scan(at, Mode::Now)).collect();
-    for update in &mut updates {
+    let _ = state.configure(config.authorities.clone(), order(&config.sources)); // nothing is known yet
+    let mut updates = Vec::new();
+    for source in &config.sources {
+        let mut update = Loader::new(source.clone()).scan(at, Mode::Now);
         for (key, document) in std::mem::take(&mut update.put) {
-            problems.extend(state.put((update.source.clone(), key), document));
+            let file = source.file(&key);
+            let refused = state.put((source.name.clone(), key), document);
+            update.problems.extend(refused.map(|problem| Problem { file, ..problem }));
         }
-        update.problems.append(&mut problems);
+        updates.push(update);
     }
     let index = state.compile().unwrap_or_default();
     let entries = state.entries(&config.pages, |_| Slots::default());
@@ -133,6 +135,8 @@ struct Task {
     commands: Sender<Command>,
     /// In config order, with the thread that watches each.
     watches: Vec<(Source, Option<Watch>)>,
+    /// The sources of the configuration in force.
+    configured: Vec<Source>,
     status: BTreeMap<String, SourceStatus>,
     /// Why sources cannot be read now, by source.
     failures: BTreeMap<String, Problem>,
@@ -157,6 +161,7 @@ impl Task {
             metrics,
             commands,
             watches: Vec::new(),
+            configured: Vec::new(),
             status: BTreeMap::new(),
             failures: BTreeMap::new(),
             problems: BTreeMap::new(),
@@ -243,6 +248,7 @@ impl Task {
         for problem in self.state.configure(config.authorities, order(&config.sources)) {
             tracing::error!("{problem}");
         }
+        self.configured = config.sources.clone();
         for source in config.sources {
             let kept = old.iter().position(|(known, _)| known.name == source.name).map(|at| old.swap_remove(at).1);
             let watch = kept.unwrap_or_else(|| self.open(&source));
@@ -274,7 +280,10 @@ impl Task {
             *source != update.source || !update.put.keys().chain(&update.removed).any(is_new)
         });
         for (key, document) in std::mem::take(&mut update.put) {
+            let file =
+                self.configured.iter().find(|source| source.name == update.source).map(|source| source.file(&key));
             let refused = self.state.put((update.source.clone(), key), document);
+            let refused = refused.map(|problem| Problem { file: file.unwrap_or_default(), ..problem });
             if refused.is_none() {
                 changes.put.push(update.at);
             }

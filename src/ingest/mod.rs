@@ -59,6 +59,16 @@ pub enum Kind {
     },
 }
 
+impl Source {
+    /// The file a document of this source comes from.
+    pub fn file(&self, key: &DocumentKey) -> PathBuf {
+        match &self.kind {
+            Kind::Directory { path } => path.join(key),
+            Kind::List { path, .. } => path.clone(),
+        }
+    }
+}
+
 /// Syntax of a list file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListFormat {
