@@ -10,10 +10,14 @@
 
 pub mod explain;
 pub mod handle;
+mod once;
+mod publish;
 pub mod serial;
+mod sources;
 pub mod state;
 pub mod task;
 
 pub use explain::Explanation;
 pub use handle::{Handle, SourceStatus, Status};
-pub use task::{Config, Control, StartError, compile_once, start};
+pub use once::compile_once;
+pub use task::{Config, Control, StartError, start};

@@ -182,6 +182,11 @@ impl State {
         self.accepted.iter().filter(|((of, _), _)| of == source).map(|(_, known)| known.names).sum()
     }
 
+    /// Place of a source in the configuration.
+    pub fn order_of(&self, source: &str) -> Option<u32> {
+        self.order.get(source).copied()
+    }
+
     /// Counts the known notices.
     pub fn census(&self, now: Timestamp) -> Census {
         let late = |notice: &Notice| i64::from(notice.deadline_at.is_some_and(|deadline| deadline < now));

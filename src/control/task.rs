@@ -3,7 +3,7 @@
 //! It runs at low priority beside the workers (DESIGN §4). Nothing it meets ends it: a problem is logged, counted and shown
 //! in the status, and the last good policy stays.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -16,14 +16,15 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 
 use super::handle::{Handle, SourceStatus};
+use super::publish::Publisher;
 use super::serial::{Serial, SerialError};
+use super::sources::Sources;
 use super::state::State;
-use crate::ingest::{DocumentKey, Loader, Mode, Problem, Severity, Source, Update, Watch, watch};
+use crate::ingest::{Loader, Mode, Problem, Source, Update, Watch, watch};
 use crate::model::{Authority, Notice, Sensitivity};
+use crate::observe::labels::Labels;
 use crate::observe::metrics::Metrics;
-use crate::policy::diff::Diff;
-use crate::policy::store::store;
-use crate::policy::{Entry, Pages, PolicyReader, PolicyWriter, Slots, Snapshot, compile};
+use crate::policy::{Pages, PolicyReader, Slots};
 
 /// Longest sleep: the wall clock may be set at any time, so the timers look at it this often.
 const LOOK: Duration = Duration::from_secs(1);
@@ -41,17 +42,18 @@ pub struct Config {
     pub state: PathBuf,
 }
 
+impl Config {
+    /// The place of each source, by name.
+    pub(super) fn order(&self) -> BTreeMap<String, u32> {
+        self.sources.iter().map(|source| (source.name.clone(), source.order)).collect()
+    }
+}
+
 /// The running control plane. Dropped, it stops its thread and its sources.
 #[derive(Debug)]
 pub struct Control {
     commands: Sender<Command>,
     thread: Option<JoinHandle<()>>,
-}
-
-enum Command {
-    Update(Box<Update>),
-    Reload(Box<Config>),
-    Stop,
 }
 
 /// The control plane cannot start.
@@ -64,24 +66,45 @@ pub enum StartError {
     #[error("cannot start the control plane: {0}")]
     Thread(#[from] io::Error),
     /// Not one source can be read: answering now would lift every restriction.
-    #[error("no source can be read, so there is no policy to put in force:{}", list(.0))]
+    #[error("no source can be read, so there is no policy to put in force:{}", lines(.0))]
     NoPolicy(Vec<Problem>),
 }
 
-fn list(problems: &[Problem]) -> String {
+fn lines(problems: &[Problem]) -> String {
     problems.iter().map(|problem| format!("\n  {problem}")).collect()
+}
+
+#[derive(Debug)]
+enum Command {
+    /// What the watch of this number saw.
+    Update(u64, Box<Update>),
+    Reload(Box<Config>),
+    Stop,
 }
 
 /// Reads all sources, publishes the first policy, then watches for changes. Nothing is answered before this returns.
 pub fn start(config: Config, metrics: Arc<Metrics>) -> Result<(Control, PolicyReader, Handle), StartError> {
     let serial = Serial::open(&config.state)?;
     let (commands, inbox) = channel();
-    let (mut task, reader) = Task::new(config.pages.clone(), serial, metrics, commands.clone());
-    let handle = Handle::new(reader.clone(), task.sources.clone());
+    let (publisher, reader) = Publisher::new(serial, metrics.clone());
+    let mut task = Task {
+        state: State::default(),
+        pages: config.pages.clone(),
+        publisher,
+        sources: Sources::new(metrics.clone()),
+        status: Arc::default(),
+        labels: metrics.labels.clone(),
+        metrics,
+        commands: commands.clone(),
+        watched: Vec::new(),
+        watches: 0,
+    };
+    let handle = Handle::new(reader.clone(), task.status.clone());
     let sources = config.sources.len();
     task.reload(config);
-    if sources > 0 && task.failures.len() == sources {
-        return Err(StartError::NoPolicy(task.failures.into_values().collect()));
+    let failures = task.sources.failures();
+    if sources > 0 && failures.len() == sources {
+        return Err(StartError::NoPolicy(failures));
     }
     let thread = std::thread::Builder::new().name("pagar-control".into()).spawn(move || task.run(&inbox))?;
     Ok((Control { commands, thread: Some(thread) }, reader, handle))
@@ -103,75 +126,31 @@ impl Drop for Control {
     }
 }
 
-/// A policy compiled once from all sources, published nowhere: for `pagar check` and `pagar why`.
-pub fn compile_once(config: &Config, at: Timestamp) -> (Snapshot, Vec<Update>) {
-    let mut state = State::default();
-    let _ = state.configure(config.authorities.clone(), order(&config.sources)); // nothing is known yet
-    let mut updates = Vec::new();
-    for source in &config.sources {
-        let mut update = Loader::new(source.clone()).scan(at, Mode::Now);
-        for (key, document) in std::mem::take(&mut update.put) {
-            let file = source.file(&key);
-            let refused = state.put((source.name.clone(), key), document);
-            update.problems.extend(refused.map(|problem| Problem { file, ..problem }));
-        }
-        updates.push(update);
-    }
-    let index = state.compile().unwrap_or_default();
-    let entries = state.entries(&config.pages, |_| Slots::default());
-    (compile::resolve(index, entries, config.pages.ttl, at, 1), updates)
-}
-
-fn order(sources: &[Source]) -> BTreeMap<String, u32> {
-    sources.iter().map(|source| (source.name.clone(), source.order)).collect()
-}
-
 struct Task {
     state: State,
     pages: Pages,
-    serial: Serial,
-    writer: PolicyWriter,
+    publisher: Publisher,
+    sources: Sources,
+    /// What the faces see of the sources.
+    status: Arc<ArcSwap<Vec<SourceStatus>>>,
+    labels: Arc<Labels>,
     metrics: Arc<Metrics>,
     commands: Sender<Command>,
-    /// In config order, with the thread that watches each.
-    watches: Vec<(Source, Option<Watch>)>,
-    /// The sources of the configuration in force.
-    configured: Vec<Source>,
-    status: BTreeMap<String, SourceStatus>,
-    /// Why sources cannot be read now, by source.
-    failures: BTreeMap<String, Problem>,
-    /// What is wrong with files as they are now, by source and file.
-    problems: BTreeMap<(String, PathBuf), Vec<String>>,
-    sources: Arc<ArcSwap<Vec<SourceStatus>>>,
-    entries: Arc<[Entry]>,
-    /// The instant the policy in force was resolved for.
-    resolved_at: Timestamp,
+    /// The sources of the configuration in force, in its order.
+    watched: Vec<Watched>,
+    /// Watches made so far; numbers them.
+    watches: u64,
+}
+
+struct Watched {
+    source: Source,
+    /// Its updates carry this number; those of a watch that has been replaced are not taken any more.
+    number: u64,
+    /// `None` if the system gave no thread: then it is only read on reload.
+    _watch: Option<Watch>,
 }
 
 impl Task {
-    fn new(pages: Pages, serial: Serial, metrics: Arc<Metrics>, commands: Sender<Command>) -> (Self, PolicyReader) {
-        let entries: Arc<[Entry]> = Arc::default();
-        let now = Timestamp::now();
-        let (writer, reader) = store(compile::resolve(Arc::default(), entries.clone(), pages.ttl, now, 0));
-        let task = Self {
-            state: State::default(),
-            pages,
-            serial,
-            writer,
-            metrics,
-            commands,
-            watches: Vec::new(),
-            configured: Vec::new(),
-            status: BTreeMap::new(),
-            failures: BTreeMap::new(),
-            problems: BTreeMap::new(),
-            sources: Arc::default(),
-            entries,
-            resolved_at: now,
-        };
-        (task, reader)
-    }
-
     fn run(mut self, inbox: &Receiver<Command>) {
         // on Linux a priority is a thread's: compiling must not take time from the workers
         if let Err(error) = rustix::process::setpriority_process(None, 19) {
@@ -197,7 +176,7 @@ impl Task {
     /// Until the next notice takes effect or expires, at most [`LOOK`].
     fn sleep(&self) -> Duration {
         let now = Timestamp::now();
-        let next = compile::next_change(&self.entries, now).map(|at| now.duration_until(at));
+        let next = self.publisher.next_change(now).map(|at| now.duration_until(at));
         next.and_then(|wait| Duration::try_from(wait).ok()).map_or(LOOK, |wait| wait.min(LOOK))
     }
 
@@ -207,7 +186,11 @@ impl Task {
         let mut changes = Changes::default();
         for command in commands {
             match command {
-                Command::Update(update) => changes.join(self.update(*update)),
+                Command::Update(number, update) => {
+                    if self.watched.iter().any(|watched| watched.number == number) {
+                        self.update(*update, &mut changes);
+                    }
+                }
                 Command::Reload(config) => {
                     self.reload(*config);
                     tracing::info!("configuration reloaded");
@@ -215,232 +198,112 @@ impl Task {
                 Command::Stop => return true,
             }
         }
-        if changes.any {
-            self.recompile(started, &changes);
-            self.show();
-        } else if self.time_changed() {
+        if changes.any() {
             self.publish(started);
-            self.show();
+            changes.observe(&self.metrics);
         }
-        self.writer.sweep();
-        self.count_notices();
+        self.publisher.mind_the_time();
+        self.publisher.sweep();
+        self.publisher.show_census(self.state.census(Timestamp::now()));
         false
-    }
-
-    fn time_changed(&self) -> bool {
-        let now = Timestamp::now();
-        now < self.resolved_at || compile::next_change(&self.entries, self.resolved_at).is_some_and(|at| at <= now)
     }
 
     /// Takes over a configuration: sources that stay are not read again, new and changed ones are, the rest is lifted.
     fn reload(&mut self, config: Config) {
         let started = Instant::now();
-        self.pages = config.pages;
-        let mut old = std::mem::take(&mut self.watches);
-        old.retain(|(source, _)| config.sources.iter().any(|new| new.name == source.name && new.kind == source.kind));
-        let known: BTreeSet<_> = config.sources.iter().map(|source| source.name.clone()).collect();
-        for gone in self.status.keys().filter(|name| !known.contains(*name)) {
-            self.metrics.sources.forget(gone);
-        }
-        self.status.retain(|name, _| known.contains(name));
-        self.failures.retain(|name, _| known.contains(name));
-        self.problems.retain(|(name, _), _| known.contains(name));
-        for problem in self.state.configure(config.authorities, order(&config.sources)) {
+        for problem in self.state.configure(config.authorities.clone(), config.order()) {
             tracing::error!("{problem}");
         }
-        self.configured = config.sources.clone();
+        self.sources.configure(config.sources.iter().map(|source| source.name.as_str()));
+        self.pages = config.pages;
+        let mut old = std::mem::take(&mut self.watched);
         for source in config.sources {
-            let kept = old.iter().position(|(known, _)| known.name == source.name).map(|at| old.swap_remove(at).1);
-            let watch = kept.unwrap_or_else(|| self.open(&source));
-            self.watches.push((source, watch));
+            let stays = |watched: &Watched| watched.source.name == source.name && watched.source.kind == source.kind;
+            let watched = match old.iter().position(stays) {
+                Some(at) => Watched { source, ..old.swap_remove(at) },
+                None => self.open(source),
+            };
+            self.watched.push(watched);
         }
-        self.recompile(started, &Changes::default());
-        self.show();
-        self.count_notices();
+        self.publish(started);
+        self.publisher.show_census(self.state.census(Timestamp::now()));
     }
 
     /// Reads a source for the first time and watches it from then on.
-    fn open(&mut self, source: &Source) -> Option<Watch> {
-        self.metrics.sources.declare(&source.name);
+    fn open(&mut self, source: Source) -> Watched {
         let mut loader = Loader::new(source.clone());
-        self.update(loader.scan(Timestamp::now(), Mode::Now));
-        let commands = self.commands.clone();
+        let first = loader.scan(Timestamp::now(), Mode::Now);
+        self.take(&source, first, &mut Changes::default());
+        self.watches += 1;
+        let (number, commands) = (self.watches, self.commands.clone());
         let deliver = move |update| {
-            let _ = commands.send(Command::Update(Box::new(update))); // the task is gone: so are we, soon
+            let _ = commands.send(Command::Update(number, Box::new(update))); // the task is gone: so are we, soon
         };
         let watch = watch(loader, deliver);
-        watch.inspect_err(|error| tracing::error!(source = source.name, %error, "cannot watch the source")).ok()
+        let watch = watch.inspect_err(|error| tracing::error!(source = source.name, %error, "cannot watch the source"));
+        Watched { source, number, _watch: watch.ok() }
     }
 
-    fn update(&mut self, mut update: Update) -> Changes {
-        let mut changes = Changes { any: !update.put.is_empty() || !update.removed.is_empty(), ..Changes::default() };
-        self.problems.retain(|(source, file), _| {
-            let is_new =
-                |key: &DocumentKey| key.is_empty() || file.file_name().is_some_and(|name| name == key.as_str());
-            *source != update.source || !update.put.keys().chain(&update.removed).any(is_new)
-        });
+    fn update(&mut self, update: Update, changes: &mut Changes) {
+        let source = self.watched.iter().find(|watched| watched.source.name == update.source);
+        if let Some(source) = source.map(|watched| watched.source.clone()) {
+            self.take(&source, update, changes);
+        }
+    }
+
+    /// Takes the documents of an update into the state and reports the rest of it.
+    fn take(&mut self, source: &Source, mut update: Update, changes: &mut Changes) {
+        let keys: Vec<_> = update.put.keys().chain(&update.removed).cloned().collect();
+        self.sources.changed(&source.name, &keys);
         for (key, document) in std::mem::take(&mut update.put) {
-            let file =
-                self.configured.iter().find(|source| source.name == update.source).map(|source| source.file(&key));
-            let refused = self.state.put((update.source.clone(), key), document);
-            let refused = refused.map(|problem| Problem { file: file.unwrap_or_default(), ..problem });
-            if refused.is_none() {
-                changes.put.push(update.at);
+            let file = source.file(&key);
+            match self.state.put((source.name.clone(), key), document) {
+                Some(problem) => update.problems.push(Problem { file, ..problem }),
+                None => changes.put.push(update.at),
             }
-            update.problems.extend(refused);
         }
         for key in std::mem::take(&mut update.removed) {
-            self.state.remove(&(update.source.clone(), key));
+            self.state.remove(&(source.name.clone(), key));
             changes.removed.push(update.at);
         }
-        self.report(update);
-        changes
-    }
-
-    /// Logs, counts and remembers what is wrong with a source.
-    fn report(&mut self, update: Update) {
-        let Update { source, at, failure, problems, .. } = update;
-        let files: BTreeSet<_> = problems.iter().map(|problem| problem.file.clone()).collect();
-        self.problems.retain(|(of, file), _| *of != source || !files.contains(file));
-        for problem in &problems {
-            self.problems.entry((source.clone(), problem.file.clone())).or_default().push(problem.to_string());
-            match problem.severity {
-                Severity::Error => tracing::error!(source, "{problem}"),
-                Severity::Warning => tracing::warn!(source, "{problem}"),
-            }
-            self.metrics.policy.refused_items.with_label_values(&[problem.code]).inc();
-        }
-        let status = self.status.entry(source.clone()).or_insert_with(|| SourceStatus::new(&source));
-        let current = self.problems.iter().filter(|((of, _), _)| *of == source);
-        status.problems = current.flat_map(|(_, problems)| problems.clone()).collect();
-        match failure {
-            Some(problem) => {
-                let message = problem.to_string();
-                if status.last_error.as_ref() != Some(&message) {
-                    tracing::error!(source, "{problem}; what it gave before stays in force");
-                }
-                status.last_error = Some(message);
-                self.metrics.sources.failures.with_label_values(&[&source]).inc();
-                self.failures.insert(source.clone(), problem);
-            }
-            None => {
-                self.failures.remove(&source);
-                if status.last_error.take().is_some() {
-                    tracing::info!(source, "the source can be read again");
-                }
-                status.last_success = Some(at);
-                self.metrics.sources.last_success.with_label_values(&[&source]).set(at.as_second() as f64);
-            }
-        }
-        self.metrics.sources.problems.with_label_values(&[&source]).set(status.problems.len() as i64);
-        self.sources.store(Arc::new(self.statuses()));
-    }
-
-    fn recompile(&mut self, started: Instant, changes: &Changes) {
-        let index = match self.state.compile() {
-            Ok(index) => index,
-            Err(error) => return tracing::error!(%error, "the policy could not be compiled; the last good one stays"),
-        };
-        let labels = self.metrics.labels.clone();
-        self.entries = self.state.entries(&self.pages, |notice| slots(&labels, notice));
-        self.publish_index(index, started);
-        let now = Timestamp::now();
-        let seconds = |at: &Timestamp| now.duration_since(*at).as_secs_f64().max(0.0);
-        changes.put.iter().for_each(|at| self.metrics.policy.enforce_seconds.observe(seconds(at)));
-        changes.removed.iter().for_each(|at| self.metrics.policy.lift_seconds.observe(seconds(at)));
+        self.sources.report(update);
+        self.status.store(Arc::new(self.sources.statuses(&self.state)));
     }
 
     fn publish(&mut self, started: Instant) {
-        let index = self.writer.current().index().clone();
-        self.publish_index(index, started);
-    }
-
-    /// Compares with the policy in force and publishes what is new.
-    fn publish_index(&mut self, index: Arc<crate::policy::Index>, started: Instant) {
-        let now = Timestamp::now();
-        let current = self.writer.current();
-        let mut next = compile::resolve(index, self.entries.clone(), self.pages.ttl, now, current.serial);
-        self.resolved_at = now;
-        let diff = Diff::between(&current, &next);
-        let same = next.digest == current.digest && next.ttl == current.ttl && same_answers(&current, &next);
-        if !same || current.serial == 0 {
-            let (serial, written) = self.serial.take();
-            next.serial = serial;
-            if let Err(error) = written {
-                tracing::error!(%error, "the state directory cannot be written; the policy is published all the same");
-                self.metrics.policy.state_write_failures.inc();
+        match self.state.compile() {
+            Ok(index) => {
+                let entries = self.state.entries(&self.pages, |notice| slots(&self.labels, notice));
+                self.publisher.publish(index, entries, self.pages.ttl, started);
             }
-            tracing::info!(serial, names = next.names(), added = diff.added, lifted = diff.lifted, "policy published");
+            Err(error) => tracing::error!(%error, "the policy cannot be compiled; the last good one stays in force"),
         }
-        drop(current);
-        self.writer.publish(next);
-        self.metrics.policy.swap_duration.observe(started.elapsed().as_secs_f64());
-    }
-
-    /// Puts the figures of the policy in force where the NOC sees them.
-    fn show(&mut self) {
-        let policy = self.writer.current();
-        let figures = &self.metrics.policy;
-        figures.names.set(policy.names() as i64);
-        figures.serial.set(i64::from(policy.serial));
-        figures.built_timestamp.set(policy.built_at.as_millisecond() as f64 / 1000.0);
-        figures.bytes.set(policy.bytes() as i64);
-        self.sources.store(Arc::new(self.statuses()));
-    }
-
-    /// Counts the notices anew: deadlines pass without anything else changing.
-    fn count_notices(&self) {
-        let figures = &self.metrics.policy;
-        let census = self.state.census(Timestamp::now());
-        figures.past_deadline.set(census.past_deadline);
-        let states = [
-            ("in force", census.in_force),
-            ("scheduled", census.scheduled),
-            ("expired", census.expired),
-            ("refused", census.refused),
-        ];
-        for (state, count) in states {
-            figures.notices.with_label_values(&[state]).set(count);
-        }
-    }
-
-    fn statuses(&self) -> Vec<SourceStatus> {
-        let mut statuses: Vec<_> = self.status.values().cloned().collect();
-        for status in &mut statuses {
-            status.entries = self.state.names_of(&status.name);
-            self.metrics.sources.entries.with_label_values(&[&status.name]).set(status.entries as i64);
-        }
-        let order = |status: &SourceStatus| self.watches.iter().position(|(source, _)| source.name == status.name);
-        statuses.sort_by_key(order);
-        statuses
+        self.status.store(Arc::new(self.sources.statuses(&self.state)));
     }
 }
 
 /// When the documents that changed were read, for the figures.
 #[derive(Default)]
 struct Changes {
-    any: bool,
     put: Vec<Timestamp>,
     removed: Vec<Timestamp>,
 }
 
 impl Changes {
-    fn join(&mut self, mut other: Self) {
-        self.any |= other.any;
-        self.put.append(&mut other.put);
-        self.removed.append(&mut other.removed);
+    fn any(&self) -> bool {
+        !self.put.is_empty() || !self.removed.is_empty()
+    }
+
+    fn observe(&self, metrics: &Metrics) {
+        let now = Timestamp::now();
+        let seconds = |at: &Timestamp| now.duration_since(*at).as_secs_f64().max(0.0);
+        self.put.iter().for_each(|at| metrics.policy.enforce_seconds.observe(seconds(at)));
+        self.removed.iter().for_each(|at| metrics.policy.lift_seconds.observe(seconds(at)));
     }
 }
 
-/// Whether two policies of the same digest answer the same: pages and kinds come from the configuration.
-fn same_answers(old: &Snapshot, new: &Snapshot) -> bool {
-    let answers = |snapshot: &Snapshot| -> Vec<_> {
-        snapshot.entries().iter().map(|entry| (entry.notice.digest, entry.kind, entry.rank, entry.page)).collect()
-    };
-    answers(old) == answers(new)
-}
-
-fn slots(labels: &crate::observe::labels::Labels, notice: &Notice) -> Slots {
+/// Where hits of a notice are counted: those of the secret class by category only.
+fn slots(labels: &Labels, notice: &Notice) -> Slots {
     let secret = notice.sensitivity == Sensitivity::Secret;
     Slots {
         blocked: labels.blocked(notice.authority.as_str(), notice.category.as_str(), notice.action.as_str()),

@@ -1,0 +1,27 @@
+//! [`compile_once`]: the policy of a configuration, compiled and published nowhere: for `pagar check` and `pagar why`.
+
+use jiff::Timestamp;
+
+use super::state::State;
+use super::task::Config;
+use crate::ingest::{Loader, Mode, Problem, Update};
+use crate::policy::{Slots, Snapshot, compile};
+
+/// Reads all sources once and resolves the policy for an instant; the updates hold what is wrong with the sources.
+pub fn compile_once(config: &Config, at: Timestamp) -> (Snapshot, Vec<Update>) {
+    let mut state = State::default();
+    let _ = state.configure(config.authorities.clone(), config.order()); // nothing is known yet
+    let mut updates = Vec::new();
+    for source in &config.sources {
+        let mut update = Loader::new(source.clone()).scan(at, Mode::Now);
+        for (key, document) in std::mem::take(&mut update.put) {
+            let file = source.file(&key);
+            let refused = state.put((source.name.clone(), key), document);
+            update.problems.extend(refused.map(|problem| Problem { file, ..problem }));
+        }
+        updates.push(update);
+    }
+    let index = state.compile().unwrap_or_default();
+    let entries = state.entries(&config.pages, |_| Slots::default());
+    (compile::resolve(index, entries, config.pages.ttl, at, 1), updates)
+}

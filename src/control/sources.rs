@@ -1,0 +1,118 @@
+//! [`Sources`]: how each source is doing, in log, metrics and status.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::handle::SourceStatus;
+use super::state::State;
+use crate::ingest::{DocumentKey, Problem, Severity, Update};
+use crate::observe::metrics::Metrics;
+
+/// Problems logged from one look at a source, and kept for the status from one file; the rest is counted.
+const SHOWN: usize = 50;
+
+/// See the module's header.
+pub(super) struct Sources {
+    metrics: Arc<Metrics>,
+    status: BTreeMap<String, SourceStatus>,
+    /// Why sources cannot be read now.
+    failures: BTreeMap<String, Problem>,
+    /// What is wrong with files as they are now, by source and file.
+    problems: BTreeMap<(String, PathBuf), Vec<String>>,
+}
+
+impl Sources {
+    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
+        Self { metrics, status: BTreeMap::new(), failures: BTreeMap::new(), problems: BTreeMap::new() }
+    }
+
+    /// Forgets the sources that are not among these, and shows new ones from the start.
+    pub(super) fn configure<'a>(&mut self, names: impl Iterator<Item = &'a str>) {
+        let names: BTreeSet<&str> = names.collect();
+        self.status
+            .keys()
+            .filter(|name| !names.contains(name.as_str()))
+            .for_each(|gone| self.metrics.sources.forget(gone));
+        self.status.retain(|name, _| names.contains(name.as_str()));
+        self.failures.retain(|name, _| names.contains(name.as_str()));
+        self.problems.retain(|(name, _), _| names.contains(name.as_str()));
+        names.iter().for_each(|name| self.metrics.sources.declare(name));
+    }
+
+    /// The failures of the sources that cannot be read now.
+    pub(super) fn failures(&self) -> Vec<Problem> {
+        self.failures.values().cloned().collect()
+    }
+
+    /// Takes note that documents changed: what was wrong with their files before is past.
+    pub(super) fn changed(&mut self, source: &str, keys: &[DocumentKey]) {
+        self.problems.retain(|(of, file), _| {
+            let is_file =
+                |key: &DocumentKey| key.is_empty() || file.file_name().is_some_and(|name| name == key.as_str());
+            of != source || !keys.iter().any(is_file)
+        });
+    }
+
+    /// Logs, counts and remembers what one look at a source found wrong.
+    pub(super) fn report(&mut self, update: Update) {
+        let Update { source, at, failure, problems, .. } = update;
+        self.report_problems(&source, &problems);
+        let status = self.status.entry(source.clone()).or_insert_with(|| SourceStatus::new(&source));
+        let current = self.problems.iter().filter(|((of, _), _)| *of == source);
+        status.problems = current.flat_map(|(_, problems)| problems.clone()).collect();
+        let metrics = &self.metrics.sources;
+        metrics.problems.with_label_values(&[&source]).set(status.problems.len() as i64);
+        match failure {
+            Some(problem) => {
+                let message = problem.to_string();
+                if status.last_error.as_ref() != Some(&message) {
+                    tracing::error!(source, "{message}; what it gave before stays in force");
+                }
+                status.last_error = Some(message);
+                metrics.failures.with_label_values(&[&source]).inc();
+                self.failures.insert(source, problem);
+            }
+            None => {
+                if status.last_error.take().is_some() {
+                    tracing::info!(source, "the source can be read again");
+                }
+                status.last_success = Some(at);
+                metrics.last_success.with_label_values(&[&source]).set(at.as_second() as f64);
+                self.failures.remove(&source);
+            }
+        }
+    }
+
+    fn report_problems(&mut self, source: &str, problems: &[Problem]) {
+        let files: BTreeSet<_> = problems.iter().map(|problem| &problem.file).collect();
+        self.problems.retain(|(of, file), _| of != source || !files.contains(file));
+        for problem in problems.iter().take(SHOWN) {
+            match problem.severity {
+                Severity::Error => tracing::error!(source, "{problem}"),
+                Severity::Warning => tracing::warn!(source, "{problem}"),
+            }
+        }
+        if let Some(more) = problems.len().checked_sub(SHOWN + 1) {
+            tracing::error!(source, "and {} problems more: run pagar check", more + 1);
+        }
+        for problem in problems {
+            self.metrics.policy.refused_items.with_label_values(&[problem.code]).inc();
+            let kept = self.problems.entry((source.to_owned(), problem.file.clone())).or_default();
+            if kept.len() < SHOWN {
+                kept.push(problem.to_string());
+            }
+        }
+    }
+
+    /// The status of every source, in config order.
+    pub(super) fn statuses(&self, state: &State) -> Vec<SourceStatus> {
+        let mut statuses: Vec<_> = self.status.values().cloned().collect();
+        for status in &mut statuses {
+            status.entries = state.names_of(&status.name);
+            self.metrics.sources.entries.with_label_values(&[&status.name]).set(status.entries as i64);
+        }
+        statuses.sort_by_key(|status| state.order_of(&status.name));
+        statuses
+    }
+}
