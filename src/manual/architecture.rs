@@ -1,0 +1,76 @@
+//! Parts, threads, layers, start and stop.
+//!
+//! # Two planes
+//!
+//! ```text
+//!   notices and lists (files)                              clients
+//!           |                                                 |
+//!   ingest  read, parse, watch                       dns::listen  UDP workers, TCP
+//!           |  Update                                         |
+//!   control accept or refuse (verify::check),        dns::core::fast  parse, decide
+//!           |  timers, serials                          |           |
+//!   policy::compile -> Snapshot                     listed?      dns::cache
+//!           |                                           |           |  miss
+//!      PolicyWriter ==== one ArcSwap<Snapshot> ==== PolicyReader  dns::upstream
+//!
+//!   web: /metrics, /healthz, /readyz, /v1/...  ->  control::Handle and observe
+//! ```
+//!
+//! The *control plane* ([`ingest`](crate::ingest), [`verify`](crate::verify), [`control`](crate::control)) decides what
+//! is in force. The *data plane* ([`dns`](crate::dns)) answers. They meet in two places only: the control plane
+//! publishes a [`Snapshot`](crate::policy::Snapshot) through [`policy::store`](crate::policy::store), and both count
+//! into [`observe`](crate::observe). So no query can wait for a disk, a parser or a lock of the control plane.
+//! [`serve`](crate::serve) is the only file that sees both.
+//!
+//! # Threads
+//!
+//! | thread | how many | does | may block on |
+//! |---|---|---|---|
+//! | `pagar-udp-N` | `[dns] workers` | a socket per listen address, batches of up to 64 queries ([`Worker`](crate::dns::listen::udp::Worker)) | its own sockets |
+//! | `pagar-async` | as many | tokio: TCP connections, questions that wait for upstreams | nothing |
+//! | `pagar-control` | 1 | compiles and publishes, minds the timers; nice 19 ([`Control`](crate::control::Control)) | its inbox |
+//! | `watch-N` | one a source | watches, reads and parses files ([`ingest::watch`](crate::ingest::watch)) | the disk |
+//! | `pagar-web` | 1 | tokio: HTTP | nothing |
+//! | main | 1 | waits for signals | |
+//!
+//! A worker loads the snapshot once a batch and drops it before it waits: an idle worker does not keep an old list in
+//! memory. While two snapshots are alive, after a publication, the memory of both is in use; the writer frees the old
+//! one on the control thread ([`PolicyWriter::sweep`](crate::policy::PolicyWriter::sweep)), never on a query thread.
+//!
+//! # Layers
+//!
+//! A layer uses only what stands above it; `tests/integration/layering.rs` checks it.
+//!
+//! | layer | modules |
+//! |---|---|
+//! | words, without I/O or clock | [`model`](crate::model) |
+//! | rules and records | [`policy`](crate::policy), [`observe`](crate::observe) |
+//! | data plane | [`dns`](crate::dns) |
+//! | control plane, never `dns` | [`verify`](crate::verify), [`ingest`](crate::ingest), [`control`](crate::control) |
+//! | faces | [`web`](crate::web) |
+//! | assembly | [`config`](crate::config), [`cli`](crate::cli), [`process`](crate::process), [`serve`](crate::serve), [`error`](crate::error) |
+//!
+//! # Start
+//!
+//! [`serve::serve`](crate::serve::serve), in this order, each failure with the exit code of its
+//! [`ExitError`](crate::error::ExitError):
+//!
+//! 1. the configuration is read as a whole, or every mistake in it is reported;
+//! 2. sockets are bound, TCP first: it is the lock against a second instance;
+//! 3. the state directory is opened and the next serials are reserved;
+//! 4. every source is read and the first policy is published;
+//! 5. the workers start. Until here no query is read; what arrives waits in the sockets' buffers;
+//! 6. HTTP starts, and the `listening` lines go to standard output.
+//!
+//! A source that cannot be read does not stop the start: it is reported, its last success stays 0, and the rest serves.
+//! If not one of the configured sources can be read, the start fails: to answer then would lift every restriction.
+//!
+//! # Reload and stop
+//!
+//! SIGHUP reads the configuration again. A bad one changes nothing. Networks, upstreams, `max_ttl`, pages, authorities
+//! and sources take effect at once; sources that stay the same are not read again. `dns.listen`, `dns.workers`,
+//! `cache.size`, `ledger.path`, `web.listen` and `[log]` need a restart, and the log says so when one of them has
+//! changed.
+//!
+//! SIGTERM or SIGINT: the workers end after the batch they are at, no TCP query is read any more, and questions under
+//! way get at most three seconds ([`Dns::drain`](crate::dns::Dns::drain)).

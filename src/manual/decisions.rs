@@ -1,0 +1,132 @@
+//! Decisions the code has taken: what, why, and what would change our mind. New ones go to the end; a decision that
+//! falls keeps its number and says what took its place.
+//!
+//! # Answers
+//!
+//! 1. **UDP and TCP listeners are ours.** *Why:* hickory-server spends a task and more than twenty allocations on a
+//!    datagram, handles a stream's queries one after another and has no limits. *Change:* a server library with batched
+//!    sockets, a synchronous handler and limits. hickory-server is used in tests only, until local zones come.
+//! 2. **mio for the workers' epoll**, edge-triggered, one `recvmmsg` and one `sendmmsg` a batch; all `unsafe` stands in
+//!    [`mmsg`](crate::dns::listen::mmsg). *Why:* a worker needs to wait for a few sockets and a waker, not an executor.
+//!    *Change:* a measured gain from io_uring or AF_XDP.
+//! 3. **TCP is bound first and without SO_REUSEPORT.** *Why:* the UDP sockets share their port, so a second instance
+//!    would silently take half of the queries; the TCP port is the lock. *Change:* nothing we know of.
+//! 4. **Policy before cache, decided on every hit; answers are never removed from the cache when the policy changes.**
+//!    *Why:* a new listing must act at once and a lift too; a flush would make every swap a storm of misses. *Change:*
+//!    nothing.
+//! 5. **The cache holds wire format in quick_cache, bounded in octets; the key is name, type, DO and CD.** *Why:* that
+//!    is what an upstream's answer depends on, and copying octets is cheaper than building a message. A look-up takes
+//!    one shard's lock for reading. *Change:* a map with cheaper look-ups under the same bound.
+//! 6. **The SOA of a blocked answer has the listed target as owner and MNAME, RNAME `nobody.invalid`, and the policy
+//!    serial.** *Why:* the owner must enclose the name asked; MNAME must not send anybody anywhere else; nobody reads
+//!    mail for it; the serial lets a client or a test see which policy answered. *Change:* an authority that wants its
+//!    contact there.
+//! 7. **EDE 16 for statutory notices, 15 for the operator's own; the text is the id of a public notice, else empty.**
+//!    *Why:* the id is what a user needs to complain; anything longer is for the page. An id of a secret notice would
+//!    say that there is one. *Change:* structured DNS errors as an RFC.
+//! 8. **An upstream's EDE 4, 15, 16, 17 and 18 pass as 0 with a text that names the code; its texts never pass.**
+//!    *Why:* such a code would read as a restriction carried out here, and EDE texts are anybody's words
+//!    (RFC 8914 §6). *Change:* a way in EDE to say who speaks.
+//! 9. **RD=0 is blocked if listed and REFUSED with EDE 20 if not.** *Why:* a notice does not depend on a flag;
+//!    answering the rest from the cache would show what others asked. *Change:* nothing.
+//! 10. **DS and DNSKEY pass an exact target.** *Why:* without them every unlisted name below a signed apex turns bogus,
+//!     which is wider than the notice. *Change:* nothing.
+//! 11. **The most specific page wins: authority and category, authority, category, default.** *Why:* an authority's own
+//!     page knows its law; a category's page is the next best guess. A page without an address in a family means NODATA
+//!     there, not the next page's address: a mixture of two pages is nobody's. *Change:* an authority that orders
+//!     otherwise.
+//! 12. **Limits: 4,096 questions waiting for upstreams, then SERVFAIL with EDE 23; 1,024 TCP connections a listen
+//!     address, 64 answers under way on each, 10 s idle.** *Why:* every wait needs a bound, and a client is told rather
+//!     than left to time out. *Change:* measurements on an ISP's traffic; they become settings when two operators need
+//!     different values.
+//!
+//! # Upstreams
+//!
+//! 13. **A fresh UDP socket for every try.** *Why:* the simplest way to a random port, with the kernel checking the
+//!     address; it costs several system calls a miss. *Change:* already decided: a multiplexer over a set of sockets
+//!     replaces it.
+//! 14. **Tries 600 ms apart, three an upstream and question, 2.5 s in all; three silent tries in a row demote an
+//!     upstream for 5 s.** *Why:* a stub gives up after five seconds, usually less; earlier tries are still listened
+//!     to, so patience costs nothing. Silence and network errors count, rcodes do not: one zone's SERVFAIL must not
+//!     take an upstream out. Demoted means asked last, never left out. *Change:* probes and measured round-trip times.
+//! 15. **TCP after TC by hickory-resolver's connection provider.** *Why:* it gives back the exact octets and will carry
+//!     encrypted transports; its `Resolver` would lose rcode, EDE, DO and CD. *Change:* nothing we know of.
+//! 16. **AD only from an upstream with `trust_ad`, by default one on loopback.** *Why:* on an unprotected path it is
+//!     anybody's claim. *Change:* authenticated transports, where it will be the default too.
+//!
+//! # Policy
+//!
+//! 17. **The index is a hash table over whole names: hashbrown's `HashTable` of offsets into one arena, a probe for
+//!     every suffix of the question, every octet compared.** *Why:* exact by construction, and names stand in memory
+//!     once. A fingerprint without comparison would one day block an innocent site. *Change:* bytes a name or look-up
+//!     time of an fst or front-coded index in `benches/lookup` on 1 M and 20 M names.
+//! 18. **The index holds names with sets of members, nothing about time or precedence; rules are resolved per instant
+//!     and set.** *Why:* a million names of one list share one set, so a timer resolves some sets and rebuilds no
+//!     index. *Change:* notices so many that resolving all sets is slow.
+//! 19. **The index is the only copy of the names.** Unchanged names of a rebuild come from the old index; refused
+//!     documents keep theirs, since a reload may allow them. *Why:* memory at 20 M names. *Change:* the incremental
+//!     index.
+//! 20. **Statutory notices before operator lists, whatever the targets; then the table in
+//!     [`policy::compile`](crate::policy::compile).** *Why:* the duty of law does not depend on how specific an
+//!     operator's own list is. *Change:* a court.
+//! 21. **The policy serial is reserved in blocks of 1,000 in the state directory**
+//!     ([`Serial`](crate::control::serial::Serial)). *Why:* never used twice, also after a crash, with one write in a
+//!     thousand publications; a restart skips the rest of its block. *Change:* the ledger, which has a number for every
+//!     publication.
+//! 22. **A write that fails does not stop a publication.** *Why:* a lift must not wait for a full disk. *Change:* the
+//!     ledger: its record comes first.
+//!
+//! # Notices and lists
+//!
+//! 23. **A notice that is refused as a new version leaves the old one in force.** *Why:* a typing mistake is no lift.
+//!     *Change:* nothing.
+//! 24. **A deleted notice file lifts after 100 ms; an emptied or deleted list, or a directory that is gone, is a
+//!     failure and lifts nothing.** *Why:* deleting one file is a deliberate act, losing a mount or a download is not.
+//!     *Change:* signed notices, which end by notice only.
+//! 25. **A list with more bad lines than good ones is no list; otherwise bad lines are left out one by one.** *Why:* an
+//!     error page in the list's place must not become the list, and one bad line must not cost the rest. *Change:*
+//!     lists with a checksum.
+//! 26. **Of two files with one notice id or sequence number, the one known first stays.** *Why:* nobody can replace an
+//!     order by adding a file. *Change:* signatures.
+//! 27. **A list needs a standing notice with a scope in the configuration.** *Why:* the same list means exact names in
+//!     one tool and subtrees in another; a name without an order behind it is not blocked. *Change:* nothing.
+//! 28. **Secret notices have no series and no EDE text; their names stand in no message.** *Why:* such a list is a
+//!     catalogue of what it forbids. They count by authority, category and action. *Change:* nothing.
+//!
+//! # Around it
+//!
+//! 29. **`[web]` listens on loopback only and checks `Host`.** *Why:* there are no credentials yet, and a browser on
+//!     the machine can be made to ask. *Change:* `[[web.client]]`.
+//! 30. **Keys that are documented but not built are refused, never ignored.** *Why:* an operator who wrote `[[exempt]]`
+//!     must not believe that anybody is exempt. *Change:* nothing.
+//! 31. **rustix for priority and limits.** *Why:* no `unsafe` outside [`mmsg`](crate::dns::listen::mmsg). *Change:*
+//!     nothing.
+//! 32. **The control plane is a thread with an inbox, not a task.** *Why:* compiling takes long and runs at nice 19,
+//!     which is a thread's on Linux. *Change:* nothing.
+//! 33. **Panics unwind; a panic in a worker or in the control thread is caught and counted or logged.** *Why:* one bad
+//!     message must not take the resolver down. *Change:* nothing.
+//! 34. **systemd `Type=exec`.** *Why:* no sd_notify message is sent yet. *Change:* already decided: `Type=notify` with
+//!     a watchdog that every worker feeds.
+//! 35. **If not one configured source can be read at start, the program does not start.** *Why:* answering then would
+//!     lift every restriction there is; one source that is missing must not take the resolver down. *Change:* the
+//!     ledger, which restores the last good policy.
+//! 36. **Names of secret notices are withheld even from `pagar why` and the API.** *Why:* there are no roles yet that
+//!     may see them. *Change:* `[[web.client]]` with `secret = true`.
+//!
+//! # Where the tree differs from the first plan
+//!
+//! - [`model::rtype`](crate::model::rtype): record types by name, needed by both `why` and the API, which share no
+//!   other layer.
+//! - [`control::serial`](crate::control::serial): decision 21; the plan had the ledger's sequence only.
+//! - [`control::explain`](crate::control::explain): one explanation behind `pagar why` and `GET /v1/check`, so that the
+//!   two cannot differ.
+//! - [`policy::pages`](crate::policy::pages): decision 11 as data, prepared into each [`Entry`](crate::policy::Entry)
+//!   so that the data plane looks nothing up.
+//! - [`dns::answer`](crate::dns::answer), [`dns::clock`](crate::dns::clock), [`dns::wire`](crate::dns::wire): an
+//!   upstream's message, the injected time and the reading of octets each turned out to be a file of their own.
+//! - `dns/access.rs` is not there: a list of networks is one line in [`decide`](crate::dns::decide). Rate limits and
+//!   cookies will bring it.
+//! - Timers are in `control/task.rs`; `control/schedule` and `control/restore` will come with deadlines and the ledger.
+//! - `ingest/directory.rs` and `ingest/list.rs` stand on a common [`Loader`](crate::ingest::Loader) and on
+//!   `ingest/watch`: finding out that a file changed, and whether it is whole, is most of the work of both.
+//! - `tests/layering.rs` is `tests/integration/layering.rs`: one test binary links once.

@@ -1,0 +1,66 @@
+//! What to touch, file by file. Each recipe ends with the test that would fail if something were forgotten.
+//!
+//! # A list syntax
+//!
+//! 1. `ingest/format/<x>.rs`: a pure `parse` with the signature of
+//!    [`format::hosts::parse`](crate::ingest::format::hosts::parse), on the scanner of
+//!    [`format::lines`](crate::ingest::format::lines); `pub mod` in `ingest/format/mod.rs`.
+//! 2. A variant of [`ListFormat`](crate::ingest::ListFormat); the compiler then points to `take` in `ingest/list.rs`.
+//! 3. `config/resolve/source.rs`: the word in `FORMATS` (and out of the "not built yet" line, if it stands there).
+//! 4. `config/pagar.toml` and `deploy/man/pagar.toml.5`.
+//!
+//! Its own tests are those of its siblings: good lines, bad lines with their place, arbitrary octets.
+//!
+//! # A source
+//!
+//! 1. `ingest/<x>.rs`: what to remember between looks, and a `scan` that fills an [`Update`](crate::ingest::Update). A
+//!    failure fills `failure` and nothing else, so that the last good content stays.
+//! 2. A variant of [`Kind`](crate::ingest::Kind); the compiler then points to `ingest/loader.rs`, to
+//!    `ingest/watch/layout.rs` (what to watch) and to `config/resolve/source.rs`.
+//! 3. Its keys: a table in `config/keys.rs`, there also in `ALL` and `SOURCE_KINDS`; its dispatch in
+//!    `config/structure.rs`; a struct in `config/spec.rs`; its meaning in `config/resolve/source.rs`.
+//! 4. `config/pagar.toml` and `deploy/man/pagar.toml.5`. The tests of `config` compare keys, structs and the example.
+//!
+//! # An action
+//!
+//! 1. A variant of [`Action`](crate::model::Action), in `ALL` and `as_str`. The compiler then points to
+//!    [`reply::blocked`](crate::dns::reply::blocked), the only `match` on it in the data plane. Never write `_ =>`
+//!    there.
+//! 2. What scopes or notices may carry it: [`verify::check`](crate::verify::check), and `config/resolve/standing.rs`
+//!    for standing notices.
+//! 3. `config/pagar.toml`, `deploy/man/pagar.toml.5`, the table in [`query_path`](super::query_path).
+//!
+//! # A transport
+//!
+//! 1. `dns/listen/<x>.rs`: carries messages to [`Core::fast`](crate::dns::core::Core::fast) and
+//!    [`Core::miss`](crate::dns::core::Core::miss), with its own bounds on clients, size and time.
+//! 2. A variant of [`Transport`](crate::observe::counters::Transport) and of its `ALL`: the metric label.
+//! 3. Its socket: [`Sockets`](crate::dns::listen::Sockets), [`process::bind_dns`](crate::process::bind_dns); started
+//!    and drained in `dns/mod.rs`.
+//! 4. Its keys, as below.
+//!
+//! # A metric
+//!
+//! Written by the control plane or an upstream: a field with its `opts` line in `observe/metrics.rs`. Written by query
+//! threads: a field in [`Counters`](crate::observe::counters::Counters), a `Family` in `observe/metrics.rs` and its
+//! line in `SUMMED`, the sum in `observe/sum.rs`. No label may hold a domain name or a client address, and every label
+//! needs a bound. Then `deploy/man/pagar.1` and, if somebody should be called for it, `deploy/prometheus`. `promtool
+//! check metrics` runs in the tests.
+//!
+//! # A configuration key
+//!
+//! 1. `config/keys.rs`: a line in its table (and out of `not_built`, if it stands there).
+//! 2. `config/spec.rs`: the field, with its place (`Spanned`).
+//! 3. `config/resolve/<table>.rs`: its range, its default, what contradicts it; a message says what to write instead.
+//! 4. Where it goes: [`dns::Settings`](crate::dns::Settings) if a reload may change it; otherwise a line in
+//!    `needs_restart` of `serve.rs`.
+//! 5. `config/pagar.toml` and `deploy/man/pagar.toml.5`.
+//!
+//! # A command
+//!
+//! `cli/<x>.rs` with its `Options`, a variant in `cli/mod.rs`, `deploy/man/pagar.1`. It ends with an
+//! [`ExitError`](crate::error::ExitError); parsing does no I/O.
+//!
+//! # An endpoint
+//!
+//! `web/api/<x>.rs`, a line in `router` and one in `INDEX` of `web/mod.rs`; a test compares the two.

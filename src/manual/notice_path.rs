@@ -1,0 +1,59 @@
+//! What happens to a notice, from a file to an answer.
+//!
+//! # The stations
+//!
+//! 1. **A look.** A [`Loader`](crate::ingest::Loader) remembers what it has seen of its source and reports only what
+//!    changed, as an [`Update`](crate::ingest::Update). Looks are taken when inotify tells of a change, again while a
+//!    file is not yet quiet, and every 30 s whatever happens: an event that is lost costs time and never the change
+//!    ([`ingest::watch`](crate::ingest::watch)).
+//! 2. **Parsing** ([`ingest::format`](crate::ingest::format)): octets in, a [`Document`](crate::ingest::Document) and
+//!    [`Problem`](crate::ingest::Problem)s with line and column out. A URL, an address, a wildcard, the root or a bare
+//!    top-level domain is refused as an item, never widened; the rest of the notice proceeds.
+//! 3. **Checking** ([`verify::check`](crate::verify::check)): the authority is configured and may order the category,
+//!    `nxdomain` stands on subtrees only, the dates leave some time in force.
+//! 4. **State** ([`State`](crate::control::state::State)), a machine without I/O or clock: a document is accepted or
+//!    refused as a whole. A refused new version leaves the old one in force.
+//! 5. **Compiling** ([`policy::compile`](crate::policy::compile)): the names of all known notices, in force or not, go
+//!    into a new [`Index`](crate::policy::Index); then [`compile::resolve`](crate::policy::compile::resolve) decides
+//!    for each set of listings who wins now. A timer needs only the second step.
+//! 6. **Publishing** ([`PolicyWriter::publish`](crate::policy::PolicyWriter::publish)): if an answer differs, the
+//!    policy gets the next [`Serial`](crate::control::serial::Serial). One pointer is swapped; every batch that starts
+//!    from then on is answered by the new policy.
+//!
+//! The control task takes all updates at hand before it compiles, so a burst of files is one publication.
+//!
+//! # Time
+//!
+//! The control thread sleeps until the next notice takes effect or expires, and never longer than a second, so that a
+//! wall clock that is set forward or back is noticed. `effective_at` is the first instant in force, `expires_at` the
+//! first instant no longer in force.
+//!
+//! # What is kept when something is wrong
+//!
+//! | what happens | what is in force | where it shows |
+//! |---|---|---|
+//! | a notice file no longer parses, or cannot be read | its last good content | log, `pagar_source_problems` |
+//! | a new version of a notice is refused | the old version | log, `pagar_notices{state="refused"}` |
+//! | a notice file is deleted | nothing of it, after 100 ms of absence | `pagar_notice_lift_seconds` |
+//! | a target of a notice is refused | the other targets | log, `pagar_guard_refused_total` |
+//! | a line of a list is bad | the other lines | log, `pagar_guard_refused_total` |
+//! | more bad lines than good ones | the list's last good state | `pagar_source_failures_total` |
+//! | a list is empty or gone, a directory is gone | its last good state | `pagar_source_failures_total` |
+//! | two files claim one notice id or sequence number | the one known first | log, `pagar_source_problems` |
+//! | compiling fails or panics | the last good policy | log |
+//! | the state directory cannot be written | the new policy all the same | `pagar_state_write_failures_total` |
+//! | a reloaded configuration is bad | the old configuration | log |
+//!
+//! A list is lifted by taking its source out of the configuration, not by emptying the file: an emptied list is more
+//! likely an accident than an order, and the two cannot be told apart.
+//!
+//! "Last good" lives in memory. Until the ledger is built, a restart reads the sources as they are: what cannot be read
+//! then is not in force, and the alarm is `pagar_source_last_success_timestamp_seconds` at 0, and where no source at
+//! all can be read the program does not start.
+//!
+//! # Secret notices
+//!
+//! Names of a notice with sensitivity `secret` stand in no message of a parser, no log line and no metric label; such a
+//! notice has no series of its own in `pagar_dns_notice_hits_total`, only its authority, category and action are
+//! counted. EDE carries the id of public notices only. `pagar why` and `GET /v1/check` say that a name is listed by
+//! such a notice, but withhold the target.

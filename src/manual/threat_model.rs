@@ -1,0 +1,41 @@
+//! Whom we trust with what, what we defend against, and what we do not.
+//!
+//! # Trusted
+//!
+//! - **Whoever can write the configuration, a notice directory or a list**, completely: signatures are not built yet,
+//!   and a directory source must say so with `allow_unsigned = true`. The permissions of those files are the whole
+//!   protection.
+//! - **The upstreams**, for what they answer. Pagar does not validate DNSSEC; AD is passed on only from an upstream
+//!   with `trust_ad`, by default one on loopback, since on a plain network path anybody can set the bit.
+//! - **Accounts on the machine**, with reading: `[web]` has no credentials and may listen on loopback only.
+//! - **The wall clock**, for when notices begin and end. A clock that is set wrong applies them wrongly.
+//!
+//! # Not trusted
+//!
+//! | who | may try | what stands against it |
+//! |---|---|---|
+//! | a client | malformed messages, compression loops, responses | checked reads; a malformed message gets an error or is dropped and counted ([`dns::query`](crate::dns::query), [`dns::wire`](crate::dns::wire)); a panic is caught |
+//! | a client | more questions than upstreams answer | 4,096 wait at a time, further ones get SERVFAIL with EDE 23; listed and cached names do not pass there |
+//! | a client | connections that do nothing | 1,024 a listen address, 10 s idle, 64 answers under way |
+//! | a stranger | using the resolver to attack others | networks outside `[dns] allow` get REFUSED; by default only this machine is allowed; at most 1,232 octets by UDP |
+//! | a host off the path | forging an upstream's answer | random port and id for each try, a connected socket, the question compared (RFC 5452) |
+//! | the owner of a listed name | CNAME or HTTPS records that lead there from another name | targets in answers are put to the policy: [`on_targets`](crate::dns::decide::on_targets) |
+//! | the owner of a listed name | pointing it at somebody else's address | names are never resolved to find more targets |
+//! | an authority's mistake | a URL, an address, the root, a top-level domain | refused as an item with a reason ([`verify::guard`](crate::verify::guard)) |
+//! | an authority | ordering what is not its business | `categories` of its `[[authority]]` |
+//! | a broken delivery | half a file, an error page in place of a list, an empty list | quiet times, more bad lines than good ones, last good content ([`notice_path`](super::notice_path)) |
+//! | a web page in a browser on the machine | reading the API by DNS rebinding | `Host` must be a loopback address or `localhost`; no CORS header |
+//!
+//! # Guaranteed
+//!
+//! - A name is answered as listed only if a notice in force lists it, or one of the CNAME, SVCB and HTTPS targets in
+//!   its answer. Matching compares every octet; no fingerprint decides.
+//! - No query name and no client address is logged above debug level, and none stands in a metric label.
+//!
+//! # Not defended against
+//!
+//! - Floods: there is no rate limit for a client, and no DNS cookies yet. Put what you use today in front.
+//! - Anybody on the path between client and Pagar, or Pagar and upstream: plain DNS is all there is.
+//! - Clients that use another resolver. Queries sent to somebody else are not intercepted, on purpose (SAC127).
+//! - Proof of what was enforced and when: that is the ledger's work, which is not built yet. The log is all there is.
+//! - A top-level mistake in an order that names a real, large site: quarantine and protected names are not built yet.
