@@ -25,8 +25,8 @@
 //!    *Why:* the id is what a user needs to complain; anything longer is for the page. An id of a secret notice would
 //!    say that there is one. *Change:* structured DNS errors as an RFC.
 //! 8. **An upstream's EDE 4, 15, 16, 17 and 18 pass as 0 with a text that names the code; its texts never pass.**
-//!    *Why:* such a code would read as a restriction carried out here, and EDE texts are anybody's words
-//!    (RFC 8914 §6). *Change:* a way in EDE to say who speaks.
+//!    *Why:* such a code would read as a restriction carried out here, and EDE texts are anybody's words (RFC 8914 §6).
+//!    *Change:* a way in EDE to say who speaks.
 //! 9. **RD=0 is blocked if listed and REFUSED with EDE 20 if not.** *Why:* a notice does not depend on a flag;
 //!    answering the rest from the cache would show what others asked. *Change:* nothing.
 //! 10. **DS and DNSKEY pass an exact target.** *Why:* without them every unlisted name below a signed apex turns bogus,
@@ -70,9 +70,9 @@
 //!     [`policy::compile`](crate::policy::compile).** *Why:* the duty of law does not depend on how specific an
 //!     operator's own list is. *Change:* a court.
 //! 21. **The policy serial is reserved in blocks of 1,000 in the state directory**
-//!     ([`Serial`](crate::control::serial::Serial)). *Why:* never used twice, also after a crash, with one write in a
-//!     thousand publications; a restart skips the rest of its block. *Change:* the ledger, which has a number for every
-//!     publication.
+//!     ([`Serial`](crate::control::serial::Serial)). *Why:* never used twice, also after a crash, with one write a
+//!     start and one in a thousand publications; a restart skips the rest of its block. *Change:* the ledger, which has
+//!     a number for every publication.
 //! 22. **A write that fails does not stop a publication.** *Why:* a lift must not wait for a full disk. *Change:* the
 //!     ledger: its record comes first.
 //!
@@ -126,7 +126,11 @@
 //!   upstream's message, the injected time and the reading of octets each turned out to be a file of their own.
 //! - `dns/access.rs` is not there: a list of networks is one line in [`decide`](crate::dns::decide). Rate limits and
 //!   cookies will bring it.
-//! - Timers are in `control/task.rs`; `control/schedule` and `control/restore` will come with deadlines and the ledger.
+//! - The plan's `control/task` became four files: `task` (the inbox), `publish` (compare, publish, mind the time),
+//!   `sources` (how each is doing) and `once` ([`compile_once`](crate::control::compile_once) for `check` and `why`).
+//!   `control/schedule` and `control/restore` will come with deadlines and the ledger.
 //! - `ingest/directory.rs` and `ingest/list.rs` stand on a common [`Loader`](crate::ingest::Loader) and on
 //!   `ingest/watch`: finding out that a file changed, and whether it is whole, is most of the work of both.
 //! - `tests/layering.rs` is `tests/integration/layering.rs`: one test binary links once.
+//! - [`ExitError`](crate::error::ExitError) has no variant for usage, which the command-line parser ends with exit code
+//!   2 itself, and has one for a negative answer.
