@@ -1,5 +1,5 @@
 //! The command line: what can be typed, a file per command. Parsing does no I/O; exit codes are those of
-//! [`ExitError`](crate::error::ExitError).
+//! [`ExitError`].
 
 mod check;
 mod why;

@@ -20,7 +20,7 @@ use super::publish::Publisher;
 use super::serial::{Serial, SerialError};
 use super::sources::Sources;
 use super::state::State;
-use crate::ingest::{Loader, Mode, Problem, Source, Update, Watch, watch};
+use crate::ingest::{CODES, Loader, Mode, Problem, Source, Update, Watch, watch};
 use crate::model::{Authority, Notice, Sensitivity};
 use crate::observe::labels::Labels;
 use crate::observe::metrics::Metrics;
@@ -100,6 +100,7 @@ pub fn start(config: Config, metrics: Arc<Metrics>) -> Result<(Control, PolicyRe
         watches: 0,
     };
     let handle = Handle::new(reader.clone(), task.status.clone());
+    task.metrics.policy.declare_refusals(CODES);
     let sources = config.sources.len();
     task.reload(config);
     let failures = task.sources.failures();
@@ -253,7 +254,7 @@ impl Task {
 
     /// Takes the documents of an update into the state and reports the rest of it.
     fn take(&mut self, source: &Source, mut update: Update, changes: &mut Changes) {
-        let keys: Vec<_> = update.put.keys().chain(&update.removed).cloned().collect();
+        let keys: Vec<_> = update.put.keys().chain(&update.removed).chain(&update.settled).cloned().collect();
         self.sources.changed(&source.name, &keys);
         for (key, document) in std::mem::take(&mut update.put) {
             let file = source.file(&key);

@@ -102,6 +102,8 @@ impl Directory {
 
     /// Sorts out what cannot be read yet or at all, and says so once a file.
     fn usable(&mut self, names: BTreeSet<OsString>, update: &mut Update) -> BTreeSet<String> {
+        let gone = self.told.iter().filter(|name| !names.contains(*name));
+        update.settled.extend(gone.map(|name| name.to_string_lossy().into_owned()));
         self.told.retain(|name| names.contains(name));
         let mut usable = BTreeSet::new();
         for name in names {
@@ -138,6 +140,8 @@ impl Directory {
             if self.files.remove(&name).is_some_and(|known| known.in_force.is_some()) {
                 update.removed.push(name);
                 released = true;
+            } else {
+                update.settled.push(name);
             }
         }
         released
@@ -235,7 +239,11 @@ impl Directory {
         let document = parsed.document?;
         // Repaired to what is in force already.
         let is_in_force = known.in_force.as_ref().is_some_and(|claim| claim.digest == document.notice.digest);
-        (!is_in_force).then_some(document)
+        if is_in_force {
+            update.settled.push(name.to_owned());
+            return None;
+        }
+        Some(document)
     }
 
     //------ several files, one notice ---

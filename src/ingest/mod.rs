@@ -101,6 +101,9 @@ pub struct Update {
     pub put: BTreeMap<DocumentKey, Document>,
     /// Documents that are gone and are to be lifted.
     pub removed: Vec<DocumentKey>,
+    /// Documents about which nothing is wrong any more though nothing changes: repaired to what is in force, or deleted
+    /// without having been in force.
+    pub settled: Vec<DocumentKey>,
     /// The source as a whole could not be read (vanished, unreadable, empty where it had content): everything it gave
     /// before stays in force. With code `watch`, only the watching fails; what is found by looking comes along with it.
     pub failure: Option<Problem>,
@@ -112,14 +115,72 @@ impl Update {
     /// A look that found nothing.
     pub fn empty(source: &str, at: Timestamp) -> Self {
         let source = source.to_owned();
-        Self { source, at, put: BTreeMap::new(), removed: Vec::new(), failure: None, problems: Vec::new() }
+        Self {
+            source,
+            at,
+            put: BTreeMap::new(),
+            removed: Vec::new(),
+            settled: Vec::new(),
+            failure: None,
+            problems: Vec::new(),
+        }
+    }
+
+    /// Whether it says anything about documents.
+    pub fn is_news(&self) -> bool {
+        let keys = self.put.len() + self.removed.len() + self.settled.len();
+        keys + self.problems.len() > 0
     }
 
     /// Whether nothing changed and there is nothing to say.
     pub fn is_empty(&self) -> bool {
-        self.put.is_empty() && self.removed.is_empty() && self.failure.is_none() && self.problems.is_empty()
+        self.failure.is_none() && !self.is_news()
     }
 }
+
+/// The values of [`Problem::code`]: they are in receipts and metrics and stay stable.
+pub const CODES: [&str; 40] = [
+    "action",
+    "address",
+    "authority",
+    "broken",
+    "category",
+    "changing",
+    "dates",
+    "duplicate",
+    "duplicate-id",
+    "duplicate-item",
+    "duplicate-key",
+    "empty",
+    "encoding",
+    "file-name",
+    "id",
+    "internal",
+    "io",
+    "item",
+    "kind",
+    "missing-key",
+    "more",
+    "name",
+    "no-targets",
+    "nxdomain-exact",
+    "power",
+    "root",
+    "scope",
+    "sensitivity",
+    "sequence",
+    "signed",
+    "size",
+    "syntax",
+    "time",
+    "tld",
+    "type",
+    "unknown-key",
+    "url",
+    "version",
+    "watch",
+    "wildcard",
+];
 
 /// How bad a [`Problem`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -186,7 +186,7 @@ impl<D: FnMut(Update)> Watcher<D> {
         self.schedule();
         self.last_look = Some(Instant::now());
         let failure_changed = update.failure != self.failure;
-        let changes_something = !(update.put.is_empty() && update.removed.is_empty() && update.problems.is_empty());
+        let changes_something = update.is_news();
         if is_comparison || failure_changed || changes_something {
             self.failure.clone_from(&update.failure);
             (self.deliver)(update);

@@ -129,7 +129,8 @@ impl PolicyMetrics {
         };
         let built = opts("policy_built_timestamp_seconds", "When the policy in force was compiled.");
         let notices = opts("notices", "Notices known, by their place in time.");
-        let refused = opts("guard_refused_total", "Targets of notices that were refused, by reason code.");
+        let refused =
+            opts("guard_refused_total", "Targets, lines and notices that were refused or look wrong, by reason code.");
         let writes = opts("state_write_failures_total", "Failed writes to the state directory.");
         let policy = Self {
             names: gauge("policy_names", "Names in force.")?,
@@ -237,6 +238,15 @@ impl UpstreamMetrics {
         self.failures.with_label_values(&[upstream]);
         self.duration.with_label_values(&[upstream]);
         self.healthy.with_label_values(&[upstream]).set(1);
+    }
+
+    /// Ends the series of an upstream that left the configuration.
+    pub fn forget(&self, upstream: &str) {
+        // an error here means that there was no such series
+        let _ = self.requests.remove_label_values(&[upstream]);
+        let _ = self.failures.remove_label_values(&[upstream]);
+        let _ = self.duration.remove_label_values(&[upstream]);
+        let _ = self.healthy.remove_label_values(&[upstream]);
     }
 }
 
@@ -427,6 +437,8 @@ mod tests {
         has(&text, r#"pagar_guard_refused_total{reason="root"} 0"#);
         metrics.sources.forget("notices");
         assert!(!metrics.text().contains(r#"source="notices""#));
+        metrics.upstreams.forget("192.0.2.1:53");
+        assert!(!metrics.text().contains(r#"upstream="192.0.2.1:53""#));
     }
 
     #[test]

@@ -60,6 +60,9 @@ impl Pool {
             same.unwrap_or_else(|| Arc::new(Upstream::new(config.clone(), &self.metrics.upstreams)))
         };
         self.upstreams.store(Arc::new(configs.iter().map(upstream).collect()));
+        for gone in old.iter().filter(|old| !configs.iter().any(|config| config.address == old.config.address)) {
+            self.metrics.upstreams.forget(&gone.config.address.to_string());
+        }
     }
 
     /// The tries of one question in order: those not silent first, round by round.
