@@ -3,5 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`layering`] | who may use whom in `src/` (the crate's map in `lib.rs`) |
+//! | [`scenario`] | DNS conversations as text (`tests/scenarios/*.rpl`) against the real core, without sockets |
 
 mod layering;
+mod scenario;
