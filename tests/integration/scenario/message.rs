@@ -167,7 +167,10 @@ pub(super) fn record(line: &str) -> Result<Record, String> {
             if number::<usize>(length)? != octets.len() {
                 return Err(wrong(&"the length is not that of the octets"));
             }
-            RData::Unknown { code: rtype, rdata: NULL::with(octets) }
+            match octets.is_empty() {
+                true => RData::Update0(rtype), // hickory's word for a record without RDATA
+                false => RData::Unknown { code: rtype, rdata: NULL::with(octets) },
+            }
         }
         None => RData::try_from_str(rtype, rest).map_err(|error| wrong(&error))?,
     };
@@ -376,11 +379,16 @@ impl Question {
     }
 }
 
-/// One record as text; owner names in lower case, since an answer may point to the question for them.
+/// One record as text; owner names, and names in the RDATA of types that may be compressed, in lower case, since an answer
+/// may point to the question for them.
 fn line(record: &Record) -> String {
     let class = if record.dns_class == DNSClass::IN { "IN".to_owned() } else { record.dns_class.to_string() };
     let data = match &record.data {
         RData::Unknown { rdata, .. } => format!("\\# {} {}", rdata.anything.len(), hex(&rdata.anything)),
+        RData::Update0(_) => "\\# 0".to_owned(),
+        RData::CNAME(_) | RData::MX(_) | RData::NS(_) | RData::PTR(_) | RData::SOA(_) => {
+            record.data.to_string().to_ascii_lowercase()
+        }
         data => data.to_string(),
     };
     let owner = wire_to_text(&octets_of(&record.name)).to_ascii_lowercase();

@@ -328,9 +328,9 @@ fn act(keyword: &str, rest: &[String], text: &str) -> Result<Act, String> {
             let [by, which @ ..] = rest else { return Err("TIME_PASSES SECONDS".into()) };
             let by = seconds(by)?;
             match which {
-                [] => Act::TimePasses { wall: by, monotonic: by },
+                [] if by >= 0 => Act::TimePasses { wall: by, monotonic: by },
                 [clock] if clock == "wall" => Act::TimePasses { wall: by, monotonic: 0 },
-                _ => return Err("TIME_PASSES SECONDS [wall]".into()),
+                _ => return Err("TIME_PASSES SECONDS [wall]; only the wall clock goes back".into()),
             }
         }
         "UPSTREAM" => Act::Upstream(mood(rest)?, Vec::new()),

@@ -20,7 +20,7 @@ use pagar::model::{Authority, AuthorityId, Category, LegalBasis, Network, Notice
 use pagar::observe::counters::{Counters, Transport};
 use pagar::observe::metrics::Metrics;
 use pagar::policy::store::store;
-use pagar::policy::{Index, Page, Pages, PolicyWriter, Slots, compile};
+use pagar::policy::{Index, Page, Pages, PolicyWriter, Slots, Snapshot, compile};
 use sha2::{Digest, Sha256};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
@@ -233,11 +233,8 @@ impl World {
     fn time_passes(&mut self, wall: i64, monotonic: i64) {
         self.wall += SignedDuration::from_secs(wall);
         self.monotonic.fetch_add(monotonic.unsigned_abs() * 1_000, Relaxed);
-        let current = self.writer.current();
-        let next = compile::resolve(self.index.clone(), current.entries().into(), self.pages.ttl, self.wall, 0);
-        if next.digest != current.digest {
-            self.publish(next);
-        }
+        let entries = self.writer.current().entries().into();
+        self.publish(compile::resolve(self.index.clone(), entries, self.pages.ttl, self.wall, 0));
     }
 
     /// What the control task does after every change.
@@ -252,8 +249,14 @@ impl World {
         Ok(())
     }
 
-    fn publish(&mut self, mut next: pagar::policy::Snapshot) {
-        next.serial = self.writer.current().serial + 1;
+    /// As there, a serial is only spent on a policy that differs.
+    fn publish(&mut self, mut next: Snapshot) {
+        let current = self.writer.current();
+        let answers = |policy: &Snapshot| -> Vec<_> {
+            policy.entries().iter().map(|entry| (entry.notice.digest, entry.kind, entry.rank)).collect()
+        };
+        let same = next.digest == current.digest && answers(&next) == answers(&current);
+        next.serial = current.serial + u32::from(!same);
         self.writer.publish(next);
         self.writer.sweep();
     }
