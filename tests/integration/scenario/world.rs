@@ -333,7 +333,7 @@ impl World {
     fn check_metric(&self, series: &str, value: &str) -> Result<(), String> {
         let text = self.metrics.text();
         let got = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-        let got = got.unwrap_or("no such series");
+        let got = got.unwrap_or("none");
         if got == value { Ok(()) } else { Err(differs(series, value, got)) }
     }
 }
