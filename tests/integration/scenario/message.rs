@@ -5,7 +5,7 @@
 
 use hickory_proto::rr::rdata::NULL;
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
-use hickory_proto::serialize::binary::{BinDecodable, BinDecoder, BinEncodable, BinEncoder};
+use hickory_proto::serialize::binary::{BinDecodable, BinDecoder, BinEncodable, BinEncoder, Restrict};
 use pagar::model::name::wire_to_text;
 use pagar::model::rtype;
 
@@ -21,15 +21,8 @@ const FLAGS: [(&str, u16); 8] = [
     ("AD", 0x0020),
     ("CD", 0x0010),
 ];
-const RCODES: [(&str, u16); 7] = [
-    ("NOERROR", 0),
-    ("FORMERR", 1),
-    ("SERVFAIL", 2),
-    ("NXDOMAIN", 3),
-    ("NOTIMP", 4),
-    ("REFUSED", 5),
-    ("BADVERS", 16),
-];
+const RCODES: [(&str, u16); 7] =
+    [("NOERROR", 0), ("FORMERR", 1), ("SERVFAIL", 2), ("NXDOMAIN", 3), ("NOTIMP", 4), ("REFUSED", 5), ("BADVERS", 16)];
 const CLASSES: [(&str, u16); 4] = [("IN", 1), ("CH", 3), ("HS", 4), ("ANY", 255)];
 /// The sections after the question.
 pub(super) const SECTIONS: [&str; 3] = ["ANSWER", "AUTHORITY", "ADDITIONAL"];
@@ -124,7 +117,8 @@ impl Opt {
                 }
                 ("EDE", _) => {
                     let code: u16 = number(words.next().ok_or("EDE needs a code")?)?;
-                    let text = words.next_if(|next| next.starts_with('"')).map(|text| unquote(text)).unwrap_or_default();
+                    let text =
+                        words.next_if(|next| next.starts_with('"')).map(|text| unquote(text)).unwrap_or_default();
                     opt.options.push((EDE, [&code.to_be_bytes(), text.as_bytes()].concat()));
                 }
                 _ => return Err(format!("\"{word}\" does not belong to an OPT record")),
@@ -162,9 +156,9 @@ pub(super) fn record(line: &str) -> Result<Record, String> {
     let rtype = RecordType::from(rtype::parse(rtype).ok_or_else(|| wrong(&format!("\"{rtype}\" is no type")))?);
     let data = match rest.strip_prefix("\\#") {
         Some(generic) => {
-            let (length, digits) = generic.trim_start().split_once(' ').unwrap_or((generic.trim(), ""));
+            let (length, digits) = generic.trim_start().split_once(' ').unwrap_or((generic, ""));
             let octets = unhex(digits)?;
-            if number::<usize>(length)? != octets.len() {
+            if number::<usize>(length.trim())? != octets.len() {
                 return Err(wrong(&"the length is not that of the octets"));
             }
             match octets.is_empty() {
@@ -327,7 +321,7 @@ impl Message {
 fn read_question(octets: &[u8], at: &mut usize) -> Result<Question, String> {
     let mut decoder = BinDecoder::new(octets).clone(*at as u16);
     let name = Name::read(&mut decoder).map_err(|error| error.to_string())?;
-    let mut word = || decoder.read_u16().map(|word| word.unverified()).map_err(|error| error.to_string());
+    let mut word = || decoder.read_u16().map(Restrict::unverified).map_err(|error| error.to_string());
     let question = Question { name: octets_of(&name), qtype: word()?, class: word()? };
     *at = decoder.index();
     Ok(question)

@@ -23,15 +23,11 @@ use pagar::policy::store::store;
 use pagar::policy::{Index, Page, Pages, PolicyWriter, Slots, Snapshot, compile};
 use sha2::{Digest, Sha256};
 use tokio::runtime::{Builder, Runtime};
-use tokio::task::JoinHandle;
 
-use super::message::Message;
+use super::check::{Asked, DATAGRAM, Got, differs, same};
 use super::script::{Act, Ask, Config, Entry, Expected, Mood, Order, Script, Step, parse};
 use super::upstream::Scripted;
-use super::words::hex;
 
-/// Largest datagram the UDP workers send.
-const DATAGRAM: usize = 1_232;
 /// How often a question under way may give way to others before it is said to wait.
 const TURNS: usize = 50;
 
@@ -73,21 +69,6 @@ struct World {
     mood: Mood,
     entries: Option<Vec<Entry>>,
     asked: Option<Asked>,
-}
-
-/// A query under way, or its answer.
-struct Asked {
-    number: u32,
-    ask: Ask,
-    sent: Vec<u8>,
-    got: Got,
-    checked: bool,
-}
-
-enum Got {
-    Nothing,
-    Answer(Vec<u8>),
-    Waiting(JoinHandle<Option<Vec<u8>>>),
 }
 
 impl World {
@@ -167,7 +148,8 @@ fn configured(script: &Script) -> State {
             if let Some(kind) = order.kind {
                 let id = AuthorityId::new(&order.authority);
                 let name = order.authority.clone();
-                let authority = Authority { id, kind, name, keys: Vec::new(), required_signatures: 1, categories: None };
+                let authority =
+                    Authority { id, kind, name, keys: Vec::new(), required_signatures: 1, categories: None };
                 authorities.insert(order.authority.clone(), authority);
             }
         }
@@ -336,57 +318,4 @@ impl World {
         let got = got.unwrap_or("none");
         if got == value { Ok(()) } else { Err(differs(series, value, got)) }
     }
-}
-
-impl Asked {
-    fn check(&self, expected: &Expected) -> Result<(), String> {
-        let got = match &self.got {
-            Got::Nothing if expected.no_answer => return Ok(()),
-            Got::Waiting(_) if expected.waiting => return Ok(()),
-            Got::Nothing => vec!["NO_ANSWER".to_owned()],
-            Got::Waiting(_) => vec!["WAITING".to_owned()],
-            Got::Answer(octets) => self.read(octets, expected)?,
-        };
-        same("the answer", &self.lines(expected), &got)
-    }
-
-    fn lines(&self, expected: &Expected) -> Vec<String> {
-        match expected {
-            Expected { no_answer: true, .. } => vec!["NO_ANSWER".to_owned()],
-            Expected { waiting: true, .. } => vec!["WAITING".to_owned()],
-            Expected { message, has_question, octets, .. } => {
-                let mut message = message.clone();
-                if !has_question {
-                    message.questions.clone_from(&self.ask.message.questions);
-                }
-                let mut lines = message.lines();
-                lines.extend(octets.map(|octets| format!("octets={octets}")));
-                lines
-            }
-        }
-    }
-
-    /// The answer as text, after what holds for every answer: the id comes back, and it fits the client.
-    fn read(&self, octets: &[u8], expected: &Expected) -> Result<Vec<String>, String> {
-        let message = Message::decode(octets).map_err(|error| format!("{error}: {}", hex(octets)))?;
-        if octets[..2] != self.sent[..2] {
-            return Err(differs("the id", &hex(&self.sent[..2]), &hex(&octets[..2])));
-        }
-        let offered = self.ask.message.opt.as_ref().map_or(512, |opt| usize::from(opt.size).clamp(512, DATAGRAM));
-        if !self.ask.tcp && octets.len() > offered {
-            return Err(differs("octets of the answer", &format!("at most {offered}"), &octets.len().to_string()));
-        }
-        let mut lines = message.lines();
-        lines.extend(expected.octets.map(|_| format!("octets={}", octets.len())));
-        Ok(lines)
-    }
-}
-
-fn same(what: &str, expected: &[String], got: &[String]) -> Result<(), String> {
-    if expected == got { Ok(()) } else { Err(differs(what, &expected.join("\n"), &got.join("\n"))) }
-}
-
-fn differs(what: &str, expected: &str, got: &str) -> String {
-    let indent = |text: &str| text.lines().map(|line| format!("\n        {line}")).collect::<String>();
-    format!("{what}\n    expected:{}\n    got:{}", indent(expected), indent(got))
 }
