@@ -93,11 +93,13 @@ impl Answer {
     pub fn render(&self, query: &Query, age: u32, max_ttl: u32, limit: usize, out: &mut [u8]) -> (usize, u16) {
         // an extended code needs an OPT, and speaks of our hop, not the client's
         let code = if self.rcode > 15 { rcode::SERVFAIL } else { self.rcode };
-        let errors = self.ede.iter().map(|code| relayed(*code));
-        let opt = if query.edns.is_some() { reply::opt_len(errors.clone()) } else { 0 };
+        let bare = if query.edns.is_some() { reply::opt_len([]) } else { 0 };
         let limit = limit.min(out.len());
-        let fits = self.bytes.len() + opt <= limit;
+        let fits = self.bytes.len() + bare <= limit;
         let body = if fits { self.bytes.len() } else { HEADER + query.question().len() };
+        let errors = self.ede.iter().map(|code| relayed(*code));
+        let room = body + reply::opt_len(errors.clone()) <= limit; // an EDE gives way to the answer (RFC 8914 §2)
+        let errors = errors.filter(|_| room);
         out[..body].copy_from_slice(&self.bytes[..body]);
         self.patch(query, code, fits, &mut out[..body]);
         if fits {
