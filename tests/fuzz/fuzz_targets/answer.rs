@@ -1,0 +1,29 @@
+//! An upstream's message: never a panic, and whatever leaves fits and is whole if what came was.
+#![no_main]
+
+use hickory_proto::op::Message;
+use libfuzzer_sys::fuzz_target;
+use pagar::dns::answer::Answer;
+use pagar::dns::query::{Parsed, parse};
+
+const QUERY: &[u8] =
+    b"\xab\xcd\x01\x10\0\x01\0\0\0\0\0\x01\x03wWw\x07eXample\0\0\x01\0\x01\0\0\x29\x04\xd0\0\0\x80\0\0\0";
+const QUESTION: &[u8] = b"\x03www\x07example\0\0\x01\0\x01";
+
+fuzz_target!(|octets: &[u8]| {
+    // the body alone is fuzzed: header and question of a proper answer go before it
+    let Some((counts, body)) = octets.split_first_chunk::<6>() else { return };
+    let small = counts.map(|count| count & 0x0f);
+    let head = [0, 7, 0x81, 0x80, 0, 1, 0, small[0], 0, small[1], 0, small[2]];
+    let message = [&head[..], QUESTION, body].concat();
+    let Ok(answer) = Answer::parse(&message, QUESTION, small[3] & 1 == 1) else { return };
+    let Parsed::Query(query) = parse(QUERY) else { unreachable!() };
+    let limit = 512 + usize::from(small[4]) * 40;
+    let mut out = vec![0; 65_535];
+    let (len, _) = answer.render(&query, u32::from(small[5]), 3_600, limit, &mut out);
+    assert!(len <= limit);
+    let counts = |octets: &[u8]| Message::from_vec(octets).map(|m| (m.answers.len(), m.authorities.len()));
+    if let (Ok(came), Ok(went)) = (counts(&message), counts(&out[..len])) {
+        assert!(went == came || out[2] & 0x02 != 0, "{came:?} {went:?}");
+    }
+});

@@ -1,0 +1,19 @@
+//! The configuration: never a panic, and what is refused says why.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use pagar::config::{Environment, parse};
+
+fuzz_target!(|octets: &[u8]| {
+    let Ok(text) = std::str::from_utf8(octets) else { return };
+    let environment = Environment {
+        resolv_conf: Ok("nameserver 192.0.2.53\n".into()),
+        cores: 2,
+        is_own_address: |address| address.is_loopback(),
+        is_file: |_| true,
+    };
+    if let Err(diagnostics) = parse(text, "/etc/pagar.toml".as_ref(), &environment) {
+        assert!(diagnostics.has_errors());
+        assert!(!diagnostics.to_string().is_empty());
+    }
+});
