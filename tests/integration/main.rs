@@ -5,7 +5,35 @@
 //! | [`allocations`] | the fast path allocates nothing |
 //! | [`layering`] | who may use whom in `src/` (the crate's map in `lib.rs`) |
 //! | [`scenario`] | DNS conversations as text (`tests/scenarios/*.rpl`) against the real core, without sockets |
+//! | [`quickstart`] | the repository's first configuration, served, asked, explained |
+//! | [`forwarding`] | what is not listed: passed on, kept, over TCP; what leads to a listed name |
+//! | [`upstreams`] | liars, silence, death and return of upstreams |
+//! | [`addresses`] | IPv4, IPv6, wildcards, workers, strangers |
+//! | [`packets`] | what no client should send |
+//! | [`swap`] | notices and lists that come, change, break and go under queries |
+//! | [`reload`] | SIGHUP |
+//! | [`shutdown`] | SIGTERM with questions under way |
+//! | [`startup`] | what keeps it from starting, and what `pagar check` says of it |
+//! | [`logging`] | what the log holds, and what it must not |
+//! | [`validating`] | a validating resolver behind us |
+//!
+//! All but the first three start the real program on free ports ([`harness`]), ask it as others would ([`client`]) and let it ask servers
+//! inside the test ([`upstream`]). Nothing leaves the machine.
 
+mod addresses;
 mod allocations;
+mod client;
+mod forwarding;
+mod harness;
 mod layering;
+mod logging;
+mod packets;
+mod quickstart;
+mod reload;
 mod scenario;
+mod shutdown;
+mod startup;
+mod swap;
+mod upstream;
+mod upstreams;
+mod validating;

@@ -1,0 +1,85 @@
+//! What the log holds: JSON for machines; and what it must not hold: who asked, and for what.
+
+use std::net::UdpSocket;
+
+use hickory_proto::rr::RecordType;
+use rustix::process::Signal;
+
+use crate::client::{PATIENCE, exchange_udp, query};
+use crate::harness::{Pagar, Site, notice, wait_until};
+use crate::upstream::Scripted;
+
+/// Asks in every way that might be logged, from an address that would be recognised.
+fn ask_in_every_way(pagar: &Pagar) {
+    let socket = UdpSocket::bind("127.0.9.9:0").unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    for rtype in [RecordType::A, RecordType::HTTPS, RecordType::AXFR, RecordType::ANY] {
+        for name in ["www.listed-secret.example.", "free-secret.example.", "dark-secret.example."] {
+            let mut octets = query(name, rtype).to_vec().unwrap();
+            exchange_udp(&socket, pagar.address(), &octets).unwrap();
+            octets[5] = 2;
+            exchange_udp(&socket, pagar.address(), &octets).unwrap();
+        }
+    }
+}
+
+fn served(arguments: &[&str], log: &str) -> String {
+    let upstream = Scripted::start(|asked| match asked.name().starts_with("dark") {
+        true => vec![],
+        false => vec![asked.answer([])],
+    });
+    let text = crate::harness::config(&[upstream.address]) + log;
+    let site = Site::new(&text);
+    site.put("1.json", &notice(1, "listed-secret.example", "subtree"));
+    let mut pagar = Pagar::start(&site.path("pagar.toml"), arguments);
+    ask_in_every_way(&pagar);
+    site.write("notices/2.json", "{");
+    wait_until("the broken notice is logged", || pagar.log().contains("2.json"));
+    site.write("pagar.toml", "version = 2");
+    pagar.signal(Signal::HUP);
+    wait_until("the broken configuration is logged", || pagar.log().contains("not reloaded"));
+    site.write("pagar.toml", &text);
+    pagar.signal(Signal::HUP);
+    wait_until("the reload is logged", || pagar.log().contains("configuration reloaded"));
+    pagar.signal(Signal::TERM);
+    assert_eq!(pagar.wait().code(), Some(0));
+    wait_until("its last words are read", || pagar.log().contains("stopping"));
+    pagar.log()
+}
+
+#[test]
+fn a_machine_reads_one_object_a_line() {
+    for (arguments, log) in [(&["--log", "json"][..], ""), (&[], "[log]\nformat = \"json\"\n")] {
+        let log = served(arguments, log);
+        let events: Vec<serde_json::Value> = log
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+            .collect();
+        for event in &events {
+            assert!(event["timestamp"].is_string() && event["level"].is_string(), "{event}");
+            assert!(event["message"].is_string(), "{event}");
+        }
+        let levels: Vec<_> = events.iter().map(|event| event["level"].as_str().unwrap()).collect();
+        for level in ["INFO", "WARN", "ERROR"] {
+            assert!(levels.contains(&level), "{level}: {log}");
+        }
+        assert!(!levels.contains(&"DEBUG"));
+    }
+}
+
+#[test]
+fn neither_names_asked_nor_clients_are_logged() {
+    for arguments in [&[][..], &["--log", "json"]] {
+        let log = served(arguments, "");
+        for word in ["secret", "127.0.9.9"] {
+            assert!(!log.contains(word), "{word}: {log}");
+        }
+    }
+}
+
+#[test]
+fn debugging_says_more() {
+    let log = served(&["-v"], "");
+    assert!(log.contains("DEBUG") && log.contains("dark-secret"), "{log}");
+    assert!(!log.contains("127.0.9.9"), "a client is not logged at all: {log}");
+}

@@ -1,0 +1,101 @@
+//! SIGHUP: the configuration is read again while queries run; a broken one changes nothing.
+
+use std::net::IpAddr;
+
+use hickory_proto::op::ResponseCode;
+use rustix::process::Signal;
+
+use crate::client::{addresses, ask_a, is_block, rcode};
+use crate::harness::{Pagar, Site, config, notice, wait_until};
+use crate::swap::Witness;
+use crate::upstream::Scripted;
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn reload(site: &Site, pagar: &Pagar, text: &str) {
+    site.write("pagar.toml", text);
+    pagar.signal(Signal::HUP);
+}
+
+#[test]
+fn a_reload_takes_over_sources_pages_and_upstreams_and_loses_no_query() {
+    let (old, new) = (Scripted::with_address("198.51.100.1"), Scripted::with_address("198.51.100.2"));
+    let text = config(&[old.address]);
+    let site = Site::new(&text);
+    site.put("1.json", &notice(1, "always.example", "subtree"));
+    site.write("more.domains", "more.example\n");
+    let pagar = site.start();
+    let server = pagar.address();
+    let witness = Witness::start(server);
+    assert!(!is_block(&ask_a(server, "more.example.")));
+    assert_eq!(addresses(&ask_a(server, "always.example.")), [ip("192.0.2.80")]);
+
+    let list = "[[source]]\nkind = \"list\"\npath = \"more.domains\"\nformat = \"domains\"\n\
+                notice = { id = \"L-1\", authority = \"isp\", category = \"scam\", power = \"s.7\", scope = \"exact\" }\n";
+    let changed = config(&[new.address]).replace("192.0.2.80", "192.0.2.90") + list;
+    reload(&site, &pagar, &changed);
+    wait_until("the new source is read", || is_block(&ask_a(server, "more.example.")));
+    wait_until("the new page is shown", || addresses(&ask_a(server, "always.example.")) == [ip("192.0.2.90")]);
+    wait_until("the new upstream is asked", || addresses(&ask_a(server, "fresh.example.")) == [ip("198.51.100.2")]);
+    assert!(pagar.log().contains("configuration reloaded"), "{}", pagar.log());
+    // the new source is watched, too
+    site.write("more.domains", "more.example\nlater.example\n");
+    wait_until("the list is followed", || is_block(&ask_a(server, "later.example.")));
+
+    reload(&site, &pagar, &text);
+    wait_until("a source that left is lifted", || !is_block(&ask_a(server, "more.example.")));
+    wait_until("the old page is back", || addresses(&ask_a(server, "always.example.")) == [ip("192.0.2.80")]);
+    assert_eq!(pagar.dns(), [server], "the sockets stay");
+    drop(witness);
+}
+
+#[test]
+fn a_reload_takes_over_who_is_served() {
+    let upstream = Scripted::with_address("198.51.100.1");
+    let text = config(&[upstream.address]);
+    let site = Site::new(&text);
+    let pagar = site.start();
+    let code = |name: &str| rcode(&ask_a(pagar.address(), name));
+    assert_eq!(code("a.example."), ResponseCode::NoError);
+    reload(&site, &pagar, &text.replace("workers = 2", "workers = 2\nallow = [\"192.0.2.0/24\"]"));
+    wait_until("strangers are refused", || code("a.example.") == ResponseCode::Refused);
+    reload(&site, &pagar, &text);
+    wait_until("they are served again", || code("a.example.") == ResponseCode::NoError);
+}
+
+#[test]
+fn a_broken_configuration_changes_nothing_and_is_reported() {
+    let upstream = Scripted::with_address("198.51.100.1");
+    let text = config(&[upstream.address]);
+    let site = Site::new(&text);
+    site.put("1.json", &notice(1, "always.example", "subtree"));
+    let pagar = site.start();
+    let witness = Witness::start(pagar.address());
+    let serial = pagar.metric("pagar_policy_serial");
+    let broken = [("workers", "wrkers"), ("192.0.2.80", "192.0.2"), ("[dns]", "[dns"), ("version = 1", "version = 2")];
+    for (n, (old, new)) in broken.into_iter().enumerate() {
+        reload(&site, &pagar, &text.replace(old, new));
+        wait_until("it is reported", || pagar.log().matches("not reloaded").count() == n + 1);
+    }
+    assert!(pagar.log().contains("wrkers") && pagar.log().contains("workers"), "{}", pagar.log());
+    assert_eq!(addresses(&ask_a(pagar.address(), "www.always.example.")), [ip("192.0.2.80")]);
+    assert_eq!(pagar.metric("pagar_policy_serial"), serial);
+    reload(&site, &pagar, &text.replace("192.0.2.80", "192.0.2.90"));
+    wait_until("the repaired one is taken", || {
+        addresses(&ask_a(pagar.address(), "always.example.")) == [ip("192.0.2.90")]
+    });
+    drop(witness);
+}
+
+#[test]
+fn what_needs_a_restart_is_named() {
+    let upstream = Scripted::with_address("198.51.100.1");
+    let text = config(&[upstream.address]);
+    let site = Site::new(&text);
+    let pagar = site.start();
+    reload(&site, &pagar, &text.replace("workers = 2", "workers = 3").replace("\"state\"", "\"elsewhere\""));
+    wait_until("both are named", || ["dns.workers", "ledger.path"].iter().all(|key| pagar.log().contains(key)));
+    assert!(!site.path("elsewhere").exists());
+}
