@@ -194,7 +194,7 @@ fn a_broken_notice_keeps_its_last_good_content_and_is_reported() {
     let problems = swap.source("notices")["problems"].to_string();
     for word in ["2.json:2:", "categry", "category"] {
         assert!(problems.contains(word), "{word}: {problems}");
-        assert!(swap.pagar.log().contains(word), "{word}: {}", swap.pagar.log());
+        wait_until("it is logged", || swap.pagar.log().contains(word));
     }
     // the rest goes on
     swap.site.put("3.json", &notice(3, "other.example", "exact"));
@@ -230,7 +230,7 @@ notice = { id = "S-1", authority = "isp", category = "scam", power = "terms s.7"
     wait_until("it is missed", || swap.metric_of("failures_total", "scam.hosts") > 0.0);
     assert!(swap.is_listed("three.example."));
     wait_until("the API says so", || swap.source("scam.hosts")["last_error"].is_string());
-    assert!(swap.pagar.log().contains("scam.hosts"), "{}", swap.pagar.log());
+    wait_until("it is logged", || swap.pagar.log().contains("scam.hosts"));
     swap.site.write("scam.hosts", "0.0.0.0 four.example\n");
     swap.until_listed("four.example.");
     wait_until("it has recovered", || swap.source("scam.hosts")["last_error"].is_null());
