@@ -13,12 +13,20 @@ use crate::upstream::Scripted;
 fn ask_in_every_way(pagar: &Pagar) {
     let socket = UdpSocket::bind("127.0.9.9:0").unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    for rtype in [RecordType::A, RecordType::HTTPS, RecordType::AXFR, RecordType::ANY] {
-        for name in ["www.listed-secret.example.", "free-secret.example.", "dark-secret.example."] {
+    let types = [RecordType::A, RecordType::HTTPS, RecordType::AXFR, RecordType::ANY];
+    let cases = [
+        ("www.listed-secret.example.", &types[..]),
+        ("free-secret.example.", &types),
+        ("dark-secret.example.", &types[..1]),
+    ];
+    for (name, types) in cases {
+        for &rtype in types {
             let mut octets = query(name, rtype).to_vec().unwrap();
-            exchange_udp(&socket, pagar.address(), &octets).unwrap();
-            octets[5] = 2;
-            exchange_udp(&socket, pagar.address(), &octets).unwrap();
+            let answered =
+                |octets: &[u8]| assert!(exchange_udp(&socket, pagar.address(), octets).is_some(), "{name} {rtype}");
+            answered(&octets);
+            octets[5] = 2; // questions
+            answered(&octets);
         }
     }
 }

@@ -18,7 +18,7 @@
 //! | [`logging`] | what the log holds, and what it must not |
 //! | [`validating`] | a validating resolver behind us |
 //!
-//! From [`quickstart`] on they start the real program on free ports ([`harness`]), ask it as others would ([`client`]) and
+//! All but the first three start the real program on free ports ([`harness`]), ask it as others would ([`client`]) and
 //! let it ask servers inside the test ([`upstream`]). Nothing leaves the machine.
 
 mod addresses;

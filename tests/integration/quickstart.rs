@@ -9,7 +9,7 @@ use hickory_proto::rr::RecordType;
 use serde_json::Value;
 
 use crate::client::{BOTH, Over, addresses, ask, ask_a, dig, ede, is_block, query, rcode, send, soa};
-use crate::harness::{Ended, Pagar, Site, pagar, peer};
+use crate::harness::{Ended, Pagar, Site, pagar, peer, wait_until};
 use crate::upstream::{Authoritative, a};
 
 struct Quickstart {
@@ -153,6 +153,8 @@ fn hits_are_in_the_metrics() {
     for _ in 0..3 {
         ask_a(server, "free.example.");
     }
+    let forwarded = "pagar_dns_request_duration_seconds_count{path=\"forwarded\"}";
+    wait_until("its time is taken", || quickstart.pagar.metric(forwarded) == 1.0); // after it was sent
     let after = quickstart.pagar.metrics();
     let blocked = |action: &str, authority: &str, category: &str| {
         format!("pagar_dns_blocked_total{{action={action:?},authority={authority:?},category={category:?}}}")
@@ -169,7 +171,7 @@ fn hits_are_in_the_metrics() {
         ("pagar_dns_notice_hits_total{notice=\"MCMC-2026-000104\"}".into(), 0.0),
         ("pagar_dns_responses_total{rcode=\"NXDOMAIN\"}".into(), 1.0),
         ("pagar_dns_request_duration_seconds_count{path=\"blocked\"}".into(), 6.0),
-        ("pagar_dns_request_duration_seconds_count{path=\"forwarded\"}".into(), 1.0),
+        (forwarded.into(), 1.0),
         ("pagar_dns_request_duration_seconds_count{path=\"cached\"}".into(), 2.0),
         ("pagar_cache_hits_total".into(), 2.0),
         ("pagar_cache_misses_total".into(), 1.0),

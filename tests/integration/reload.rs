@@ -39,7 +39,7 @@ fn a_reload_takes_over_sources_pages_and_upstreams_and_loses_no_query() {
     wait_until("the new source is read", || is_block(&ask_a(server, "more.example.")));
     wait_until("the new page is shown", || addresses(&ask_a(server, "always.example.")) == [ip("192.0.2.90")]);
     wait_until("the new upstream is asked", || addresses(&ask_a(server, "fresh.example.")) == [ip("198.51.100.2")]);
-    assert!(pagar.log().contains("configuration reloaded"), "{}", pagar.log());
+    wait_until("it is logged", || pagar.log().contains("configuration reloaded"));
     // the new source is watched, too
     site.write("more.domains", "more.example\nlater.example\n");
     wait_until("the list is followed", || is_block(&ask_a(server, "later.example.")));
@@ -87,6 +87,17 @@ fn a_broken_configuration_changes_nothing_and_is_reported() {
         addresses(&ask_a(pagar.address(), "always.example.")) == [ip("192.0.2.90")]
     });
     drop(witness);
+}
+
+#[test]
+fn a_signal_that_comes_as_soon_as_it_serves_is_obeyed() {
+    for _ in 0..5 {
+        let site = Site::with(&["127.0.0.1:9".parse().unwrap()]);
+        let mut pagar = site.start();
+        pagar.signal(Signal::HUP);
+        pagar.signal(Signal::TERM);
+        assert_eq!(pagar.wait().code(), Some(0), "{}", pagar.log());
+    }
 }
 
 #[test]

@@ -190,10 +190,11 @@ fn a_broken_notice_keeps_its_last_good_content_and_is_reported() {
     swap.site.write("notices/2.json", &broken);
     wait_until("it is reported", || swap.metric_of("problems", "notices") > 0.0);
     assert!(swap.is_listed("kept.example."), "its last good content stays in force");
+    wait_until("the API says so", || swap.source("notices")["problems"] != json!([]));
     let problems = swap.source("notices")["problems"].to_string();
     for word in ["2.json:2:", "categry", "category"] {
         assert!(problems.contains(word), "{word}: {problems}");
-        assert!(swap.pagar.log().contains(word), "{word}: {}", swap.pagar.log());
+        wait_until("it is logged", || swap.pagar.log().contains(word));
     }
     // the rest goes on
     swap.site.put("3.json", &notice(3, "other.example", "exact"));
@@ -202,7 +203,7 @@ fn a_broken_notice_keeps_its_last_good_content_and_is_reported() {
     swap.until_listed("repaired.example.");
     assert!(!swap.is_listed("kept.example."));
     wait_until("nothing is wrong any more", || swap.metric_of("problems", "notices") == 0.0);
-    assert_eq!(swap.source("notices")["problems"], json!([]));
+    wait_until("the API says so", || swap.source("notices")["problems"] == json!([]));
     // what is half written is not half believed
     fs::write(swap.site.path("notices/2.json"), &text[..text.len() / 2]).unwrap();
     wait_until("it is reported", || swap.metric_of("problems", "notices") > 0.0);
@@ -228,8 +229,8 @@ notice = { id = "S-1", authority = "isp", category = "scam", power = "terms s.7"
     swap.site.remove("scam.hosts");
     wait_until("it is missed", || swap.metric_of("failures_total", "scam.hosts") > 0.0);
     assert!(swap.is_listed("three.example."));
-    assert!(swap.source("scam.hosts")["last_error"].is_string());
-    assert!(swap.pagar.log().contains("scam.hosts"), "{}", swap.pagar.log());
+    wait_until("the API says so", || swap.source("scam.hosts")["last_error"].is_string());
+    wait_until("it is logged", || swap.pagar.log().contains("scam.hosts"));
     swap.site.write("scam.hosts", "0.0.0.0 four.example\n");
     swap.until_listed("four.example.");
     wait_until("it has recovered", || swap.source("scam.hosts")["last_error"].is_null());
@@ -242,7 +243,7 @@ fn a_directory_that_vanishes_keeps_its_notices_in_force() {
     fs::rename(swap.site.path("notices"), swap.site.path("away")).unwrap();
     wait_until("it is missed", || swap.metric_of("failures_total", "notices") > 0.0);
     assert!(swap.is_listed("kept.example."));
-    assert!(swap.source("notices")["last_error"].to_string().contains("notices"));
+    wait_until("the API says so", || swap.source("notices")["last_error"].to_string().contains("notices"));
     assert_eq!(swap.pagar.metric("pagar_policy_names"), 2.0);
     swap.site.write("away/3.json", &notice(3, "returned.example", "exact").to_string());
     fs::rename(swap.site.path("away"), swap.site.path("notices")).unwrap();

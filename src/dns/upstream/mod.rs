@@ -83,17 +83,15 @@ impl Pool {
         loop {
             let next = plan.next();
             let last = next.is_none();
+            if last && tries.is_empty() {
+                return Err(failure);
+            }
             tries.extend(next.map(|upstream| async move { upstream.ask(question, &self.clock).await }));
             tokio::select! {
                 () = &mut deadline => return Err(failure),
                 Some(outcome) = tries.next() => match outcome {
                     Ok(answer) => return Ok(answer),
-                    Err(error) => {
-                        failure = error.into();
-                        if last && tries.is_empty() {
-                            return Err(failure);
-                        }
-                    }
+                    Err(error) => failure = error.into(),
                 },
                 () = tokio::time::sleep(PATIENCE), if !last => {}
             }
