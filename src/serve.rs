@@ -73,8 +73,13 @@ pub fn serve(path: &Path, logging: Logging) -> Result<(), ExitError> {
         };
         start_web(&control_runtime, listener, state, stopped).map_err(|error| failed(&error))?;
     }
+    // signals before words: whoever reads `listening` may send one at once
+    let signals = {
+        let _within = control_runtime.enter();
+        Signals::new().map_err(|error| failed(&error))?
+    };
     announce(&addresses, web_address, &handle, &policy);
-    control_runtime.block_on(server.obey()).map_err(|error| failed(&error))?;
+    control_runtime.block_on(server.obey(signals));
     tracing::info!("stopping");
     let _ = stop_web.send(true);
     data_runtime.block_on(server.dns.drain());
@@ -170,12 +175,10 @@ struct Server {
 
 impl Server {
     /// Does what signals ask until they ask to stop.
-    async fn obey(&mut self) -> std::io::Result<()> {
-        let mut signals = Signals::new()?;
+    async fn obey(&mut self, mut signals: Signals) {
         while signals.next().await == Request::Reload {
             self.reload();
         }
-        Ok(())
     }
 
     /// Reads the configuration again. What is wrong is reported and changes nothing; what needs a restart is named.
