@@ -9,7 +9,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::dns::listen::Sockets;
-use crate::dns::listen::mmsg::want_pktinfo;
+use crate::dns::listen::mmsg::{ignore_path_mtu, want_pktinfo};
 
 /// Buffers asked for each UDP socket in octets; the kernel grants up to net.core.rmem_max (deploy/ has a sysctl file).
 const UDP_BUFFER: usize = 4 << 20;
@@ -92,17 +92,23 @@ fn bind_udp(address: SocketAddr) -> io::Result<UdpSocket> {
     let _ = socket.set_send_buffer_size(UDP_BUFFER);
     socket.bind(&address.into())?;
     let socket = UdpSocket::from(socket);
+    ignore_path_mtu(&socket, address.is_ipv6())?;
     if address.ip().is_unspecified() {
         want_pktinfo(&socket, address.is_ipv6())?;
     }
     Ok(socket)
 }
 
-/// Raises the limit of open files to what the system allows: every question that waits for an upstream holds a socket.
-pub fn raise_file_limit() {
+/// Raises the limit of open files to what the system allows, since every question that waits for an upstream holds sockets;
+/// returns the limit.
+pub fn raise_file_limit() -> u64 {
     let limit = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
-        tracing::warn!(%error, "cannot raise the limit of open files");
+    match setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
+        Ok(()) => limit.maximum.unwrap_or(u64::MAX),
+        Err(error) => {
+            tracing::warn!(%error, "cannot raise the limit of open files");
+            limit.current.unwrap_or(u64::MAX)
+        }
     }
 }
 

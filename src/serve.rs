@@ -39,7 +39,7 @@ pub fn serve(path: &Path, logging: Logging) -> Result<(), ExitError> {
     let config = config::load(path).map_err(|errors| ExitError::Config(errors.to_string()))?;
     start_log(&config, logging);
     warn(&config);
-    process::raise_file_limit();
+    let files = process::raise_file_limit();
     let failed = |error: &dyn std::fmt::Display| ExitError::Runtime(error.to_string());
 
     let commit = option_env!("PAGAR_COMMIT").unwrap_or("unknown");
@@ -48,6 +48,12 @@ pub fn serve(path: &Path, logging: Logging) -> Result<(), ExitError> {
     let sockets = process::bind_dns(&config.dns.listen, config.dns.workers).map_err(|error| failed(&error))?;
     let addresses: Vec<_> = sockets.iter().map(|sockets| sockets.address).collect();
     let web = config.web.map(process::bind_tcp).transpose().map_err(|error| failed(&error))?;
+    let control_runtime = runtime("pagar-web", 1).map_err(|error| failed(&error))?;
+    // signals before anything takes long: one that comes while a list is read is obeyed afterwards
+    let signals = {
+        let _within = control_runtime.enter();
+        Signals::new().map_err(|error| failed(&error))?
+    };
     // rules before answers: what the sources say now is in force before the first query is read
     let started_control = control::start(control_config(&config), metrics.clone());
     let (control, policy, handle) = started_control.map_err(|error| match error {
@@ -55,11 +61,10 @@ pub fn serve(path: &Path, logging: Logging) -> Result<(), ExitError> {
         StartError::State(_) | StartError::Thread(_) => failed(&error),
     })?;
     let data_runtime = runtime("pagar-async", config.dns.workers).map_err(|error| failed(&error))?;
-    let control_runtime = runtime("pagar-web", 1).map_err(|error| failed(&error))?;
     let started = Instant::now();
     let dns = {
         let _within = data_runtime.enter();
-        Dns::start(&config.dns, sockets, policy.clone(), &metrics, Clock::System(started))
+        Dns::start(&config.dns, sockets, policy.clone(), &metrics, Clock::System(started), files)
             .map_err(|error| failed(&error))?
     };
     let mut server = Server { path: path.to_owned(), config, control, dns };
@@ -73,11 +78,6 @@ pub fn serve(path: &Path, logging: Logging) -> Result<(), ExitError> {
         };
         start_web(&control_runtime, listener, state, stopped).map_err(|error| failed(&error))?;
     }
-    // signals before words: whoever reads `listening` may send one at once
-    let signals = {
-        let _within = control_runtime.enter();
-        Signals::new().map_err(|error| failed(&error))?
-    };
     announce(&addresses, web_address, &handle, &policy);
     control_runtime.block_on(server.obey(signals));
     tracing::info!("stopping");

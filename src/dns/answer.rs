@@ -25,6 +25,9 @@ pub enum Bad {
     /// It breaks off or its parts contradict each other.
     #[error("it is malformed")]
     Malformed,
+    /// An error code without the question, as some servers and load balancers send it (RFC 8906 §3).
+    #[error("it is an error without a question, rcode {0}")]
+    Error(u8),
 }
 
 /// An upstream's answer, ready to be kept and rendered.
@@ -32,6 +35,8 @@ pub enum Bad {
 pub struct Answer {
     /// The message without its OPT record.
     bytes: Box<[u8]>,
+    /// Octets up to the end of the authority section: additional data may be left out without TC (RFC 2181 §9).
+    required: usize,
     /// Places of the TTL fields.
     ttls: Box<[u16]>,
     /// Canonical wire names of the CNAME, SVCB and HTTPS targets in the answer section, end to end.
@@ -53,29 +58,44 @@ impl Answer {
     pub fn parse(message: &[u8], question: &[u8], trust_ad: bool) -> Result<Self, Bad> {
         let header = message.get(..HEADER).ok_or(Bad::Mismatch)?;
         let body = HEADER + question.len();
+        let (is_answer, truncated, low_rcode) = (header[2] & 0xf8 == 0x80, header[2] & 0x02 != 0, header[3] & 0x0f);
+        if is_answer && u16_at(message, 4) == Some(0) && low_rcode != 0 {
+            return Err(Bad::Error(low_rcode));
+        }
         let echoed = message.get(HEADER..body).ok_or(Bad::Mismatch)?;
-        let is_answer = header[2] & 0xf8 == 0x80 && u16_at(message, 4) == Some(1);
-        if !is_answer || !same_question(echoed, question) {
+        if !is_answer || u16_at(message, 4) != Some(1) || !same_question(echoed, question) {
             return Err(Bad::Mismatch);
         }
-        let mut scan = Scan { message, qtype: tail_u16(question, 4), ..Scan::default() };
-        scan.records(body).ok_or(Bad::Malformed)?;
+        let mut scan = Scan { message, qtype: tail_u16(question, 4), end: body, ..Scan::default() };
+        if scan.records(body).is_none() {
+            if !truncated {
+                return Err(Bad::Malformed);
+            }
+            // cut within a record: what is there is not looked at, TCP is asked (RFC 2181 §9)
+            let cut = [&message[..6], &[0; 6], echoed].concat();
+            scan = Scan { end: body, ..Scan::default() };
+            return Ok(Self::new(scan, cut, low_rcode.into(), false, true));
+        }
         let mut bytes = scan.without_opt().ok_or(Bad::Malformed)?;
-        let rcode = u16::from(header[3] & 0x0f) | scan.rcode_high << 4;
-        let keep = scan.keep(rcode);
+        let rcode = u16::from(low_rcode) | scan.rcode_high << 4;
         if let Some(negative) = scan.negative_ttl(rcode) {
             scan.shorten_soa(&mut bytes, negative);
         }
-        Ok(Self {
+        Ok(Self::new(scan, bytes, rcode, trust_ad && header[3] & 0x20 != 0, truncated))
+    }
+
+    fn new(scan: Scan, bytes: Vec<u8>, rcode: u16, authentic: bool, truncated: bool) -> Self {
+        Self {
+            keep: if truncated { 0 } else { scan.keep(rcode) },
+            required: scan.required.unwrap_or(bytes.len()),
             bytes: bytes.into(),
             ttls: scan.ttls.into(),
             targets: scan.targets.into(),
             ede: scan.ede.into(),
             rcode,
-            authentic: trust_ad && header[3] & 0x20 != 0,
-            truncated: header[2] & 0x02 != 0,
-            keep: if header[2] & 0x02 != 0 { 0 } else { keep },
-        })
+            authentic,
+            truncated,
+        }
     }
 
     /// Canonical wire names the answer leads to, end to end.
@@ -95,19 +115,19 @@ impl Answer {
         let code = if self.rcode > 15 { rcode::SERVFAIL } else { self.rcode };
         let bare = if query.edns.is_some() { reply::opt_len([]) } else { 0 };
         let limit = limit.min(out.len());
-        let fits = self.bytes.len() + bare <= limit;
-        let body = if fits { self.bytes.len() } else { HEADER + query.question().len() };
+        let question = HEADER + query.question().len();
+        // whole, without additional data, or cut down to the question with TC (RFC 2181 §9)
+        let fitting = [self.bytes.len(), self.required].into_iter().find(|len| len + bare <= limit);
+        let body = fitting.unwrap_or(question);
         let errors = self.ede.iter().map(|code| relayed(*code));
         let room = body + reply::opt_len(errors.clone()) <= limit; // an EDE gives way to the answer (RFC 8914 §2)
         let errors = errors.filter(|_| room);
         out[..body].copy_from_slice(&self.bytes[..body]);
-        self.patch(query, code, fits, &mut out[..body]);
-        if fits {
-            for &at in &self.ttls {
-                let field = &mut out[usize::from(at)..][..4];
-                let ttl = u32::from_be_bytes([field[0], field[1], field[2], field[3]]);
-                field.copy_from_slice(&ttl.saturating_sub(age).min(max_ttl).to_be_bytes());
-            }
+        self.patch(query, code, fitting.is_none(), &mut out[..body]);
+        for &at in self.ttls.iter().take_while(|at| usize::from(**at) < body) {
+            let field = &mut out[usize::from(at)..][..4];
+            let ttl = u32::from_be_bytes([field[0], field[1], field[2], field[3]]);
+            field.copy_from_slice(&ttl.saturating_sub(age).min(max_ttl).to_be_bytes());
         }
         let Some(edns) = query.edns else { return (body, code) };
         let additional = u16_at(out, 10).unwrap_or(0).saturating_add(1);
@@ -117,18 +137,21 @@ impl Answer {
         (body + writer.finish().unwrap_or(0), code)
     }
 
-    fn patch(&self, query: &Query, code: u16, fits: bool, out: &mut [u8]) {
+    /// Makes the copy in `out` the answer to this query; its length says how much of the answer is there.
+    fn patch(&self, query: &Query, code: u16, cut: bool, out: &mut [u8]) {
         let [mut high, mut low] = reply::flags(query, code);
-        if !fits || self.truncated {
+        if cut || self.truncated {
             high |= 0x02;
-        }
-        if self.authentic && (query.dnssec_ok() || query.authentic_data()) {
+        } else if self.authentic && (query.dnssec_ok() || query.authentic_data()) {
             low |= 0x20; // RFC 6840 §5.8
         }
         out[..2].copy_from_slice(&query.id());
         out[2..4].copy_from_slice(&[high, low]);
-        if !fits {
-            out[6..12].fill(0);
+        if cut {
+            out[6..10].fill(0);
+        }
+        if out.len() < self.bytes.len() {
+            out[10..12].fill(0);
         }
         out[HEADER..HEADER + query.question().len()].copy_from_slice(query.question());
     }
@@ -166,6 +189,8 @@ struct Scan<'m> {
     targets: Vec<u8>,
     ede: Vec<u16>,
     rcode_high: u16,
+    /// Where the additional section starts.
+    required: Option<usize>,
     /// Where the OPT record starts.
     opt: Option<usize>,
     /// Where the last record ends.
@@ -181,6 +206,9 @@ impl Scan<'_> {
     fn records(&mut self, mut at: usize) -> Option<()> {
         let counts = [6, 8, 10].map(|place| u16_at(self.message, place).unwrap_or(0));
         for (section, count) in counts.into_iter().enumerate() {
+            if section == 2 {
+                self.required = Some(at);
+            }
             for _ in 0..count {
                 let record = record(self.message, at)?;
                 self.record(section, &record)?;
@@ -411,6 +439,33 @@ mod tests {
         let mut short = message(vec![a("www.example.", 1)]).to_vec().unwrap();
         short.pop();
         assert_eq!(Answer::parse(&short, QUESTION, false), Err(Bad::Malformed));
+    }
+
+    #[test]
+    fn additional_data_gives_way_without_tc_and_answers_with_it() {
+        let mut upstream = message(vec![a("www.example.", 60)]);
+        upstream.additionals = (0..40).map(|n| a(&format!("glue{n}.example."), 60)).collect();
+        let answer = Answer::parse(&upstream.to_vec().unwrap(), QUESTION, false).unwrap();
+        let out = rendered(&answer, OPT, 0, 512);
+        assert_eq!((out.metadata.truncation, out.answers.len(), out.additionals.len()), (false, 1, 0));
+        upstream.answers = (0..40).map(|_| a("www.example.", 60)).collect();
+        let answer = Answer::parse(&upstream.to_vec().unwrap(), QUESTION, false).unwrap();
+        let out = rendered(&answer, OPT, 0, 512);
+        assert_eq!((out.metadata.truncation, out.answers.len(), out.edns.is_some()), (true, 0, true));
+    }
+
+    #[test]
+    fn a_message_cut_within_a_record_is_truncated_and_an_error_without_a_question_an_error() {
+        let mut bytes = message(vec![a("www.example.", 60)]).to_vec().unwrap();
+        bytes[2] |= 0x02;
+        bytes.truncate(bytes.len() - 3);
+        let answer = Answer::parse(&bytes, QUESTION, true).unwrap();
+        assert_eq!((answer.truncated, answer.keep), (true, 0));
+        assert!(rendered(&answer, b"", 0, 512).metadata.truncation);
+        let mut refused = bytes[..HEADER].to_vec();
+        refused[3] |= 5;
+        refused[4..].fill(0);
+        assert_eq!(Answer::parse(&refused, QUESTION, false), Err(Bad::Error(5)));
     }
 
     proptest! {

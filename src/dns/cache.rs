@@ -1,7 +1,8 @@
 //! [`Cache`]: upstreams' answers as bytes, bounded in octets, shared by all workers.
 //!
 //! The key is name, type, DO and CD of the question: what an upstream's answer depends on. Policy is not in it; it is
-//! decided on every hit, on the name asked and on the names the answer leads to.
+//! decided on every hit, on the name asked and on the names the answer leads to. NXDOMAIN is kept a type at a time like
+//! every answer; that it denies all types is not made use of yet.
 
 use std::sync::Arc;
 
@@ -63,6 +64,14 @@ impl Cache {
     /// The answer under `key` if it may still be used at `now`.
     pub fn get(&self, key: &[u8], now: Millis) -> Option<Arc<Kept>> {
         self.answers.as_ref()?.get(key).filter(|kept| now < kept.until)
+    }
+
+    /// Forgets all answers.
+    pub fn clear(&self) {
+        if let Some(answers) = &self.answers {
+            answers.clear();
+            self.bytes.set(answers.weight() as i64);
+        }
     }
 
     /// Keeps an answer, if it may be kept at all.

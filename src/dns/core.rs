@@ -126,8 +126,13 @@ impl Core {
     }
 
     /// Takes over reloaded settings for every batch that starts from now on.
+    ///
+    /// Answers of other upstreams, or believed under other terms, are forgotten.
     pub fn reconfigure(&self, settings: Settings) {
-        self.settings.store(Arc::new(settings));
+        let old = self.settings.swap(Arc::new(settings));
+        if old.upstreams != self.settings.load().upstreams {
+            self.cache.clear();
+        }
     }
 
     /// Answers what needs no waiting. `out` has room for the largest answer of the transport, at least 512 octets.
@@ -237,6 +242,10 @@ impl Core {
             checking_disabled: query.checking_disabled(),
         };
         let answer = match self.upstreams.resolve(&question).await {
+            // what TCP did not bring cannot be had: a client on TCP has nowhere else to ask
+            Ok(answer) if answer.truncated && size == Size::Stream => {
+                return self.failed(message, Ede::NETWORK_ERROR, counters, out);
+            }
             Ok(answer) => answer,
             Err(failure) => {
                 tracing::debug!(name = %wire_to_text(query.name()), ?failure, "no upstream answered");

@@ -47,16 +47,20 @@ pub fn decide<'a>(query: &'a Query, client: IpAddr, allow: &Networks, policy: &'
 }
 
 /// Whether the policy lists one of the names an answer leads to (CNAME, SVCB and HTTPS targets, canonical wire names end to
-/// end): then the name asked is answered as listed. Names are never resolved to find more targets (REGULATION, 7).
+/// end): then the name asked is answered as listed. A statutory notice wins over the operator's own here as well, the
+/// earlier name over the later. Names are never resolved to find more targets (REGULATION, 7).
 pub fn on_targets<'a>(mut targets: &'a [u8], qtype: u16, policy: &'a Snapshot) -> Option<Verdict<'a>> {
+    let mut best: Option<Verdict<'a>> = None;
     while let Some(len) = wire_len(targets) {
         let (name, rest) = targets.split_at(len);
-        if let Some(verdict) = policy.decide(name, consider(qtype)) {
-            return Some(verdict);
+        if let Some(verdict) = policy.decide(name, consider(qtype))
+            && best.is_none_or(|best| verdict.entry.rank < best.entry.rank)
+        {
+            best = Some(verdict);
         }
         targets = rest;
     }
-    None
+    best
 }
 
 /// An exact target lets DS and DNSKEY through, or every unlisted name below a signed apex would turn bogus: wider than the

@@ -5,7 +5,7 @@
 //!  (a thread a core)       |--> core::fast: query |--> cache (kept)         |--> one sendmmsg
 //!  listen::stream --frame--+     parse -> decide -+--> error               -+
 //!  (tokio)                                        |
-//!                                                 +--> core::miss --> upstream --> on_targets --> cache --> reply
+//!                                                 +--> core::miss --> upstream --> cache --> on_targets --> reply
 //! ```
 //!
 //! It can reach the policy reader and [`observe`](crate::observe), nothing else: no query ever waits for a disk, a lock of
@@ -41,11 +41,16 @@ use self::cache::Cache;
 use self::clock::Clock;
 use self::core::Core;
 use self::listen::Sockets;
+use self::listen::stream::Limits;
 use self::listen::udp::{Stop, Worker};
 use self::upstream::Pool;
 
-/// Questions that may wait for upstreams at a time; each holds a socket while it does.
-const MAX_MISSES: u32 = 4_096;
+/// Questions that may wait for upstreams at a time, where file descriptors allow it.
+const MAX_MISSES: u64 = 4_096;
+/// Sockets a waiting question holds at the most: a new one every 600 ms over 2.5 s.
+const SOCKETS_A_MISS: u64 = 5;
+/// File descriptors kept for everything else: listeners, TCP clients, files.
+const RESERVE: u64 = 2_048;
 /// How long questions under way are waited for on shutdown.
 const DRAIN: Duration = Duration::from_secs(3);
 
@@ -82,6 +87,12 @@ pub struct UpstreamConfig {
     pub trust_ad: bool,
 }
 
+/// How many questions may wait at a time with so many file descriptors.
+fn max_misses(files: u64) -> u32 {
+    let enough = files.saturating_sub(RESERVE) / SOCKETS_A_MISS;
+    enough.clamp(16, MAX_MISSES) as u32
+}
+
 /// The running data plane.
 pub struct Dns {
     core: Arc<Core>,
@@ -93,28 +104,31 @@ pub struct Dns {
 
 impl Dns {
     /// Starts answering on sockets that are already bound. To be called within the runtime that carries the misses.
+    /// `files` is how many file descriptors the process may have.
     pub fn start(
         config: &Config,
         sockets: Vec<Sockets>,
         policy: PolicyReader,
         metrics: &Arc<Metrics>,
         clock: Clock,
+        files: u64,
     ) -> io::Result<Self> {
         let settings = config.settings.clone();
         let pool = Arc::new(Pool::new(&settings.upstreams, metrics.clone(), clock.clone()));
         let cache = Cache::new(config.cache_size, metrics.cache_bytes.clone());
-        let core = Arc::new(Core::new(policy, settings, cache, pool.clone(), MAX_MISSES, clock));
+        let core = Arc::new(Core::new(policy, settings, cache, pool.clone(), max_misses(files), clock));
         let async_counters = metrics.worker();
         let (stop_streams, stopped) = watch::channel(false);
         let mut per_worker: Vec<Vec<_>> = (0..config.workers).map(|_| Vec::new()).collect();
         let mut streams = Vec::new();
+        let limits = Limits::default();
         for sockets in sockets {
             for (worker, socket) in per_worker.iter_mut().zip(sockets.udp) {
                 worker.push(socket);
             }
             let listener = tokio::net::TcpListener::from_std(sockets.tcp)?;
             let (core, counters, stop) = (core.clone(), async_counters.clone(), stopped.clone());
-            streams.push(tokio::spawn(listen::stream::listen(listener, core, counters, stop)));
+            streams.push(tokio::spawn(listen::stream::listen(listener, core, limits.clone(), counters, stop)));
         }
         let mut workers = Vec::new();
         for (n, sockets) in per_worker.into_iter().enumerate() {

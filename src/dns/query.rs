@@ -7,7 +7,7 @@
 use crate::model::name::{MAX_NAME, wire_len};
 use crate::observe::counters::Dropped;
 
-use super::wire::{HEADER, options, rcode, record, rtype, u16_at};
+use super::wire::{HEADER, options, rcode, record, rtype, skip_name, u16_at};
 
 /// EDNS option of the structured-error signal (draft-ietf-dnsop-structured-dns-error; IANA registry of October 2026).
 const STRUCTURED_ERRORS: u16 = 26;
@@ -23,7 +23,7 @@ pub struct Edns {
     pub structured_errors: bool,
 }
 
-/// Names the cache entry of a question: canonical name, type, and whether DO and CD were set; the class is always IN.
+/// Octets of a cache key behind the canonical name: the type, and whether DO and CD were set. The class is always IN.
 const KEY_TAIL: usize = 3;
 
 /// A well-formed query with one question.
@@ -114,20 +114,29 @@ pub fn parse(message: &[u8]) -> Parsed<'_> {
     }
     let opcode = (flags >> 3) & 0x0f;
     let question = question(message);
-    let body = question.and_then(|(name_len, end)| Some((name_len, additional(message, end)?)));
+    let opt = questions_end(message).and_then(|end| additional(message, end));
     let mut malformed = Malformed {
         rcode: rcode::FORMERR,
         question: question.map_or(0, |(_, end)| end - HEADER),
-        edns: matches!(body, Some((_, Opt::Version0(_) | Opt::Other))),
+        edns: matches!(opt, Some(Opt::Version0(_) | Opt::Other)),
     };
-    match body {
+    match (question, opt) {
         _ if opcode != 0 => malformed.rcode = rcode::NOTIMP,
-        Some((_, Opt::Other)) => malformed.rcode = rcode::BADVERS,
-        Some((name_len, Opt::None)) => return Parsed::Query(query(message, name_len, None)),
-        Some((name_len, Opt::Version0(edns))) => return Parsed::Query(query(message, name_len, Some(edns))),
-        None => {}
+        (_, Some(Opt::Other)) => malformed.rcode = rcode::BADVERS,
+        (Some((name_len, _)), Some(Opt::None)) => return Parsed::Query(query(message, name_len, None)),
+        (Some((name_len, _)), Some(Opt::Version0(edns))) => return Parsed::Query(query(message, name_len, Some(edns))),
+        _ => {}
     }
     Parsed::Malformed(malformed)
+}
+
+/// Where the question section ends, however many questions it has: an OPT behind them is answered with one even then.
+fn questions_end(message: &[u8]) -> Option<usize> {
+    let mut at = HEADER;
+    for _ in 0..u16_at(message, 4)? {
+        at = skip_name(message, at)? + 4; // at least 5 octets each, so the message bounds the loop
+    }
+    (at <= message.len()).then_some(at)
 }
 
 /// Length of the one question's name and where the section ends.
@@ -167,14 +176,14 @@ fn additional(message: &[u8], mut at: usize) -> Option<Opt> {
 }
 
 fn read_opt(message: &[u8], record: &super::wire::Record) -> Option<Opt> {
+    let [_, version, flags, _] = record.ttl.to_be_bytes();
+    if version != 0 {
+        return Some(Opt::Other); // its options may have another shape (RFC 6891 §6.1.3)
+    }
     let mut structured_errors = false;
     for option in options(&message[record.rdata..record.end]) {
         let (code, _) = option?;
         structured_errors |= code == STRUCTURED_ERRORS;
-    }
-    let [_, version, flags, _] = record.ttl.to_be_bytes();
-    if version != 0 {
-        return Some(Opt::Other);
     }
     let dnssec_ok = flags & 0x80 != 0;
     Some(Opt::Version0(Edns { udp_size: record.class.max(512), dnssec_ok, structured_errors }))
@@ -242,6 +251,10 @@ mod tests {
             let error = malformed(&message([count, 0, 0, 0], b"\x00\x00\x01\x00\x01"));
             assert_eq!((error.rcode, error.question), (rcode::FORMERR, 0));
         }
+        let two = [b"\x00\x00\x01\x00\x01", OPT].concat();
+        assert!(malformed(&message([2, 0, 0, 1], &two)).edns, "an OPT behind them is answered with one");
+        let header_only = [&message([0, 0, 0, 1], b"")[..HEADER], OPT].concat();
+        assert!(malformed(&header_only).edns);
     }
 
     #[test]
@@ -275,9 +288,11 @@ mod tests {
         status[2] = 2 << 3;
         assert_eq!(malformed(&status), Malformed { rcode: rcode::NOTIMP, question: 17, edns: true });
         assert_eq!(malformed(&status[..HEADER]), Malformed { rcode: rcode::NOTIMP, question: 0, edns: false });
-        let version_1 = b"\x00\x00\x29\x04\xd0\x00\x01\x00\x00\x00\x04\x12\x34\x00\x00";
-        let error = malformed(&message([1, 0, 0, 1], version_1));
-        assert_eq!((error.rcode, error.edns), (rcode::BADVERS, true));
+        for options in [b"\x12\x34\x00\x00", b"\xff\xff\xff\xff"] {
+            let version_1 = [b"\x00\x00\x29\x04\xd0\x00\x01\x00\x00\x00\x04", &options[..]].concat();
+            let error = malformed(&message([1, 0, 0, 1], &version_1));
+            assert_eq!((error.rcode, error.edns), (rcode::BADVERS, true));
+        }
     }
 
     #[test]

@@ -53,6 +53,8 @@ pub fn blocked(query: &Query, verdict: &Verdict, serial: u32, ttl: u32, cloaked:
             rcode::NOERROR
         }
         Action::NoData => rcode::NOERROR,
+        // the name asked is not listed, and NXDOMAIN would deny its other types and all below it (RFC 8020)
+        Action::NxDomain if cloaked => rcode::NOERROR,
         Action::NxDomain => rcode::NXDOMAIN,
         Action::Refused => rcode::REFUSED,
     };

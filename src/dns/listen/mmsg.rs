@@ -40,10 +40,6 @@ pub struct Batch {
     headers: Vec<mmsghdr>,
 }
 
-// SAFETY: the raw pointers in `iovecs` and `headers` point into this value's own heap buffers, are written before each call
-// and never read between calls.
-unsafe impl Send for Batch {}
-
 /// Where a datagram came from and was sent to, for a reply outside the batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Route {
@@ -211,10 +207,23 @@ pub fn send(socket: &UdpSocket, route: &Route, message: &[u8]) -> io::Result<()>
 
 /// Asks the kernel to say which address each datagram was sent to.
 pub fn want_pktinfo(socket: &UdpSocket, v6: bool) -> io::Result<()> {
-    let (level, option) =
-        if v6 { (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO) } else { (libc::IPPROTO_IP, libc::IP_PKTINFO) };
-    let on: c_int = 1;
-    let value = (&raw const on).cast::<c_void>();
+    match v6 {
+        true => set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1),
+        false => set_option(socket, libc::IPPROTO_IP, libc::IP_PKTINFO, 1),
+    }
+}
+
+/// Keeps the kernel from believing path MTUs it is told of: a forged one would make it send answers in fragments, which can
+/// be forged in turn (RFC 9715 §3).
+pub fn ignore_path_mtu(socket: &UdpSocket, v6: bool) -> io::Result<()> {
+    match v6 {
+        true => set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_OMIT),
+        false => set_option(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_OMIT),
+    }
+}
+
+fn set_option(socket: &UdpSocket, level: c_int, option: c_int, value: c_int) -> io::Result<()> {
+    let value = (&raw const value).cast::<c_void>();
     // SAFETY: `value` points to a c_int of the stated size
     match unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, value, size_of::<c_int>() as u32) } {
         0 => Ok(()),

@@ -1,7 +1,8 @@
 //! DNS over streams: two-octet frames (RFC 7766), many queries a connection, answered as they become ready.
 //!
-//! Limits: connections in all ([`MAX_CONNECTIONS`]), questions waiting on one connection ([`PIPELINE`]; reading stops there),
-//! idle time ([`IDLE`]). A client that does not read its answers stalls its own connection only, until [`IDLE`].
+//! [`Limits`]: connections in all, questions waiting on one connection (reading stops there), idle time. A client that does
+//! not read its answers stalls its own connection only. Strangers, whom `allow` does not name, have few connections of their
+//! own and little time on them: they are to hear REFUSED, not to keep clients out.
 
 use std::io;
 use std::net::IpAddr;
@@ -10,42 +11,81 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::timeout;
 
 use crate::dns::core::{Asker, Core, Fast, Size, View};
 use crate::dns::wire::HEADER;
 use crate::observe::counters::{Counters, Path, Transport};
 
-/// Connections served at a time; further ones wait in the kernel's queue.
+/// Connections of clients served at a time; further ones wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 1_024;
+/// Connections of strangers served at a time; further ones are closed.
+const MAX_STRANGERS: usize = 64;
 /// Answers a connection may have under way or unread.
 const PIPELINE: usize = 64;
 /// How long a connection may be idle, or its client not read (RFC 7766 §6.2.3: a few seconds).
 const IDLE: Duration = Duration::from_secs(10);
+/// The same for strangers.
+const STRANGER_IDLE: Duration = Duration::from_secs(1);
 /// Largest answer: the length has two octets.
 const MAX_ANSWER: usize = u16::MAX as usize;
 /// Rest after accept() failed, as it does without pause when file descriptors run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How many connections may be served at a time, over all listeners.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    clients: Arc<Semaphore>,
+    strangers: Arc<Semaphore>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let slots = |count| Arc::new(Semaphore::new(count));
+        Self { clients: slots(MAX_CONNECTIONS), strangers: slots(MAX_STRANGERS) }
+    }
+}
+
+impl Limits {
+    /// A place for a connection and how long it may be idle; `None` if it is to be closed.
+    async fn place(&self, is_client: bool) -> Option<(OwnedSemaphorePermit, Duration)> {
+        if is_client {
+            return Some((self.clients.clone().acquire_owned().await.ok()?, IDLE));
+        }
+        Some((self.strangers.clone().try_acquire_owned().ok()?, STRANGER_IDLE))
+    }
+}
+
 /// Accepts connections until `stop` turns true.
-pub async fn listen(listener: TcpListener, core: Arc<Core>, counters: Arc<Counters>, mut stop: watch::Receiver<bool>) {
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+pub async fn listen(
+    listener: TcpListener,
+    core: Arc<Core>,
+    limits: Limits,
+    counters: Arc<Counters>,
+    mut stop: watch::Receiver<bool>,
+) {
     loop {
-        let Ok(slot) = slots.clone().acquire_owned().await else { return };
+        let next = async {
+            let (stream, peer) = listener.accept().await?;
+            let is_client = core.settings().allow.contains(peer.ip());
+            io::Result::Ok((stream, peer.ip(), limits.place(is_client).await))
+        };
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = next => accepted,
             _ = stop.wait_for(|stop| *stop) => return,
         };
         match accepted {
-            Ok((stream, peer)) => {
+            Ok((stream, client, Some((place, idle)))) => {
                 let _ = stream.set_nodelay(true);
-                let (core, counters, stop) = (core.clone(), counters.clone(), stop.clone());
+                let connection = Connection { client, idle, core: core.clone(), counters: counters.clone() };
+                let stop = stop.clone();
                 tokio::spawn(async move {
-                    serve(stream, peer.ip(), core, counters, stop).await;
-                    drop(slot);
+                    connection.serve(stream, stop).await;
+                    drop(place);
                 });
             }
+            Ok((.., None)) => {}
             Err(error) => {
                 tracing::warn!(%error, "accepting a TCP connection failed");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -54,29 +94,65 @@ pub async fn listen(listener: TcpListener, core: Arc<Core>, counters: Arc<Counte
     }
 }
 
-/// Serves one connection until its client closes it, goes idle or breaks the framing, or `stop` turns true; queries read by
-/// then are answered.
-async fn serve<S>(stream: S, client: IpAddr, core: Arc<Core>, counters: Arc<Counters>, mut stop: watch::Receiver<bool>)
-where
-    S: AsyncRead + AsyncWrite + Send + 'static,
-{
-    let (mut reader, writer) = tokio::io::split(stream);
-    let (answers, queue) = mpsc::channel(PIPELINE);
-    let writing = tokio::spawn(write_frames(writer, queue));
-    let (mut frame, mut scratch) = (Vec::new(), vec![0; MAX_ANSWER]);
-    loop {
-        let Ok(answer) = answers.clone().reserve_owned().await else { break };
-        let read = tokio::select! {
-            read = timeout(IDLE, read_frame(&mut reader, &mut frame)) => read,
-            _ = stop.wait_for(|stop| *stop) => break,
-        };
-        if !matches!(read, Ok(Ok(()))) {
-            break;
+/// One connection.
+struct Connection {
+    client: IpAddr,
+    idle: Duration,
+    core: Arc<Core>,
+    counters: Arc<Counters>,
+}
+
+impl Connection {
+    /// Serves until the client closes, goes idle or breaks the framing, or `stop` turns true; queries read by then are
+    /// answered.
+    async fn serve(self, stream: impl AsyncRead + AsyncWrite + Send + 'static, mut stop: watch::Receiver<bool>) {
+        let (mut reader, writer) = tokio::io::split(stream);
+        let (answers, queue) = mpsc::channel(PIPELINE);
+        let writing = tokio::spawn(write_frames(writer, queue));
+        let (mut frame, mut scratch) = (Vec::new(), vec![0; MAX_ANSWER]);
+        while let Ok(place) = answers.clone().reserve_owned().await {
+            let read = tokio::select! {
+                read = timeout(self.idle, read_frame(&mut reader, &mut frame)) => read,
+                _ = stop.wait_for(|stop| *stop) => break,
+            };
+            if !matches!(read, Ok(Ok(()))) {
+                break;
+            }
+            self.answer(&frame, &mut scratch, place);
         }
-        answer_frame(&frame, client, &core, &counters, &mut scratch, answer);
+        drop(answers);
+        let _ = writing.await; // it ends when the last answer under way is written
     }
-    drop(answers);
-    let _ = writing.await; // it ends when the last answer under way is written
+
+    /// Answers one message, at once or later; `place` is its place in the connection's queue.
+    fn answer(&self, message: &[u8], scratch: &mut [u8], place: mpsc::OwnedPermit<Vec<u8>>) {
+        let Self { core, counters, .. } = self;
+        let started = Instant::now();
+        let fast = {
+            let (policy, settings) = (core.policy(), core.settings());
+            let view = View { policy: &policy, settings: &settings };
+            let asker = Asker { client: self.client, size: Size::Stream };
+            core.fast(message, &asker, core.clock.at(started), &view, counters, scratch)
+        };
+        if fast != Fast::Drop {
+            counters.query(Transport::Tcp);
+        }
+        match fast {
+            Fast::Miss => match core.permit() {
+                Some(permit) => {
+                    let (core, counters, message) = (core.clone(), counters.clone(), message.to_vec());
+                    tokio::spawn(async move {
+                        let mut out = vec![0; MAX_ANSWER];
+                        let fast = core.miss(&message, Size::Stream, &counters, &mut out).await;
+                        finish(fast, &out, place, &counters, started);
+                        drop(permit);
+                    });
+                }
+                None => finish(core.overloaded(message, counters, scratch), scratch, place, counters, started),
+            },
+            fast => finish(fast, scratch, place, counters, started),
+        }
+    }
 }
 
 /// Reads a length and that many octets. A frame without room for a header is an error: nothing behind it can be trusted.
@@ -99,45 +175,10 @@ async fn write_frames(mut writer: impl AsyncWrite + Unpin, mut queue: mpsc::Rece
     let _ = writer.shutdown().await;
 }
 
-/// Answers one message, at once into `scratch` or later; `answer` is its place in the connection's queue.
-fn answer_frame(
-    message: &[u8],
-    client: IpAddr,
-    core: &Arc<Core>,
-    counters: &Arc<Counters>,
-    scratch: &mut [u8],
-    answer: mpsc::OwnedPermit<Vec<u8>>,
-) {
-    let started = Instant::now();
-    let fast = {
-        let (policy, settings) = (core.policy(), core.settings());
-        let view = View { policy: &policy, settings: &settings };
-        let asker = Asker { client, size: Size::Stream };
-        core.fast(message, &asker, core.clock.at(started), &view, counters, scratch)
-    };
-    if fast != Fast::Drop {
-        counters.query(Transport::Tcp);
-    }
-    match fast {
-        Fast::Miss => match core.permit() {
-            Some(permit) => {
-                let (core, counters, message) = (core.clone(), counters.clone(), message.to_vec());
-                tokio::spawn(async move {
-                    let mut out = vec![0; MAX_ANSWER];
-                    let fast = core.miss(&message, Size::Stream, &counters, &mut out).await;
-                    finish(fast, &out, answer, &counters, started);
-                    drop(permit);
-                });
-            }
-            None => finish(core.overloaded(message, counters, scratch), scratch, answer, counters, started),
-        },
-        fast => finish(fast, scratch, answer, counters, started),
-    }
-}
-
-fn finish(fast: Fast, out: &[u8], answer: mpsc::OwnedPermit<Vec<u8>>, counters: &Counters, started: Instant) {
+/// Queues an answer with its length before it, to be written at once (RFC 7766 §8).
+fn finish(fast: Fast, out: &[u8], place: mpsc::OwnedPermit<Vec<u8>>, counters: &Counters, started: Instant) {
     if let Fast::Reply(len, path) = fast {
-        answer.send([&(len as u16).to_be_bytes(), &out[..len]].concat()); // length and message in one write (RFC 7766 §8)
+        place.send([&(len as u16).to_be_bytes(), &out[..len]].concat());
         counters.took(path.unwrap_or(Path::Forwarded), started.elapsed(), u64::from(path.is_some()));
     }
 }

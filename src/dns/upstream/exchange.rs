@@ -3,7 +3,7 @@
 //! Used after TC=1. `DnsExchange` gives back the upstream's exact octets; `Resolver::lookup` would lose half of them.
 
 use std::net::SocketAddr;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hickory_resolver::config::{ConnectionConfig, ResolverOpts};
@@ -14,10 +14,12 @@ use hickory_resolver::proto::op::{DnsRequest, DnsRequestOptions, Query};
 use hickory_resolver::proto::serialize::binary::{BinDecodable, BinDecoder};
 use hickory_resolver::{ConnectionProvider, PoolContext, TlsConfig};
 
+use tokio::time::timeout;
+
 use crate::dns::core::Question;
 
-/// How long connecting and one answer may take; the race has its own, shorter deadline.
-const TIMEOUT: Duration = Duration::from_millis(2_500);
+/// How long connecting may take, and then an answer; shorter than the race, so that a dead connection is found out.
+const TIMEOUT: Duration = Duration::from_secs(1);
 /// Questions in flight on the connection.
 const MAX_IN_FLIGHT: usize = 256;
 
@@ -27,25 +29,46 @@ type Exchange = DnsExchange<TokioRuntimeProvider>;
 pub(super) struct Stream {
     address: SocketAddr,
     provider: TokioRuntimeProvider, // owns the connection's task: dropped last
-    open: Mutex<Option<Exchange>>,
+    open: Mutex<Option<Arc<Exchange>>>,
+    /// Held while connecting: questions that come meanwhile wait for the one connection.
+    connecting: tokio::sync::Mutex<()>,
 }
 
 impl Stream {
     pub(super) fn new(address: SocketAddr) -> Self {
-        Self { address, provider: TokioRuntimeProvider::default(), open: Mutex::new(None) }
+        let provider = TokioRuntimeProvider::default();
+        Self { address, provider, open: Mutex::new(None), connecting: tokio::sync::Mutex::new(()) }
     }
 
     /// The upstream's message in answer to the question. A connection the upstream has closed meanwhile is opened anew once.
     pub(super) async fn ask(&self, question: &Question) -> Result<Vec<u8>, NetError> {
-        if let Some(exchange) = self.current() {
-            if let Ok(message) = send(&exchange, question).await {
-                return Ok(message);
-            }
-            self.set(None);
+        if let Some(exchange) = self.current()
+            && let Ok(message) = self.send(&exchange, question).await
+        {
+            return Ok(message);
         }
-        let exchange = self.connect().await?;
-        self.set(Some(exchange.clone()));
-        send(&exchange, question).await.inspect_err(|_| self.set(None))
+        let exchange = self.connected().await?;
+        self.send(&exchange, question).await
+    }
+
+    /// Sends the question over a connection that is given up unless it answers: on an error, on time-out, and also when
+    /// nobody waits for the answer any more. Questions under way on it are not disturbed.
+    async fn send(&self, exchange: &Arc<Exchange>, question: &Question) -> Result<Vec<u8>, NetError> {
+        let mut doubt = Doubt { stream: self, exchange, answered: false };
+        let outcome = timeout(TIMEOUT, send(exchange, question)).await.unwrap_or(Err(NetError::Timeout));
+        doubt.answered = matches!(outcome, Ok(_) | Err(NetError::Busy));
+        outcome
+    }
+
+    /// The open connection, or a new one.
+    async fn connected(&self) -> Result<Arc<Exchange>, NetError> {
+        let _alone = self.connecting.lock().await;
+        if let Some(exchange) = self.current() {
+            return Ok(exchange); // somebody else has connected while we waited
+        }
+        let exchange = Arc::new(timeout(TIMEOUT, self.connect()).await.unwrap_or(Err(NetError::Timeout))?);
+        *self.lock() = Some(exchange.clone());
+        Ok(exchange)
     }
 
     async fn connect(&self) -> Result<Exchange, NetError> {
@@ -58,12 +81,28 @@ impl Stream {
         self.provider.new_connection(self.address.ip(), &config, &context)?.await
     }
 
-    fn current(&self) -> Option<Exchange> {
-        self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    fn current(&self) -> Option<Arc<Exchange>> {
+        self.lock().clone()
     }
 
-    fn set(&self, exchange: Option<Exchange>) {
-        *self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = exchange;
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<Exchange>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner) // a plain value: a panic leaves it whole
+    }
+}
+
+/// A question under way on a connection; dropped without its answer, the connection is used no more.
+struct Doubt<'a> {
+    stream: &'a Stream,
+    exchange: &'a Arc<Exchange>,
+    answered: bool,
+}
+
+impl Drop for Doubt<'_> {
+    fn drop(&mut self) {
+        let mut open = self.stream.lock();
+        if !self.answered && open.as_ref().is_some_and(|open| Arc::ptr_eq(open, self.exchange)) {
+            *open = None;
+        }
     }
 }
 

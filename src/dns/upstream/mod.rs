@@ -2,21 +2,21 @@
 //!
 //! Tries go out one after another, [`PATIENCE`] apart or as soon as one fails; earlier ones are still listened to, so a slow
 //! answer is not lost to a retry. An upstream gets at most [`TRIES`] tries a question (RFC 9520 §3.1), a question at most
-//! [`DEADLINE`]. Upstreams that have been silent for a while are asked last, never left out: if all are, all are used.
+//! [`DEADLINE`]. Upstreams that have been silent for a while are asked last, never left out: if all are, all are used. Now and
+//! then a question goes to one of them as well, so that it is found out when it answers again and no client waits for that.
 
 mod exchange;
 mod udp;
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-use hickory_resolver::net::NetError;
 use prometheus::{Histogram, IntCounter, IntGauge};
 
 use crate::observe::metrics::{Metrics, UpstreamMetrics};
@@ -32,10 +32,11 @@ const DEADLINE: Duration = Duration::from_millis(2_500);
 const PATIENCE: Duration = Duration::from_millis(600);
 /// Tries a question and upstream.
 const TRIES: usize = 3;
-/// Silent tries in a row after which an upstream is asked last.
-const SILENT_TRIES: u32 = 3;
-/// For how long it is asked last before it is tried first again.
-const DEMOTED: Millis = 5_000;
+/// How long an upstream must have answered nothing at all, though asked, to be asked last. One dead zone is not enough: while
+/// others ask for other names, it is heard all the time.
+const SILENCE: Millis = 3_000;
+/// How often an upstream that is asked last gets one question beside the one that is asked first.
+const PROBE: Millis = 5_000;
 
 /// The upstreams in force.
 pub struct Pool {
@@ -65,18 +66,21 @@ impl Pool {
         }
     }
 
-    /// The tries of one question in order: those not silent first, round by round.
-    fn plan(&self, now: Millis) -> Vec<Arc<Upstream>> {
+    /// The tries of one question in order: those that are heard first, round by round.
+    fn plan(&self) -> Vec<Arc<Upstream>> {
         let upstreams = self.upstreams.load();
-        let (mut first, last): (Vec<_>, Vec<_>) = upstreams.iter().cloned().partition(|u| !u.is_demoted(now));
+        let (mut first, last): (Vec<_>, Vec<_>) = upstreams.iter().cloned().partition(|upstream| !upstream.is_silent());
         first.extend(last);
         let round = first.len();
         first.iter().cycle().take(round * TRIES).cloned().collect()
     }
 
     async fn race(&self, question: &Question) -> Result<Answer, Failure> {
-        let mut plan = self.plan(self.clock.now()).into_iter();
-        let mut tries = FuturesUnordered::new();
+        let mut plan = self.plan().into_iter();
+        let ask = |upstream: Arc<Upstream>| async move { upstream.ask(question, &self.clock).await };
+        let now = self.clock.now();
+        let probes = self.upstreams.load().iter().filter(|upstream| upstream.is_due(now)).cloned().collect::<Vec<_>>();
+        let mut tries: FuturesUnordered<_> = probes.into_iter().map(ask).collect();
         let mut failure = Failure::Silence;
         let deadline = tokio::time::sleep(DEADLINE);
         tokio::pin!(deadline);
@@ -86,7 +90,7 @@ impl Pool {
             if last && tries.is_empty() {
                 return Err(failure);
             }
-            tries.extend(next.map(|upstream| async move { upstream.ask(question, &self.clock).await }));
+            tries.extend(next.map(ask));
             tokio::select! {
                 () = &mut deadline => return Err(failure),
                 Some(outcome) = tries.next() => match outcome {
@@ -112,14 +116,12 @@ enum TryError {
     Io(#[from] io::Error),
     #[error(transparent)]
     Bad(#[from] Bad),
-    #[error(transparent)]
-    Stream(#[from] NetError),
 }
 
 impl From<TryError> for Failure {
     fn from(error: TryError) -> Self {
         match error {
-            TryError::Io(_) | TryError::Stream(_) => Self::Network,
+            TryError::Io(_) => Self::Network,
             TryError::Bad(_) => Self::Garbage,
         }
     }
@@ -133,10 +135,10 @@ struct Upstream {
     failures: IntCounter,
     duration: Histogram,
     healthy: IntGauge,
-    /// Silent tries since the last answer.
-    silent: AtomicU32,
-    /// Asked last until then.
-    demoted_until: AtomicU64,
+    /// When it was first asked in vain since it was last heard; 0 if it was not.
+    unheard_since: AtomicU64,
+    /// When it is next asked beside the others; 0 while it is not silent.
+    next_probe: AtomicU64,
 }
 
 impl Upstream {
@@ -152,13 +154,21 @@ impl Upstream {
             failures: metrics.failures.with_label_values(&[&label]),
             duration: metrics.duration.with_label_values(&[&label]),
             healthy,
-            silent: AtomicU32::new(0),
-            demoted_until: AtomicU64::new(0),
+            unheard_since: AtomicU64::new(0),
+            next_probe: AtomicU64::new(0),
         }
     }
 
-    fn is_demoted(&self, now: Millis) -> bool {
-        now < self.demoted_until.load(Relaxed)
+    /// Whether it is asked last.
+    fn is_silent(&self) -> bool {
+        self.next_probe.load(Relaxed) != 0
+    }
+
+    /// Whether it is silent and this question is to find out if it still is; true for one question in [`PROBE`].
+    fn is_due(&self, now: Millis) -> bool {
+        let due = self.next_probe.load(Relaxed);
+        let is_due = due != 0 && due <= now;
+        is_due && self.next_probe.compare_exchange(due, now + PROBE, Relaxed, Relaxed).is_ok()
     }
 
     async fn ask(&self, question: &Question, clock: &Clock) -> Result<Answer, TryError> {
@@ -167,18 +177,16 @@ impl Upstream {
         self.requests.inc();
         let outcome = self.exchange(question).await;
         waiting.over = true;
+        if let Err(error) = &outcome {
+            tracing::debug!(upstream = %self.config.address, %error, "a try failed");
+            self.failures.inc();
+        }
         match &outcome {
-            Ok(_) => {
-                self.duration.observe(started.elapsed().as_secs_f64());
-                self.heard();
-            }
-            Err(error) => {
-                tracing::debug!(upstream = %self.config.address, %error, "a try failed");
-                self.failures.inc();
-                if !matches!(error, TryError::Bad(_)) {
-                    self.unheard(clock.now());
-                }
-            }
+            Ok(_) | Err(TryError::Bad(_)) => self.heard(),
+            Err(TryError::Io(_)) => self.unheard(clock.now()),
+        }
+        if outcome.is_ok() {
+            self.duration.observe(started.elapsed().as_secs_f64());
         }
         outcome
     }
@@ -188,6 +196,7 @@ impl Upstream {
         if !answer.truncated {
             return Ok(answer);
         }
+        self.heard(); // whatever becomes of TCP
         match self.stream.ask(question).await {
             Ok(message) => Ok(Answer::parse(&message, &question.section, self.config.trust_ad)?),
             Err(error) => {
@@ -198,22 +207,24 @@ impl Upstream {
     }
 
     fn heard(&self) {
-        if self.silent.swap(0, Relaxed) >= SILENT_TRIES {
+        self.unheard_since.store(0, Relaxed);
+        if self.next_probe.swap(0, Relaxed) != 0 {
             tracing::info!(upstream = %self.config.address, "upstream answers again");
+            self.healthy.set(1);
         }
-        self.demoted_until.store(0, Relaxed);
-        self.healthy.set(1);
     }
 
+    /// A try had its time or could not be sent.
     fn unheard(&self, now: Millis) {
-        let silent = self.silent.fetch_add(1, Relaxed) + 1;
-        if silent < SILENT_TRIES {
-            return;
-        }
-        self.demoted_until.store(now + DEMOTED, Relaxed);
-        self.healthy.set(0);
-        if silent == SILENT_TRIES {
+        let now = now.max(1); // 0 says never
+        let since = match self.unheard_since.compare_exchange(0, now, Relaxed, Relaxed) {
+            Ok(_) => now,
+            Err(since) => since,
+        };
+        let is_news = || self.next_probe.compare_exchange(0, now + PROBE, Relaxed, Relaxed).is_ok();
+        if now - since.min(now) >= SILENCE && is_news() {
             tracing::warn!(upstream = %self.config.address, "upstream is silent: asked last until it answers");
+            self.healthy.set(0);
         }
     }
 }
