@@ -185,9 +185,7 @@ impl Server {
     fn reload(&mut self) {
         let config = match config::load(&self.path) {
             Ok(config) => config,
-            Err(errors) => {
-                return tracing::error!("configuration not reloaded, the old one stays in force:\n{errors}");
-            }
+            Err(errors) => return self.not_reloaded(&errors),
         };
         warn(&config);
         let needs_restart = [
@@ -201,7 +199,17 @@ impl Server {
         for (key, _) in needs_restart.iter().filter(|(_, changed)| *changed) {
             tracing::warn!("{key} has changed: it takes effect after a restart");
         }
-        self.dns.reconfigure(config.dns.settings.clone());
-        self.control.reload(control_config(&config));
+        match self.control.reload(control_config(&config)) {
+            Ok(()) => {
+                self.dns.reconfigure(config.dns.settings.clone());
+                self.config = config;
+            }
+            Err(problems) => self.not_reloaded(&control::Lines(&problems)),
+        }
+    }
+
+    fn not_reloaded(&self, why: &dyn std::fmt::Display) {
+        tracing::error!("configuration not reloaded, the old one stays in force:\n{why}");
+        self.control.count_failed_reload();
     }
 }

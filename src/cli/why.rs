@@ -40,8 +40,8 @@ fn parse_type(text: &str) -> Result<RecordType, String> {
 }
 
 pub(super) fn run(options: &Options) -> Result<(), ExitError> {
-    let name = DnsName::from_text(&options.name)
-        .map_err(|error| ExitError::Config(format!("{:?} is not a domain name: {error}", options.name)))?;
+    let name = control::explain::asked(&options.name)
+        .map_err(|error| ExitError::Config(format!("{:?}: {error}", options.name)))?;
     let explanation = match (&options.config, &options.api) {
         (Some(config), _) => offline(config, &name, options)?,
         (None, Some(api)) => online(api, &name, options)?,
@@ -62,10 +62,17 @@ fn offline(path: &std::path::Path, name: &DnsName, options: &Options) -> Result<
     for problem in updates.iter().flat_map(|update| update.failure.iter().chain(&update.problems)) {
         eprintln!("{problem}");
     }
-    Ok(Explanation::of(&policy, name, options.qtype.into(), at))
+    let explanation = Explanation::of(&policy, name, options.qtype.into(), at);
+    if !explanation.listed && updates.iter().any(|update| update.failure.is_some()) {
+        return Err(ExitError::Data("not every source can be read, so \"not listed\" cannot be said".into()));
+    }
+    Ok(explanation)
 }
 
 fn online(api: &str, name: &DnsName, options: &Options) -> Result<Explanation, ExitError> {
+    if !api.starts_with("http://") {
+        return Err(ExitError::Config(format!("--api {api:?}: write it like http://127.0.0.1:8053")));
+    }
     let url = format!("{}/v1/check", api.trim_end_matches('/'));
     let failed = |error: String| ExitError::Runtime(format!("{url}: {error}"));
     let agent = ureq::Agent::new_with_config(
@@ -74,7 +81,7 @@ fn online(api: &str, name: &DnsName, options: &Options) -> Result<Explanation, E
     let mut response = agent
         .get(&url)
         .query("name", name.to_string())
-        .query("type", options.qtype.to_string())
+        .query("type", u16::from(options.qtype).to_string())
         .call()
         .map_err(|error| failed(error.to_string()))?;
     let body = response.body_mut().read_to_string().map_err(|error| failed(error.to_string()))?;

@@ -1,6 +1,7 @@
 //! [`Explanation`]: why a name is answered as it is. One form for `pagar why`, `GET /v1/check` and their JSON.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -64,6 +65,19 @@ pub struct Rule {
     pub until: Option<Timestamp>,
     /// `in force`, `scheduled`, `expired`.
     pub state: String,
+}
+
+/// Reads the name somebody asks about. People paste URLs and addresses: those get a hint instead of "not listed".
+pub fn asked(text: &str) -> Result<DnsName, String> {
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let host = rest.split(['/', ':', '?', '#']).next().unwrap_or_default();
+    if text.parse::<IpAddr>().is_ok() || host.parse::<IpAddr>().is_ok() {
+        return Err("an address, not a name: the policy is about names".into());
+    }
+    if host.len() < text.len() {
+        return Err(format!("not a domain name: did you mean {host:?}?"));
+    }
+    DnsName::from_text(text).map_err(|error| error.to_string())
 }
 
 impl Explanation {
@@ -191,5 +205,22 @@ impl fmt::Display for Rule {
             Some(until) => write!(f, "  since:    {}, until {until}", self.since),
             None => write!(f, "  since:    {}", self.since),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::asked;
+
+    #[test]
+    fn urls_and_addresses_are_not_taken_for_names() {
+        assert_eq!(asked("WWW.Example.").unwrap().to_string(), "www.example.");
+        for text in ["https://www.example/", "www.example/path", "www.example:443", "http://www.example"] {
+            assert!(asked(text).unwrap_err().contains("did you mean \"www.example\"?"), "{text}");
+        }
+        for text in ["192.0.2.1", "2001:db8::1", "http://192.0.2.1/x"] {
+            assert!(asked(text).unwrap_err().contains("an address"), "{text}");
+        }
+        assert!(asked("").is_err());
     }
 }

@@ -20,4 +20,4 @@ pub mod task;
 pub use explain::Explanation;
 pub use handle::{Handle, SourceStatus, Status};
 pub use once::compile_once;
-pub use task::{Config, Control, StartError, start};
+pub use task::{Config, Control, Lines, StartError, start};

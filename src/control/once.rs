@@ -14,11 +14,12 @@ pub fn compile_once(config: &Config, at: Timestamp) -> (Snapshot, Vec<Update>) {
     let mut updates = Vec::new();
     for source in &config.sources {
         let mut update = Loader::new(source.clone()).scan(at, Mode::Now);
-        for (key, document) in std::mem::take(&mut update.put) {
-            let file = source.file(&key);
-            let refused = state.put((source.name.clone(), key), document);
-            update.problems.extend(refused.map(|problem| Problem { file, ..problem }));
-        }
+        let put = std::mem::take(&mut update.put);
+        let documents = put.into_iter().map(|(key, document)| ((source.name.clone(), key), document)).collect();
+        let refused = state.put(documents);
+        update
+            .problems
+            .extend(refused.into_iter().map(|((_, key), problem)| Problem { file: source.file(&key), ..problem }));
         updates.push(update);
     }
     let index = state.compile().unwrap_or_default();

@@ -7,12 +7,15 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::FlockOperation;
+
 /// Serials reserved by one write.
 const BLOCK: u32 = 1_000;
 
 /// See the module's header.
 #[derive(Debug)]
 pub struct Serial {
+    directory: File, // locked as long as it is open
     file: PathBuf,
     next: u32,
     reserved: u32,
@@ -32,6 +35,9 @@ pub enum SerialError {
     /// The file holds no number.
     #[error("state directory: {}: not a policy serial; remove the file to start again from 1", .0.display())]
     Damaged(PathBuf),
+    /// Two servers would use the same serials.
+    #[error("state directory: {}: another pagar uses it; give each its own [ledger] path", .0.display())]
+    InUse(PathBuf),
 }
 
 impl Serial {
@@ -42,13 +48,17 @@ impl Serial {
             |error| SerialError::Io { path, error }
         };
         fs::create_dir_all(directory).map_err(at(directory))?;
+        let lock = File::open(directory).map_err(at(directory))?;
+        if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+            return Err(SerialError::InUse(directory.to_owned()));
+        }
         let file = directory.join("serial");
         let next = match fs::read_to_string(&file) {
             Ok(text) => text.trim().parse().map_err(|_| SerialError::Damaged(file.clone()))?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => 1,
             Err(error) => return Err(at(&file)(error)),
         };
-        let mut serial = Self { next, reserved: next, file };
+        let mut serial = Self { directory: lock, next, reserved: next, file };
         let path = serial.file.clone();
         serial.reserve().map_err(at(&path))?;
         Ok(serial)
@@ -70,6 +80,7 @@ impl Serial {
         writeln!(file, "{reserved}")?;
         file.sync_all()?;
         fs::rename(&temporary, &self.file)?;
+        self.directory.sync_all()?; // the directory: a rename is kept only then
         self.reserved = reserved;
         Ok(())
     }
@@ -98,6 +109,9 @@ mod tests {
     #[test]
     fn a_damaged_or_unusable_directory_is_named() {
         let directory = tempfile::tempdir().unwrap();
+        let used = Serial::open(&directory.path().join("used")).unwrap();
+        assert!(matches!(Serial::open(&directory.path().join("used")), Err(SerialError::InUse(_))));
+        drop(used);
         fs::write(directory.path().join("serial"), "x").unwrap();
         assert!(matches!(Serial::open(directory.path()), Err(SerialError::Damaged(_))));
         let file = directory.path().join("file");

@@ -19,7 +19,16 @@ pub(super) struct Sources {
     /// Why sources cannot be read now.
     failures: BTreeMap<String, Problem>,
     /// What is wrong with files as they are now, by source and file.
-    problems: BTreeMap<(String, PathBuf), Vec<String>>,
+    problems: BTreeMap<(String, PathBuf), Findings>,
+}
+
+/// What is wrong with one file.
+#[derive(Default)]
+struct Findings {
+    /// Something ordered there is not in force.
+    is_error: bool,
+    /// The first of them, as text.
+    texts: Vec<String>,
 }
 
 impl Sources {
@@ -45,6 +54,11 @@ impl Sources {
         self.failures.values().cloned().collect()
     }
 
+    /// Files of which something ordered is not in force.
+    pub(super) fn files_with_errors(&self) -> usize {
+        self.problems.values().filter(|findings| findings.is_error).count()
+    }
+
     /// Takes note that documents changed: what was wrong with their files before is past.
     pub(super) fn changed(&mut self, source: &str, keys: &[DocumentKey]) {
         self.problems.retain(|(of, file), _| {
@@ -52,22 +66,24 @@ impl Sources {
                 |key: &DocumentKey| key.is_empty() || file.file_name().is_some_and(|name| name == key.as_str());
             of != source || !keys.iter().any(is_file)
         });
+        self.refresh(source);
     }
 
     /// Logs, counts and remembers what one look at a source found wrong.
     pub(super) fn report(&mut self, update: Update) {
         let Update { source, at, failure, problems, .. } = update;
         self.report_problems(&source, &problems);
+        self.refresh(&source);
         let status = self.status.entry(source.clone()).or_insert_with(|| SourceStatus::new(&source));
-        let current = self.problems.iter().filter(|((of, _), _)| *of == source);
-        status.problems = current.flat_map(|(_, problems)| problems.clone()).collect();
         let metrics = &self.metrics.sources;
-        metrics.problems.with_label_values(&[&source]).set(status.problems.len() as i64);
         match failure {
             Some(problem) => {
                 let message = problem.to_string();
                 if status.last_error.as_ref() != Some(&message) {
-                    tracing::error!(source, "{message}; what it gave before stays in force");
+                    tracing::error!(source, "{message}");
+                    if status.last_success.is_some() {
+                        tracing::error!(source, "what the source gave before stays in force");
+                    }
                 }
                 status.last_error = Some(message);
                 metrics.failures.with_label_values(&[&source]).inc();
@@ -84,6 +100,21 @@ impl Sources {
         }
     }
 
+    /// Reports a problem that comes from the configuration rather than from a look at the source.
+    pub(super) fn add_problem(&mut self, source: &str, problem: Problem) {
+        self.report_problems(source, &[problem]);
+        self.refresh(source);
+    }
+
+    /// Shows the problems of a source as they are now.
+    fn refresh(&mut self, source: &str) {
+        let current = self.problems.iter().filter(|((of, _), _)| of == source);
+        let status = self.status.entry(source.to_owned()).or_insert_with(|| SourceStatus::new(source));
+        status.problems = current.flat_map(|(_, findings)| findings.texts.clone()).collect();
+        let metric = self.metrics.sources.problems.with_label_values(&[source]);
+        metric.set(status.problems.len() as i64);
+    }
+
     fn report_problems(&mut self, source: &str, problems: &[Problem]) {
         let files: BTreeSet<_> = problems.iter().map(|problem| &problem.file).collect();
         self.problems.retain(|(of, file), _| of != source || !files.contains(file));
@@ -98,9 +129,10 @@ impl Sources {
         }
         for problem in problems {
             self.metrics.policy.refused_items.with_label_values(&[problem.code]).inc();
-            let kept = self.problems.entry((source.to_owned(), problem.file.clone())).or_default();
-            if kept.len() < SHOWN {
-                kept.push(problem.to_string());
+            let findings = self.problems.entry((source.to_owned(), problem.file.clone())).or_default();
+            findings.is_error |= problem.severity == Severity::Error;
+            if findings.texts.len() < SHOWN {
+                findings.texts.push(problem.to_string());
             }
         }
     }

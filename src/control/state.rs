@@ -3,20 +3,63 @@
 //! Pure: no I/O, no clock. A document is accepted or refused as a whole here (its items were looked at when it was read); a
 //! refused new version leaves the old one in force (DESIGN §4).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use crate::ingest::{Document, DocumentKey, Problem, Severity};
-use crate::model::{Authority, AuthorityKind, DnsName, Notice, Targets};
+use crate::model::{Authority, AuthorityId, AuthorityKind, DnsName, Notice, NoticeId, Targets};
 use crate::policy::index::{Full, Index};
 use crate::policy::{Entry, Pages, Slots, compile};
 use crate::verify::check;
 
 /// Source name and document key.
-type Place = (String, DocumentKey);
+pub type Place = (String, DocumentKey);
+
+/// What only one notice of an authority may have.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Claim {
+    Id(AuthorityId, NoticeId),
+    Sequence(AuthorityId, u64),
+}
+
+impl Claim {
+    /// A standing notice of the configuration has no sequence: 0.
+    fn of(notice: &Notice) -> impl Iterator<Item = Self> {
+        let sequence = (notice.sequence > 0).then(|| Self::Sequence(notice.authority.clone(), notice.sequence));
+        [Self::Id(notice.authority.clone(), notice.id.clone())].into_iter().chain(sequence)
+    }
+
+    fn words(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::Id(..) => ("duplicate-id", "id"),
+            Self::Sequence(..) => ("sequence", "sequence"),
+        }
+    }
+}
+
+/// Whether two notices are one: "the same" is the payload's digest (INTERFACES).
+fn same(a: &Notice, b: &Notice) -> bool {
+    a.digest == b.digest
+}
+
+fn text(place: &Place) -> String {
+    [place.0.as_str(), place.1.as_str()].iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join("/")
+}
+
+fn problem(place: &Place, notice: &Notice, code: &'static str, why: &str) -> Problem {
+    Problem {
+        severity: Severity::Error,
+        file: PathBuf::from(&place.1), // the caller knows where the source keeps it
+        line: None,
+        column: None,
+        message: format!("notice {} is refused: {why}", notice.id),
+        hint: None,
+        code,
+    }
+}
 
 /// See the module's header.
 #[derive(Debug, Default)]
@@ -25,6 +68,8 @@ pub struct State {
     /// Place of each source in the configuration.
     order: BTreeMap<String, u32>,
     accepted: BTreeMap<Place, Accepted>,
+    /// Which accepted documents have an id or a sequence.
+    claims: BTreeMap<Claim, BTreeSet<Place>>,
     /// Refused documents, with their names: a reloaded configuration may allow them.
     refused: BTreeMap<Place, Document>,
     index: Arc<Index>,
@@ -58,7 +103,7 @@ pub struct Census {
 
 impl State {
     /// Takes over the configured authorities and the order of the sources; what each document may order is decided again.
-    pub fn configure(&mut self, authorities: Vec<Authority>, order: BTreeMap<String, u32>) -> Vec<Problem> {
+    pub fn configure(&mut self, authorities: Vec<Authority>, order: BTreeMap<String, u32>) -> Vec<(Place, Problem)> {
         self.authorities = authorities;
         self.order = order;
         let gone: Vec<_> =
@@ -69,8 +114,7 @@ impl State {
         for place in places {
             self.recheck(&place);
         }
-        let refused = std::mem::take(&mut self.refused);
-        refused.into_iter().filter_map(|(place, document)| self.put(place, document)).collect()
+        self.retry()
     }
 
     /// Checks an accepted document against new authorities; one that is no longer allowed gives its names back.
@@ -81,60 +125,114 @@ impl State {
             Err(_) => {
                 let targets = names_of(&self.index, known);
                 let document = Document { notice: Notice::clone(&known.notice), targets };
-                self.accepted.remove(place);
-                self.refused.insert(place.clone(), document);
+                self.withdraw(place);
+                // a newer version may have been refused before: that is what the file says
+                self.refused.entry(place.clone()).or_insert(document);
             }
         }
     }
 
-    /// Takes in a new or changed document; the problem says why it was refused, its file is the document's key.
-    pub fn put(&mut self, place: Place, document: Document) -> Option<Problem> {
-        let refusal = match check::notice(&document.notice, &document.targets, &self.authorities) {
-            Ok(authority) => match self.conflict(&place, &document.notice) {
-                None => {
-                    self.refused.remove(&place);
-                    self.accept(place, document, authority.kind);
-                    return None;
+    /// Takes in new or changed documents that were found together; returns which of them are refused, and why.
+    ///
+    /// Together, because they may change places: a document is in conflict with what stays, not with what another of them
+    /// replaces.
+    pub fn put(&mut self, documents: Vec<(Place, Document)>) -> Vec<(Place, Problem)> {
+        let mut problems = Vec::new();
+        let mut candidates = BTreeMap::new();
+        for (place, document) in documents {
+            match check::notice(&document.notice, &document.targets, &self.authorities) {
+                Ok(authority) => {
+                    candidates.insert(place, (authority.kind, document));
                 }
-                Some(conflict) => conflict,
-            },
-            Err(rejection) => (rejection.code(), rejection.to_string()),
-        };
-        let (code, message) = refusal;
-        let problem = Problem {
-            severity: Severity::Error,
-            file: PathBuf::from(&place.1), // the caller knows where the source keeps it
-            line: None,
-            column: None,
-            message: format!("notice {} is refused: {message}", document.notice.id),
-            hint: None,
-            code,
-        };
-        self.refused.insert(place, document);
-        Some(problem)
+                Err(rejection) => {
+                    problems.push((
+                        place.clone(),
+                        problem(&place, &document.notice, rejection.code(), &rejection.to_string()),
+                    ));
+                    self.refused.insert(place, document);
+                }
+            }
+        }
+        // a refused candidate leaves its old version in force, which may be in the way of another one: until none is
+        while let Some((place, code, message)) = self.conflict(&candidates) {
+            let Some((_, document)) = candidates.remove(&place) else { break };
+            problems.push((place.clone(), problem(&place, &document.notice, code, &message)));
+            self.refused.insert(place, document);
+        }
+        candidates.keys().for_each(|place| self.withdraw(place));
+        for (place, (kind, document)) in candidates {
+            self.refused.remove(&place);
+            self.accept(place, document, kind);
+        }
+        problems
+    }
+
+    /// Puts the refused documents again, after something changed that may have been in their way.
+    pub fn retry(&mut self) -> Vec<(Place, Problem)> {
+        let refused = std::mem::take(&mut self.refused);
+        self.put(refused.into_iter().collect())
+    }
+
+    /// The first of the candidates that cannot be accepted beside what stays and the candidates before it.
+    fn conflict(
+        &self,
+        candidates: &BTreeMap<Place, (AuthorityKind, Document)>,
+    ) -> Option<(Place, &'static str, String)> {
+        let mut claims: BTreeMap<Claim, (&Place, &Notice)> = BTreeMap::new();
+        for (place, (_, document)) in candidates {
+            for claim in Claim::of(&document.notice) {
+                let kept =
+                    self.claims.get(&claim).into_iter().flatten().filter(|other| !candidates.contains_key(*other));
+                let mut standing = kept.filter_map(|other| Some((other, &*self.accepted.get(other)?.notice)));
+                let before = claims.get(&claim).copied();
+                let other = standing.find(|(_, notice)| !same(notice, &document.notice));
+                if let Some((other, _)) = other.or_else(|| before.filter(|(_, notice)| !same(notice, &document.notice)))
+                {
+                    let (code, what) = claim.words();
+                    return Some((
+                        place.clone(),
+                        code,
+                        format!("{} has the same {what} and says something else", text(other)),
+                    ));
+                }
+                claims.insert(claim, (place, &document.notice));
+            }
+        }
+        None
     }
 
     fn accept(&mut self, place: Place, document: Document, kind: AuthorityKind) {
         let Document { notice, targets } = document;
+        for claim in Claim::of(&notice) {
+            self.claims.entry(claim).or_default().insert(place.clone());
+        }
         let names = targets.len() as u64;
         self.accepted.insert(place, Accepted { notice: Arc::new(notice), kind, names, number: None, pending: targets });
     }
 
-    /// An id names one payload: another one under it is refused while the first is known (INTERFACES: `sequence`).
-    fn conflict(&self, place: &Place, notice: &Notice) -> Option<(&'static str, String)> {
-        let (other, _) = self.accepted.iter().find(|(other, known)| {
-            *other != place
-                && known.notice.authority == notice.authority
-                && known.notice.id == notice.id
-                && known.notice.digest != notice.digest
-        })?;
-        Some(("duplicate-id", format!("{} has the same id and says something else", other.0)))
+    /// Takes an accepted document out.
+    fn withdraw(&mut self, place: &Place) {
+        let Some(known) = self.accepted.remove(place) else { return };
+        for claim in Claim::of(&known.notice) {
+            if let Some(places) = self.claims.get_mut(&claim) {
+                places.remove(place);
+                if places.is_empty() {
+                    self.claims.remove(&claim);
+                }
+            }
+        }
     }
 
     /// Forgets a document.
     pub fn remove(&mut self, place: &Place) {
-        self.accepted.remove(place);
+        self.withdraw(place);
         self.refused.remove(place);
+    }
+
+    /// The keys of a source's documents.
+    pub fn keys_of(&self, source: &str) -> Vec<DocumentKey> {
+        let places = self.accepted.keys().chain(self.refused.keys());
+        places.filter(|(of, _)| of == source).map(|(_, key)| key.clone()).collect()
     }
 
     /// Puts all names together; afterwards the index is the only copy of them.
@@ -182,6 +280,11 @@ impl State {
         self.accepted.iter().filter(|((of, _), _)| of == source).map(|(_, known)| known.names).sum()
     }
 
+    /// The refused documents.
+    pub fn refused(&self) -> Vec<Place> {
+        self.refused.keys().cloned().collect()
+    }
+
     /// Place of a source in the configuration.
     pub fn order_of(&self, source: &str) -> Option<u32> {
         self.order.get(source).copied()
@@ -225,7 +328,7 @@ fn names_of(index: &Index, known: &mut Accepted) -> Targets {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{AuthorityId, Scope};
+    use crate::model::Scope;
     use crate::policy::compile::tests::{at, notice};
     use crate::policy::index::Member;
 
@@ -256,6 +359,22 @@ mod tests {
         ("dir".into(), key.into())
     }
 
+    /// Puts one document; the code of its refusal.
+    fn put(state: &mut State, key: &str, document: Document) -> Option<&'static str> {
+        state.put(vec![(place(key), document)]).pop().map(|(_, problem)| problem.code)
+    }
+
+    /// The same id and sequence with other octets.
+    fn edited(mut document: Document) -> Document {
+        document.notice.digest[0] ^= 1;
+        document
+    }
+
+    fn numbered(sequence: u64, mut document: Document) -> Document {
+        document.notice.sequence = sequence;
+        document
+    }
+
     fn names(index: &Index) -> Vec<String> {
         let mut names: Vec<_> = index.iter().map(|(wire, _)| crate::model::name::wire_to_text(wire)).collect();
         names.sort();
@@ -265,9 +384,9 @@ mod tests {
     #[test]
     fn unchanged_names_come_from_the_index_under_new_numbers() {
         let mut state = state(&["a"]);
-        state.put(place("2"), document("a", "2", &["x.example", "both.example"]));
+        put(&mut state, "2", document("a", "2", &["x.example", "both.example"]));
         let _ = state.compile().unwrap();
-        state.put(place("1"), document("a", "1", &["y.example", "both.example"]));
+        put(&mut state, "1", numbered(2, document("a", "1", &["y.example", "both.example"])));
         let index = state.compile().unwrap();
         assert_eq!(names(&index), ["both.example.", "x.example.", "y.example."]);
         let both = index.find(DnsName::from_text("both.example").unwrap().as_wire()).unwrap();
@@ -280,30 +399,55 @@ mod tests {
     #[test]
     fn a_refused_new_version_leaves_the_old_one_in_force() {
         let mut state = state(&["a"]);
-        assert_eq!(state.put(place("1"), document("a", "1", &["x.example"])), None);
-        let problem = state.put(place("1"), document("b", "1", &["y.example"])).unwrap();
-        assert_eq!(problem.code, "authority");
+        assert_eq!(put(&mut state, "1", document("a", "1", &["x.example"])), None);
+        assert_eq!(put(&mut state, "1", document("b", "1", &["y.example"])), Some("authority"));
         assert_eq!(names(&state.compile().unwrap()), ["x.example."]);
         assert_eq!(state.census(at(5)), Census { in_force: 1, refused: 1, ..Census::default() });
     }
 
     #[test]
-    fn one_id_names_one_payload() {
+    fn one_id_and_one_sequence_name_one_payload() {
         let mut state = state(&["a"]);
         let first = document("a", "1", &["x.example"]);
-        let mut other = document("a", "1", &["y.example"]);
-        other.notice.digest = [7; 32];
-        assert_eq!(state.put(place("first"), first.clone()), None);
-        assert_eq!(state.put(place("copy"), first), None, "the same payload again is the same notice");
-        assert_eq!(state.put(place("other"), other).unwrap().code, "duplicate-id");
+        assert_eq!(put(&mut state, "first", first.clone()), None);
+        assert_eq!(put(&mut state, "copy", first.clone()), None, "the same payload again is the same notice");
+        assert_eq!(put(&mut state, "other", edited(first)), Some("duplicate-id"));
+        assert_eq!(put(&mut state, "used", document("a", "2", &["z.example"])), Some("sequence"));
         assert_eq!(names(&state.compile().unwrap()), ["x.example."]);
+    }
+
+    #[test]
+    fn a_notice_refused_for_another_takes_over_when_that_goes() {
+        let mut state = state(&["a"]);
+        let first = document("a", "1", &["x.example"]);
+        put(&mut state, "old", first.clone());
+        assert_eq!(put(&mut state, "new", edited(first)), Some("duplicate-id"));
+        state.remove(&place("old"));
+        assert!(state.retry().is_empty());
+        assert_eq!(names(&state.compile().unwrap()), ["x.example."]);
+    }
+
+    #[test]
+    fn documents_found_together_may_change_places() {
+        let mut state = state(&["a"]);
+        let one = numbered(1, document("a", "1", &["x.example"]));
+        let two = numbered(2, document("a", "2", &["y.example"]));
+        assert!(state.put(vec![(place("p"), one.clone()), (place("q"), two.clone())]).is_empty());
+        assert!(state.put(vec![(place("p"), edited(two.clone())), (place("q"), edited(one.clone()))]).is_empty());
+        assert_eq!(names(&state.compile().unwrap()), ["x.example.", "y.example."]);
+        // one of them is refused: its old version stays, and stands in the way of the other
+        let stranger = document("z", "9", &["z.example"]);
+        let refused = state.put(vec![(place("p"), stranger), (place("q"), two)]);
+        let codes: Vec<_> = refused.iter().map(|(place, problem)| (place.1.as_str(), problem.code)).collect();
+        assert_eq!(codes, [("p", "authority"), ("q", "duplicate-id")]);
+        assert_eq!(names(&state.compile().unwrap()), ["x.example.", "y.example."]);
     }
 
     #[test]
     fn an_authority_taken_out_of_the_configuration_and_put_back_keeps_its_names() {
         let mut state = state(&["a", "b"]);
-        state.put(place("1"), document("a", "1", &["x.example"]));
-        state.put(place("2"), document("b", "2", &["y.example"]));
+        put(&mut state, "1", document("a", "1", &["x.example"]));
+        put(&mut state, "2", document("b", "2", &["y.example"]));
         let _ = state.compile().unwrap();
         let order = BTreeMap::from([("dir".to_string(), 0)]);
         assert_eq!(state.configure(vec![authority("b")], order.clone()).len(), 1);
@@ -312,5 +456,16 @@ mod tests {
         assert_eq!(names(&state.compile().unwrap()), ["x.example.", "y.example."]);
         assert!(state.configure(vec![authority("a")], BTreeMap::new()).is_empty());
         assert!(names(&state.compile().unwrap()).is_empty(), "a source taken out of the configuration is lifted");
+    }
+
+    #[test]
+    fn a_newer_version_refused_before_is_what_comes_back_with_the_authority() {
+        let mut state = state(&["a"]);
+        put(&mut state, "1", document("a", "1", &["old.example"]));
+        put(&mut state, "1", document("b", "1", &["new.example"]));
+        let order = BTreeMap::from([("dir".to_string(), 0)]);
+        state.configure(Vec::new(), order.clone());
+        state.configure(vec![authority("a"), authority("b")], order);
+        assert_eq!(names(&state.compile().unwrap()), ["new.example."]);
     }
 }

@@ -4,6 +4,7 @@
 //! in the status, and the last good policy stays.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -19,7 +20,7 @@ use super::handle::{Handle, SourceStatus};
 use super::publish::Publisher;
 use super::serial::{Serial, SerialError};
 use super::sources::Sources;
-use super::state::State;
+use super::state::{Census, Place, State};
 use crate::ingest::{CODES, Loader, Mode, Problem, Source, Update, Watch, watch};
 use crate::model::{Authority, Notice, Sensitivity};
 use crate::observe::labels::Labels;
@@ -54,6 +55,9 @@ impl Config {
 pub struct Control {
     commands: Sender<Command>,
     thread: Option<JoinHandle<()>>,
+    /// The sources of the configuration in force.
+    sources: Vec<Source>,
+    metrics: Arc<Metrics>,
 }
 
 /// The control plane cannot start.
@@ -66,20 +70,42 @@ pub enum StartError {
     #[error("cannot start the control plane: {0}")]
     Thread(#[from] io::Error),
     /// Not one source can be read: answering now would lift every restriction.
-    #[error("no source can be read, so there is no policy to put in force:{}", lines(.0))]
+    #[error("no source can be read, so there is no policy to put in force:\n{}", Lines(.0))]
     NoPolicy(Vec<Problem>),
 }
 
-fn lines(problems: &[Problem]) -> String {
-    problems.iter().map(|problem| format!("\n  {problem}")).collect()
+/// Problems as text, one a line.
+#[derive(Debug)]
+pub struct Lines<'a>(pub &'a [Problem]);
+
+impl fmt::Display for Lines<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|problem| writeln!(f, "  {problem}"))
+    }
 }
 
 #[derive(Debug)]
 enum Command {
     /// What the watch of this number saw.
     Update(u64, Box<Update>),
-    Reload(Box<Config>),
+    /// A configuration and the first look at each of its sources that is new or has changed.
+    Reload(Box<Config>, Vec<Option<First>>),
     Stop,
+}
+
+/// The first look at a source.
+#[derive(Debug)]
+struct First {
+    loader: Loader,
+    update: Update,
+}
+
+impl First {
+    fn look(source: &Source) -> Self {
+        let mut loader = Loader::new(source.clone());
+        let update = loader.scan(Timestamp::now(), Mode::Now);
+        Self { loader, update }
+    }
 }
 
 /// Reads all sources, publishes the first policy, then watches for changes. Nothing is answered before this returns.
@@ -93,28 +119,47 @@ pub fn start(config: Config, metrics: Arc<Metrics>) -> Result<(Control, PolicyRe
         publisher,
         sources: Sources::new(metrics.clone()),
         status: Arc::default(),
-        labels: metrics.labels.clone(),
-        metrics,
+        metrics: metrics.clone(),
         commands: commands.clone(),
         watched: Vec::new(),
         watches: 0,
     };
     let handle = Handle::new(reader.clone(), task.status.clone());
     task.metrics.policy.declare_refusals(CODES);
-    let sources = config.sources.len();
-    task.reload(config);
+    let sources = config.sources.clone();
+    let first: Vec<_> = sources.iter().map(|source| Some(First::look(source))).collect();
+    task.reload(config, first);
     let failures = task.sources.failures();
-    if sources > 0 && failures.len() == sources {
+    if !sources.is_empty() && failures.len() == sources.len() {
         return Err(StartError::NoPolicy(failures));
     }
     let thread = std::thread::Builder::new().name("pagar-control".into()).spawn(move || task.run(&inbox))?;
-    Ok((Control { commands, thread: Some(thread) }, reader, handle))
+    Ok((Control { commands, thread: Some(thread), sources, metrics }, reader, handle))
 }
 
 impl Control {
-    /// Takes over a reloaded configuration; what stays the same is not interrupted.
-    pub fn reload(&self, config: Config) {
-        let _ = self.commands.send(Command::Reload(Box::new(config))); // the thread ends only with us
+    /// Takes over a reloaded configuration; sources that stay the same are not interrupted and not read again.
+    ///
+    /// A source that is new or written differently must be readable: a slip of the pen in a path must not lift what the
+    /// source of the old path lists. The problems say which is not; then everything stays as it was.
+    pub fn reload(&mut self, config: Config) -> Result<(), Vec<Problem>> {
+        let stays =
+            |source: &&Source| self.sources.iter().any(|old| old.name == source.name && old.kind == source.kind);
+        // read here, so that the timers of the control thread do not wait for a long list
+        let first: Vec<_> =
+            config.sources.iter().map(|source| (!stays(&source)).then(|| First::look(source))).collect();
+        let failures: Vec<_> = first.iter().flatten().filter_map(|first| first.update.failure.clone()).collect();
+        if !failures.is_empty() {
+            return Err(failures);
+        }
+        self.sources.clone_from(&config.sources);
+        let _ = self.commands.send(Command::Reload(Box::new(config), first)); // the thread ends only with us
+        Ok(())
+    }
+
+    /// Counts a configuration that was not taken over.
+    pub fn count_failed_reload(&self) {
+        self.metrics.policy.reload_failures.inc();
     }
 }
 
@@ -134,7 +179,6 @@ struct Task {
     sources: Sources,
     /// What the faces see of the sources.
     status: Arc<ArcSwap<Vec<SourceStatus>>>,
-    labels: Arc<Labels>,
     metrics: Arc<Metrics>,
     commands: Sender<Command>,
     /// The sources of the configuration in force, in its order.
@@ -167,6 +211,7 @@ impl Task {
             let work = AssertUnwindSafe(|| stop = self.work(first.into_iter().chain(inbox.try_iter())));
             if catch_unwind(work).is_err() {
                 tracing::error!("the control plane panicked over a change; the last good policy stays in force");
+                self.metrics.policy.compile_failures.inc();
             }
             if stop {
                 return;
@@ -187,13 +232,9 @@ impl Task {
         let mut changes = Changes::default();
         for command in commands {
             match command {
-                Command::Update(number, update) => {
-                    if self.watched.iter().any(|watched| watched.number == number) {
-                        self.update(*update, &mut changes);
-                    }
-                }
-                Command::Reload(config) => {
-                    self.reload(*config);
+                Command::Update(number, update) => self.update(number, *update, &mut changes),
+                Command::Reload(config, first) => {
+                    self.reload(*config, first);
                     tracing::info!("configuration reloaded");
                 }
                 Command::Stop => return true,
@@ -205,36 +246,40 @@ impl Task {
         }
         self.publisher.mind_the_time();
         self.publisher.sweep();
-        self.publisher.show_census(self.state.census(Timestamp::now()));
+        self.show_census();
         false
     }
 
-    /// Takes over a configuration: sources that stay are not read again, new and changed ones are, the rest is lifted.
-    fn reload(&mut self, config: Config) {
+    /// Takes over a configuration: sources that stay keep their watch, the others come with their first look, the rest is
+    /// lifted.
+    fn reload(&mut self, config: Config, first: Vec<Option<First>>) {
         let started = Instant::now();
-        for problem in self.state.configure(config.authorities.clone(), config.order()) {
-            tracing::error!("{problem}");
-        }
         self.sources.configure(config.sources.iter().map(|source| source.name.as_str()));
+        let refused = self.state.configure(config.authorities.clone(), config.order());
         self.pages = config.pages;
         let mut old = std::mem::take(&mut self.watched);
-        for source in config.sources {
-            let stays = |watched: &Watched| watched.source.name == source.name && watched.source.kind == source.kind;
-            let watched = match old.iter().position(stays) {
-                Some(at) => Watched { source, ..old.swap_remove(at) },
-                None => self.open(source),
+        for (source, first) in config.sources.into_iter().zip(first) {
+            let kept = old.iter().position(|watched| watched.source.name == source.name).map(|at| old.swap_remove(at));
+            let watched = match (first, kept) {
+                (Some(first), _) => self.open(source, first),
+                (None, Some(kept)) => Watched { source, ..kept },
+                (None, None) => continue, // only a source that is watched comes without its first look
             };
             self.watched.push(watched);
         }
+        self.report_refused(refused);
         self.publish(started);
-        self.publisher.show_census(self.state.census(Timestamp::now()));
+        self.show_census();
     }
 
-    /// Reads a source for the first time and watches it from then on.
-    fn open(&mut self, source: Source) -> Watched {
-        let mut loader = Loader::new(source.clone());
-        let first = loader.scan(Timestamp::now(), Mode::Now);
-        self.take(&source, first, &mut Changes::default());
+    /// Takes the first look at a source and watches it from then on.
+    fn open(&mut self, source: Source, First { loader, update }: First) -> Watched {
+        if update.failure.is_none() {
+            // it may have been another kind of source before: what it does not say any more is lifted
+            let gone = self.state.keys_of(&source.name).into_iter().filter(|key| !update.put.contains_key(key));
+            gone.for_each(|key| self.state.remove(&(source.name.clone(), key)));
+        }
+        self.take(&source, update, &mut Changes::default());
         self.watches += 1;
         let (number, commands) = (self.watches, self.commands.clone());
         let deliver = move |update| {
@@ -245,9 +290,9 @@ impl Task {
         Watched { source, number, _watch: watch.ok() }
     }
 
-    fn update(&mut self, update: Update, changes: &mut Changes) {
-        let source = self.watched.iter().find(|watched| watched.source.name == update.source);
-        if let Some(source) = source.map(|watched| watched.source.clone()) {
+    fn update(&mut self, number: u64, update: Update, changes: &mut Changes) {
+        let watched = self.watched.iter().find(|watched| watched.number == number);
+        if let Some(source) = watched.map(|watched| watched.source.clone()) {
             self.take(&source, update, changes);
         }
     }
@@ -256,30 +301,67 @@ impl Task {
     fn take(&mut self, source: &Source, mut update: Update, changes: &mut Changes) {
         let keys: Vec<_> = update.put.keys().chain(&update.removed).chain(&update.settled).cloned().collect();
         self.sources.changed(&source.name, &keys);
-        for (key, document) in std::mem::take(&mut update.put) {
-            let file = source.file(&key);
-            match self.state.put((source.name.clone(), key), document) {
-                Some(problem) => update.problems.push(Problem { file, ..problem }),
-                None => changes.put.push(update.at),
-            }
-        }
-        for key in std::mem::take(&mut update.removed) {
+        let (put, removed) = (std::mem::take(&mut update.put), std::mem::take(&mut update.removed));
+        let documents: Vec<_> = put.into_iter().map(|(key, document)| ((source.name.clone(), key), document)).collect();
+        let before = documents.len();
+        // what goes makes room for what comes: a notice may move to a file of another name
+        removed.into_iter().for_each(|key| {
             self.state.remove(&(source.name.clone(), key));
             changes.removed.push(update.at);
+        });
+        let refused = self.state.put(documents);
+        changes.put.extend(std::iter::repeat_n(update.at, before - refused.len()));
+        for ((_, key), problem) in refused {
+            update.problems.push(Problem { file: source.file(&key), ..problem });
         }
         self.sources.report(update);
+        if changes.any() {
+            self.retry();
+        }
+        self.show_sources();
+    }
+
+    /// Gives refused documents another chance: what was in their way may be gone.
+    fn retry(&mut self) {
+        let before = self.state.refused();
+        let still: Vec<_> = self.state.retry().into_iter().map(|(place, _)| place).collect();
+        for (source, key) in before.into_iter().filter(|place| !still.contains(place)) {
+            tracing::info!(source, file = key, "a notice refused before is accepted now");
+            self.sources.changed(&source, &[key]);
+        }
+    }
+
+    /// Reports documents that a new configuration does not allow any more.
+    fn report_refused(&mut self, refused: Vec<(Place, Problem)>) {
+        for ((name, key), problem) in refused {
+            let source = self.watched.iter().find(|watched| watched.source.name == name);
+            let file = source.map_or_else(|| problem.file.clone(), |watched| watched.source.file(&key));
+            self.sources.add_problem(&name, Problem { file, ..problem });
+        }
+    }
+
+    /// Counts the notices; a file of which one item is refused counts as refused.
+    fn show_census(&self) {
+        let refused = self.sources.files_with_errors() as i64;
+        self.publisher.show_census(Census { refused, ..self.state.census(Timestamp::now()) });
+    }
+
+    fn show_sources(&self) {
         self.status.store(Arc::new(self.sources.statuses(&self.state)));
     }
 
     fn publish(&mut self, started: Instant) {
         match self.state.compile() {
             Ok(index) => {
-                let entries = self.state.entries(&self.pages, |notice| slots(&self.labels, notice));
+                let entries = self.state.entries(&self.pages, |notice| slots(&self.metrics.labels, notice));
                 self.publisher.publish(index, entries, self.pages.ttl, started);
             }
-            Err(error) => tracing::error!(%error, "the policy cannot be compiled; the last good one stays in force"),
+            Err(error) => {
+                tracing::error!(%error, "the policy cannot be compiled; the last good one stays in force");
+                self.metrics.policy.compile_failures.inc();
+            }
         }
-        self.status.store(Arc::new(self.sources.statuses(&self.state)));
+        self.show_sources();
     }
 }
 

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,7 @@ const QUIET: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub(super) struct Directory {
     path: PathBuf,
+    identity: Option<(u64, u64)>, // device and inode, when its files were last looked at
     files: BTreeMap<String, Known>,
     told: BTreeSet<OsString>, // files of no use that were reported
     again: Option<Duration>,
@@ -46,7 +48,7 @@ struct Known {
 
 impl Directory {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, files: BTreeMap::new(), told: BTreeSet::new(), again: None }
+        Self { path, identity: None, files: BTreeMap::new(), told: BTreeSet::new(), again: None }
     }
 
     pub(super) fn again(&self) -> Option<Duration> {
@@ -62,6 +64,10 @@ impl Directory {
                 return;
             }
         };
+        if let Some(problem) = self.is_another(names.is_empty()) {
+            update.failure = Some(problem);
+            return;
+        }
         let names = self.usable(names, update);
         let mut released = self.drop_absent(&names, update, mode);
         let mut fresh = BTreeMap::new();
@@ -87,6 +93,22 @@ impl Directory {
     }
 
     //------ what is there ---
+
+    /// An empty directory in the place of one with notices in force is no order to lift them: a file system was unmounted,
+    /// or the directory made anew. Deleting the files one by one is.
+    fn is_another(&mut self, is_empty: bool) -> Option<Problem> {
+        let identity = std::fs::metadata(&self.path).ok().map(|found| (found.dev(), found.ino()));
+        let in_force = self.files.values().any(|known| known.in_force.is_some());
+        if is_empty && in_force && identity != self.identity {
+            let message = "another, empty directory stands here; its last good notices stay in force".to_owned();
+            let hint = "mount or fill it; to lift them all, take the source out of the configuration";
+            let file = self.path.clone();
+            let (line, column, hint) = (None, None, Some(hint.into()));
+            return Some(Problem { severity: Severity::Error, file, line, column, message, hint, code: "empty" });
+        }
+        self.identity = identity;
+        None
+    }
 
     /// The names of files that are meant for us.
     fn names(&self) -> io::Result<BTreeSet<OsString>> {

@@ -101,7 +101,7 @@ pub(super) fn io_problem(path: &Path, what: &str, error: &io::Error) -> Problem 
         file: path.to_owned(),
         line: None,
         column: None,
-        message: format!("{what}: {error}; what it gave before stays in force"),
+        message: format!("{what}: {error}"),
         hint: None,
         code: "io",
     }

@@ -229,7 +229,7 @@ impl<D: FnMut(Update)> Watcher<D> {
     }
 
     fn panicked(&self) -> Update {
-        let message = "reading the source failed in an unforeseen way; what it gave before stays in force".to_owned();
+        let message = "reading the source failed in an unforeseen way".to_owned();
         let mut update = Update::empty(&self.loader.source().name, Timestamp::now());
         update.failure = Some(self.problem("internal", message, "please report this with the file"));
         update

@@ -118,6 +118,10 @@ pub struct PolicyMetrics {
     pub refused_items: IntCounterVec,
     /// `pagar_state_write_failures_total`
     pub state_write_failures: IntCounter,
+    /// `pagar_policy_compile_failures_total`
+    pub compile_failures: IntCounter,
+    /// `pagar_config_reload_failures_total`
+    pub reload_failures: IntCounter,
 }
 
 impl PolicyMetrics {
@@ -132,6 +136,9 @@ impl PolicyMetrics {
         let refused =
             opts("guard_refused_total", "Targets, lines and notices that were refused or look wrong, by reason code.");
         let writes = opts("state_write_failures_total", "Failed writes to the state directory.");
+        let compiles =
+            opts("policy_compile_failures_total", "Changes that could not be compiled; the policy before stays.");
+        let reloads = opts("config_reload_failures_total", "Configurations that were not taken over on SIGHUP.");
         let policy = Self {
             names: gauge("policy_names", "Names in force.")?,
             serial: gauge("policy_serial", "Serial of the policy in force.")?,
@@ -144,6 +151,8 @@ impl PolicyMetrics {
             lift_seconds: histogram("notice_lift_seconds", "From the end of a notice to its names resolving.", &ACT)?,
             refused_items: registered(registry, IntCounterVec::new(refused, &["reason"]))?,
             state_write_failures: registered(registry, IntCounter::with_opts(writes))?,
+            compile_failures: registered(registry, IntCounter::with_opts(compiles))?,
+            reload_failures: registered(registry, IntCounter::with_opts(reloads))?,
         };
         for state in NOTICE_STATES {
             policy.notices.with_label_values(&[state]);

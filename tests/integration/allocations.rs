@@ -95,8 +95,8 @@ fn core() -> Core {
     state.configure(vec![authority], BTreeMap::from([("list".to_owned(), 0)]));
     let listed = DnsName::from_text("listed.example").unwrap();
     let targets = Targets::from_iter([(&listed, Scope::Subtree)]);
-    let refused = state.put(("list".into(), String::new()), pagar::ingest::Document { notice: notice(), targets });
-    assert_eq!(refused, None);
+    let document = pagar::ingest::Document { notice: notice(), targets };
+    assert_eq!(state.put(vec![(("list".into(), String::new()), document)]), []);
     let index = state.compile().unwrap();
     let entries = state.entries(&pages, |_| Slots { blocked: 0, hit: Some(0) });
     let (_, policy) = store::store(compile::resolve(index, entries, pages.ttl, Timestamp::now(), 1));

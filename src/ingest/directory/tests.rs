@@ -125,6 +125,25 @@ fn a_directory_that_is_gone_is_a_failure_and_lifts_nothing() {
 }
 
 #[test]
+fn another_empty_directory_in_its_place_lifts_nothing() {
+    let mut fixture = Fixture::new();
+    fixture.write("a.json", "N-1", 1, "a.example");
+    assert_eq!(fixture.changes(), ["+a.json N-1"]);
+    let (directory, aside) = (fixture.path(""), fixture.path("").with_extension("aside"));
+    fs::rename(&directory, &aside).unwrap();
+    fs::create_dir(&directory).unwrap();
+    for _ in 0..2 {
+        let update = fixture.look();
+        assert_eq!((update.failure.unwrap().code, update.removed.len()), ("empty", 0));
+    }
+    fs::remove_dir(&directory).unwrap();
+    fs::rename(&aside, &directory).unwrap();
+    assert!(fixture.look().failure.is_none());
+    fixture.remove("a.json");
+    assert_eq!(fixture.changes(), ["-a.json"], "deleting the last file lifts it");
+}
+
+#[test]
 fn of_two_files_with_one_id_the_first_known_stays_and_the_other_follows() {
     let mut fixture = Fixture::new();
     fixture.write("b.json", "N-1", 1, "b.example");

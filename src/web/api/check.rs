@@ -13,8 +13,9 @@ use axum::http::StatusCode;
 use axum::routing::{MethodRouter, get};
 use serde::Deserialize;
 
+use crate::control::explain;
 use crate::control::{Explanation, Handle};
-use crate::model::{DnsName, rtype};
+use crate::model::rtype;
 use crate::web::problem::Problem;
 
 pub(in crate::web) fn route(control: Handle) -> MethodRouter {
@@ -36,7 +37,7 @@ async fn check(
     parameters: Result<Query<Parameters>, QueryRejection>,
 ) -> Result<Json<Explanation>, Problem> {
     let Query(parameters) = parameters.map_err(|rejection| bad(rejection.body_text()).hint(USAGE))?;
-    let name = DnsName::from_text(&parameters.name)
+    let name = explain::asked(&parameters.name)
         .map_err(|error| bad(format!("name: {error}")).hint("write a domain name, such as name=www.example.com"))?;
     let qtype = rtype::parse(parameters.record_type.as_deref().unwrap_or("A"))
         .ok_or_else(|| bad("type: not a record type").hint("write a mnemonic or a number: A, HTTPS, TYPE65, 65"))?;

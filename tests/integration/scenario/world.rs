@@ -169,7 +169,7 @@ impl World {
     fn notice(&mut self, order: &Order) -> Result<(), String> {
         let place = (source(order), order.id.clone());
         let document = Document { notice: self.document(order), targets: to_targets(order) };
-        let refused = self.state.put(place, document).map(|problem| problem.code.to_owned());
+        let refused = self.state.put(vec![(place, document)]).pop().map(|(_, problem)| problem.code.to_owned());
         self.compile()?;
         match (&refused, &order.refused) {
             (got, expected) if got == expected => Ok(()),
@@ -185,7 +185,7 @@ impl World {
         let at = |seconds| self.wall + SignedDuration::from_secs(seconds);
         Notice {
             id: NoticeId::new(&order.id),
-            sequence: 1,
+            sequence: 0, // a scenario's notices have none
             authority: AuthorityId::new(&order.authority),
             legal_basis: LegalBasis { power: "CMA 1998 s.263(2)".into(), offence: None },
             category: Category::new(&order.category),
