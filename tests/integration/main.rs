@@ -11,6 +11,7 @@
 //! | [`addresses`] | IPv4, IPv6, wildcards, workers, strangers |
 //! | [`packets`] | what no client should send |
 //! | [`swap`] | notices and lists that come, change, break and go under queries |
+//! | [`no_lift`] | handling of files and configurations that ends no notice |
 //! | [`under_load`] | a whole list swapped again and again while questions come in |
 //! | [`reload`] | SIGHUP |
 //! | [`shutdown`] | SIGTERM with questions under way |
@@ -28,6 +29,7 @@ mod forwarding;
 mod harness;
 mod layering;
 mod logging;
+mod no_lift;
 mod packets;
 mod quickstart;
 mod reload;
