@@ -16,7 +16,9 @@
 //! Faces: [`web`] answers the API, metrics and health.
 //!
 //! Assembly: [`config`] reads the configuration, [`cli`] the command line, [`process`] deals with the operating system,
-//! [`serve`] puts everything together and is the only file that sees both planes. `tests/layering.rs` checks who uses whom.
+//! [`serve`] puts everything together and is the only file that sees both planes.
+//!
+//! `tests/integration/layering.rs` checks who uses whom.
 //!
 //! Where a newcomer adds: *a list syntax* `ingest/format/<x>.rs`; *a source* `ingest/<x>.rs` and a variant of
 //! [`ingest::Kind`]; *an action* a variant of [`model::Action`]; *a transport* `dns/listen/<x>.rs`; *a metric* a field in

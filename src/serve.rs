@@ -108,6 +108,9 @@ fn warn(config: &Config) {
     for warning in config.warnings.iter() {
         tracing::warn!("{}", warning.to_string().lines().next().unwrap_or_default());
     }
+    if config.sources.is_empty() {
+        tracing::warn!("no [[source]] is configured: no notice is read, nothing is restricted");
+    }
 }
 
 fn runtime(name: &str, threads: usize) -> std::io::Result<Runtime> {

@@ -53,7 +53,9 @@ pub(super) fn run(options: &Options) -> Result<(), ExitError> {
     let at = Timestamp::now();
     let (policy, updates) = control::compile_once(&crate::serve::control_config(&config), at);
     let problems: Vec<&Problem> = updates.iter().flat_map(problems_of).collect();
-    let report = report(&policy, &problems, at);
+    let mut report = report(&policy, &problems, at);
+    report.warnings += config.warnings.len();
+    report.problems.splice(0..0, config.warnings.iter().map(of_config));
     if options.json {
         print_json(&report)?;
     } else {
@@ -95,6 +97,18 @@ fn finding(problem: &Problem) -> Finding<'_> {
         code: problem.code,
         message: &problem.message,
         hint: problem.hint.as_deref(),
+    }
+}
+
+fn of_config(warning: &config::Diagnostic) -> Finding<'_> {
+    Finding {
+        severity: "warning",
+        file: warning.file.display().to_string(),
+        line: warning.line,
+        column: warning.column,
+        code: "config",
+        message: &warning.message,
+        hint: warning.hint.as_deref(),
     }
 }
 

@@ -32,7 +32,7 @@ struct Global {
     /// Log errors only
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     quiet: bool,
-    /// Colour in output and log
+    /// Colour in the log, in its form for people
     #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
     color: Color,
 }

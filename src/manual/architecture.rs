@@ -28,10 +28,10 @@
 //! |---|---|---|---|
 //! | `pagar-udp-N` | `[dns] workers` | a socket per listen address, batches of up to 64 queries ([`Worker`](crate::dns::listen::udp::Worker)) | its own sockets |
 //! | `pagar-async` | as many | tokio: TCP connections, questions that wait for upstreams | nothing |
-//! | `pagar-control` | 1 | compiles and publishes, minds the timers; nice 19 ([`Control`](crate::control::Control)) | its inbox |
+//! | `pagar-control` | 1 | compiles and publishes, minds the timers; nice 19 ([`Control`](crate::control::Control)) | its inbox, the state directory |
 //! | `watch-N` | one a source | watches, reads and parses files ([`ingest::watch`](crate::ingest::watch)) | the disk |
 //! | `pagar-web` | 1 | tokio: HTTP | nothing |
-//! | main | 1 | waits for signals | |
+//! | main | 1 | waits for signals; on SIGHUP reads the configuration and sources that are new in it | the disk |
 //!
 //! A worker loads the snapshot once a batch and drops it before it waits: an idle worker does not keep an old list in
 //! memory. While two snapshots are alive, after a publication, the memory of both is in use; the writer frees the old
@@ -56,21 +56,26 @@
 //! [`ExitError`](crate::error::ExitError):
 //!
 //! 1. the configuration is read as a whole, or every mistake in it is reported;
-//! 2. sockets are bound, TCP first: it is the lock against a second instance;
-//! 3. the state directory is opened and the next serials are reserved;
-//! 4. every source is read and the first policy is published;
-//! 5. the workers start. Until here no query is read; what arrives waits in the sockets' buffers;
-//! 6. HTTP starts, and the `listening` lines go to standard output.
+//! 2. sockets are bound, TCP first: it is the lock against a second instance on the same address;
+//! 3. signals are taken over: one that comes from here on is obeyed after the start;
+//! 4. the state directory is opened and locked, one process each, and the next serials are reserved;
+//! 5. every source is read and the first policy is published;
+//! 6. the workers start. Until here no query is read; what arrives waits in the sockets' buffers;
+//! 7. HTTP starts, and the `listening` lines go to standard output.
 //!
 //! A source that cannot be read does not stop the start: it is reported, its last success stays 0, and the rest serves.
-//! If not one of the configured sources can be read, the start fails: to answer then would lift every restriction.
+//! If not one of the configured sources can be read, the start fails with exit code 3: to answer then would lift every
+//! restriction.
 //!
 //! # Reload and stop
 //!
-//! SIGHUP reads the configuration again. A bad one changes nothing. Networks, upstreams, `max_ttl`, pages, authorities
-//! and sources take effect at once; sources that stay the same are not read again. `dns.listen`, `dns.workers`,
+//! SIGHUP reads the configuration again. A bad one changes nothing, and so does one with a new or changed source that
+//! cannot be read: both are logged and counted in `pagar_config_reload_failures_total`. Networks, upstreams, `max_ttl`,
+//! pages, authorities and sources take effect at once. Sources that stay the same are not read again; new and changed
+//! ones are read on the main thread, so that the timers of the control thread do not wait. If the upstreams differ, the
+//! cache is forgotten. The metric series of upstreams and sources that left end. `dns.listen`, `dns.workers`,
 //! `cache.size`, `ledger.path`, `web.listen` and `[log]` need a restart, and the log says so when one of them has
 //! changed.
 //!
-//! SIGTERM or SIGINT: the workers end after the batch they are at, no TCP query is read any more, and questions under
-//! way get at most three seconds ([`Dns::drain`](crate::dns::Dns::drain)).
+//! SIGTERM or SIGINT: the workers answer what their sockets hold already, at most 256 batches each, and end; no TCP
+//! query is read any more, and questions under way get at most three seconds ([`Dns::drain`](crate::dns::Dns::drain)).

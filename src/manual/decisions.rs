@@ -35,22 +35,23 @@
 //!     page knows its law; a category's page is the next best guess. A page without an address in a family means NODATA
 //!     there, not the next page's address: a mixture of two pages is nobody's. *Change:* an authority that orders
 //!     otherwise.
-//! 12. **Limits: 4,096 questions waiting for upstreams, then SERVFAIL with EDE 23; 1,024 TCP connections a listen
-//!     address, 64 answers under way on each, 10 s idle.** *Why:* every wait needs a bound, and a client is told rather
-//!     than left to time out. *Change:* measurements on an ISP's traffic; they become settings when two operators need
-//!     different values.
+//! 12. **Limits: questions waiting for upstreams, (limit of open files - 2,048) / 5 of them, at least 16 and at most
+//!     4,096, then SERVFAIL with EDE 23; 1,024 TCP connections of clients, 64 answers under way on each, 10 s idle.**
+//!     *Why:* every wait needs a bound, and a client is told rather than left to time out. A question may hold five
+//!     sockets, and without descriptors neither TCP nor a notice's file could be opened. *Change:* measurements on an
+//!     ISP's traffic; they become settings when two operators need different values.
 //!
 //! # Upstreams
 //!
 //! 13. **A fresh UDP socket for every try.** *Why:* the simplest way to a random port, with the kernel checking the
 //!     address; it costs several system calls a miss. *Change:* already decided: a multiplexer over a set of sockets
 //!     replaces it.
-//! 14. **Tries 600 ms apart, three an upstream and question, 2.5 s in all; three silent tries in a row demote an
-//!     upstream for 5 s.** *Why:* a stub gives up after five seconds, usually less; earlier tries are still listened
-//!     to, so patience costs nothing. Silence and network errors count, rcodes do not: one zone's SERVFAIL must not
-//!     take an upstream out. Demoted means asked last, never left out. *Change:* probes and measured round-trip times.
+//! 14. **Tries 600 ms apart, three an upstream and question, 2.5 s in all.** *Why:* a stub gives up after five seconds,
+//!     usually less; earlier tries are still listened to, so patience costs nothing. That three silent tries in a row
+//!     demote an upstream for 5 s has fallen: decision 37 took its place. *Change:* measured round-trip times.
 //! 15. **TCP after TC by hickory-resolver's connection provider.** *Why:* it gives back the exact octets and will carry
-//!     encrypted transports; its `Resolver` would lose rcode, EDE, DO and CD. *Change:* nothing we know of.
+//!     encrypted transports; its `Resolver` would lose rcode, EDE, DO and CD. Decision 38 says for how long. *Change:*
+//!     nothing we know of.
 //! 16. **AD only from an upstream with `trust_ad`, by default one on loopback.** *Why:* on an unprotected path it is
 //!     anybody's claim. *Change:* authenticated transports, where it will be the default too.
 //!
@@ -82,12 +83,12 @@
 //!     *Change:* nothing.
 //! 24. **A deleted notice file lifts after 100 ms; an emptied or deleted list, or a directory that is gone, is a
 //!     failure and lifts nothing.** *Why:* deleting one file is a deliberate act, losing a mount or a download is not.
-//!     *Change:* signed notices, which end by notice only.
+//!     Decision 47 adds the empty directory. *Change:* signed notices, which end by notice only.
 //! 25. **A list with more bad lines than good ones is no list; otherwise bad lines are left out one by one.** *Why:* an
 //!     error page in the list's place must not become the list, and one bad line must not cost the rest. *Change:*
 //!     lists with a checksum.
-//! 26. **Of two files with one notice id or sequence number, the one known first stays.** *Why:* nobody can replace an
-//!     order by adding a file. *Change:* signatures.
+//! 26. **Of two files with one notice id or sequence number, the one known first stays**, and the other is tried again
+//!     (decision 45). *Why:* nobody can replace an order by adding a file. *Change:* signatures.
 //! 27. **A list needs a standing notice with a scope in the configuration.** *Why:* the same list means exact names in
 //!     one tool and subtrees in another; a name without an order behind it is not blocked. *Change:* nothing.
 //! 28. **Secret notices have no series and no EDE text; their names stand in no message.** *Why:* such a list is a
@@ -99,19 +100,71 @@
 //!     the machine can be made to ask. *Change:* `[[web.client]]`.
 //! 30. **Keys that are documented but not built are refused, never ignored.** *Why:* an operator who wrote `[[exempt]]`
 //!     must not believe that anybody is exempt. *Change:* nothing.
-//! 31. **rustix for priority and limits.** *Why:* no `unsafe` outside [`mmsg`](crate::dns::listen::mmsg). *Change:*
-//!     nothing.
+//! 31. **rustix for priority, limits and locks.** *Why:* no `unsafe` outside [`mmsg`](crate::dns::listen::mmsg).
+//!     *Change:* nothing.
 //! 32. **The control plane is a thread with an inbox, not a task.** *Why:* compiling takes long and runs at nice 19,
 //!     which is a thread's on Linux. *Change:* nothing.
 //! 33. **Panics unwind; a panic in a worker or in the control thread is caught and counted or logged.** *Why:* one bad
 //!     message must not take the resolver down. *Change:* nothing.
 //! 34. **systemd `Type=exec`.** *Why:* no sd_notify message is sent yet. *Change:* already decided: `Type=notify` with
 //!     a watchdog that every worker feeds.
-//! 35. **If not one configured source can be read at start, the program does not start.** *Why:* answering then would
-//!     lift every restriction there is; one source that is missing must not take the resolver down. *Change:* the
-//!     ledger, which restores the last good policy.
+//! 35. **If not one configured source can be read at start, the program does not start (exit code 3).** *Why:*
+//!     answering then would lift every restriction there is; one source that is missing must not take the resolver
+//!     down. *Change:* the ledger, which restores the last good policy.
 //! 36. **Names of secret notices are withheld even from `pagar why` and the API.** *Why:* there are no roles yet that
 //!     may see them. *Change:* `[[web.client]]` with `secret = true`.
+//!
+//! # After the first review
+//!
+//! 37. **An upstream that was asked for 3 s and answered nothing at all is asked last; every 5 s one question goes to
+//!     it beside the others, until it answers.** *Why:* three silent tries may be one dead zone, three seconds without
+//!     a word to anybody are not; so whatever answers one of our questions is a sign of life, an error as well, and
+//!     only silence and network errors count against it. The probe goes aside: no client waits for it, and
+//!     a slow answer counts as well. Asked last is never left out. *Change:* measured round-trip times.
+//! 38. **TCP to an upstream: one connection, a second to open it and a second for an answer, given up on doubt.**
+//!     *Why:* a connection that died without a word (a restarted firewall) must be found out within the 2.5 s of a
+//!     question. Doubt is an error, a time-out, or that nobody waits for the answer any more; questions already under
+//!     way on it go on. Those that need a new one wait for the same one. *Change:* measurements.
+//! 39. **Strangers have 64 TCP connections among them and a second of idleness on each; further ones are closed.**
+//!     *Why:* they are to hear REFUSED, not to keep clients out. *Change:* a limit for each client.
+//! 40. **A name that is listed only through a CNAME, SVCB or HTTPS target is never answered NXDOMAIN, but NODATA.**
+//!     This departs from a literal reading of "answered as listed". *Why:* the name asked is not listed, and NXDOMAIN
+//!     would deny its other types and all names below it (RFC 8020): wider than the notice. *Change:* nothing.
+//! 41. **Of several listed targets in one answer the statutory one wins, then the earlier source, then the earlier
+//!     name.** *Why:* decision 20, whichever way the name is reached. *Change:* a court.
+//! 42. **What does not fit gives way in this order: upstream's EDE, additional data, then everything, with TC.** *Why:*
+//!     neither of the first two may make an answer truncated (RFC 8914 §2, RFC 2181 §9). *Change:* nothing.
+//! 43. **An answer with TC that is cut within a record is asked again over TCP; an error that carries our id but no
+//!     question ends the try.** *Why:* servers and load balancers send both, and waiting for something better is
+//!     waiting in vain. Neither is kept or passed on. *Change:* nothing.
+//! 44. **The cache is forgotten when a reload changes the upstreams.** *Why:* who takes one out may do so because of
+//!     its answers, and what AD was worth may have changed. It is rare, so the misses are bearable; decision 4 is about
+//!     the policy and stands. *Change:* a cache by upstream.
+//! 45. **Refused documents are tried again after every change; removals come before additions; documents found together
+//!     may change places.** *Why:* a notice that moves to another file or directory stays in force, and what stood in
+//!     the way of another holds it up no longer than it stands there. *Change:* nothing.
+//! 46. **A sequence number of an authority names one payload, over all sources.** Standing notices of the configuration
+//!     have none. *Why:* of two orders under one number one is a mistake, wherever it lies. *Change:* nothing.
+//! 47. **An empty directory in the place of one with notices is a failure and lifts nothing.** *Why:* a file system was
+//!     unmounted, or the directory made anew; nobody deleted the files one by one. *Change:* signed notices.
+//! 48. **A reload with a new or changed source that cannot be read changes nothing at all.** *Why:* a slip of the pen
+//!     in a path must not lift what the source of the old path lists, and half a configuration is nobody's. *Change:*
+//!     the ledger.
+//! 49. **A notice file of which an item is refused counts in `pagar_notices{state="refused"}`.** *Why:* something that
+//!     was ordered is not in force, and one number must say so. Bad lines of a list do not count there: lists are never
+//!     clean. *Change:* nothing.
+//! 50. **The state directory is locked (flock): one pagar each.** *Why:* two would use the same serials. The TCP port
+//!     is no lock between two that listen on different addresses. *Change:* nothing.
+//! 51. **Signals are taken over before the sources are read.** *Why:* by default SIGHUP ends a process, and reading a
+//!     long list takes time; what is asked meanwhile is done afterwards. *Change:* nothing.
+//! 52. **What the UDP sockets hold when the word to stop comes is still answered**, up to 256 batches of 64 from each.
+//!     *Why:* a restart should cost the queries that come after it only. The bound is there because a flood must not
+//!     keep the process alive. *Change:* nothing.
+//! 53. **IP_PMTUDISC_OMIT on the UDP listeners.** *Why:* a forged message about the path's MTU would make the kernel
+//!     send fragments, which can be forged in turn (RFC 9715 §3). *Change:* nothing.
+//! 54. **`pagar why` takes no URL and no address for a name, and exits with 3 if it cannot know.** *Why:* helpdesks
+//!     paste what the customer sent, and "not listed" would be a wrong answer; so would it be where a source cannot be
+//!     read. *Change:* nothing.
 //!
 //! # Where the tree differs from the first plan
 //!

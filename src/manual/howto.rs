@@ -44,8 +44,15 @@
 //! Written by the control plane or an upstream: a field with its `opts` line in `observe/metrics.rs`. Written by query
 //! threads: a field in [`Counters`](crate::observe::counters::Counters), a `Family` in `observe/metrics.rs` and its
 //! line in `SUMMED`, the sum in `observe/sum.rs`. No label may hold a domain name or a client address, and every label
-//! needs a bound. Then `deploy/man/pagar.1` and, if somebody should be called for it, `deploy/prometheus`. `promtool
-//! check metrics` runs in the tests.
+//! needs a bound. A series that names a part of the configuration ends with it: a `forget` beside `declare`, called on
+//! reload. Then `deploy/man/pagar.1` and, if somebody should be called for it, a rule in `deploy/prometheus` with its
+//! test. `promtool check metrics` runs in the tests.
+//!
+//! # A reason to refuse something
+//!
+//! A [`Problem::code`](crate::ingest::Problem::code) is a label of `pagar_guard_refused_total` and stays as it is: a
+//! new one goes into [`CODES`](crate::ingest::CODES), from which its series start at 0. An `Error` says that something
+//! ordered is not in force, and its file counts as refused; everything else is a `Warning`.
 //!
 //! # A configuration key
 //!
@@ -64,3 +71,13 @@
 //! # An endpoint
 //!
 //! `web/api/<x>.rs`, a line in `router` and one in `INDEX` of `web/mod.rs`; a test compares the two.
+//!
+//! # A test
+//!
+//! - Of one part: in its file, or in `tests.rs` beside it.
+//! - Of a rule about answers: `tests/scenarios/<x>.rpl`, the conversation as text; every file there is run. The format
+//!   stands in `tests/integration/scenario/mod.rs`.
+//! - Of the program: `tests/integration/<x>.rs` and a line in the table of its `main.rs`. `harness.rs` starts pagar on
+//!   free ports, `client.rs` asks it, `upstream.rs` answers it.
+//! - A parser of octets from outside: `tests/fuzz/fuzz_targets/<x>.rs` and a `[[bin]]` in `tests/fuzz/Cargo.toml`, a
+//!   package of its own, which says how to run it.

@@ -7,15 +7,15 @@
 //! | [`notice_path`] | what happens to a notice from a file to an answer, and what is kept when something is wrong |
 //! | [`decisions`] | what was decided, why, and what would change our mind |
 //! | [`threat_model`] | whom we trust with what, what we defend against and what we do not |
-//! | [`howto`] | the exact files to touch for a list syntax, a source, an action, a transport, a metric, a config key |
+//! | [`howto`] | the exact files to touch for a list syntax, a source, an action, a transport, a metric, a config key, a test |
 //!
 //! What operators rely on stands elsewhere: `README.md` to begin with, `deploy/man` for options, keys, signals and exit
 //! codes, `config/pagar.toml` for every key in an example.
 //!
 //! Five tenets settle arguments, the earlier before the later: **lawful, correct, available, fast, flexible**. No
 //! notice, no block; exactly what the notice says, never wider; lifting as fast as blocking. What is wrong at start
-//! with the configuration, the sockets or the state directory is fatal. What goes wrong later is reported and the last
-//! good policy stays.
+//! with the configuration, the sockets or the state directory is fatal, and so is that no source can be read. What goes
+//! wrong later is reported and the last good policy stays.
 
 pub mod architecture;
 pub mod decisions;

@@ -12,7 +12,10 @@
 //! 3. **Checking** ([`verify::check`](crate::verify::check)): the authority is configured and may order the category,
 //!    `nxdomain` stands on subtrees only, the dates leave some time in force.
 //! 4. **State** ([`State`](crate::control::state::State)), a machine without I/O or clock: a document is accepted or
-//!    refused as a whole. A refused new version leaves the old one in force.
+//!    refused as a whole. A refused new version leaves the old one in force. An id or sequence number of an authority
+//!    names one payload, over all sources. What goes is taken out before what comes is checked, documents found
+//!    together may change places, and refused ones are tried again after every change: a notice that moves to another
+//!    file or directory stays in force.
 //! 5. **Compiling** ([`policy::compile`](crate::policy::compile)): the names of all known notices, in force or not, go
 //!    into a new [`Index`](crate::policy::Index); then [`compile::resolve`](crate::policy::compile::resolve) decides
 //!    for each set of listings who wins now. A timer needs only the second step.
@@ -21,6 +24,13 @@
 //!    from then on is answered by the new policy.
 //!
 //! The control task takes all updates at hand before it compiles, so a burst of files is one publication.
+//!
+//! # When a file is whole
+//!
+//! A file that is renamed into its place, or closed after writing, is taken at once; one that is left open, when it has
+//! rested, a notice for up to 500 ms, a list for 2 s; at start every file is taken as it is. Half a notice is no JSON
+//! and is refused. Half a list is a list, and its last line may be half a name. So both are to be written aside and
+//! renamed.
 //!
 //! # Time
 //!
@@ -33,23 +43,33 @@
 //! | what happens | what is in force | where it shows |
 //! |---|---|---|
 //! | a notice file no longer parses, or cannot be read | its last good content | log, `pagar_source_problems` |
-//! | a new version of a notice is refused | the old version | log, `pagar_notices{state="refused"}` |
+//! | a new version of a notice is refused | the old version | log, `pagar_source_problems` |
 //! | a notice file is deleted | nothing of it, after 100 ms of absence | `pagar_notice_lift_seconds` |
+//! | a notice moves to another file or directory | the notice, without a gap | |
 //! | a target of a notice is refused | the other targets | log, `pagar_guard_refused_total` |
 //! | a line of a list is bad | the other lines | log, `pagar_guard_refused_total` |
 //! | more bad lines than good ones | the list's last good state | `pagar_source_failures_total` |
 //! | a list is empty or gone, a directory is gone | its last good state | `pagar_source_failures_total` |
+//! | an empty directory stands in the place of one with notices | its last good state | `pagar_source_failures_total` |
 //! | two files claim one notice id or sequence number | the one known first | log, `pagar_source_problems` |
-//! | compiling fails or panics | the last good policy | log |
+//! | compiling fails or panics | the last good policy | log, `pagar_policy_compile_failures_total` |
 //! | the state directory cannot be written | the new policy all the same | `pagar_state_write_failures_total` |
-//! | a reloaded configuration is bad | the old configuration | log |
+//! | a reloaded configuration is bad, or a source that is new in it cannot be read | the old configuration | log, `pagar_config_reload_failures_total` |
+//!
+//! Every notice file with an error counts in `pagar_notices{state="refused"}`, whatever of it is in force; the bad
+//! lines of a list do not.
+//!
+//! Targets are refused one by one, also those of a new version: a target that was in force and is mistyped in it is
+//! lifted.
 //!
 //! A list is lifted by taking its source out of the configuration, not by emptying the file: an emptied list is more
-//! likely an accident than an order, and the two cannot be told apart.
+//! likely an accident than an order, and the two cannot be told apart. The same goes for a directory; deleting its
+//! files one by one lifts them.
 //!
 //! "Last good" lives in memory. Until the ledger is built, a restart reads the sources as they are: what cannot be read
 //! then is not in force, and the alarm is `pagar_source_last_success_timestamp_seconds` at 0, and where no source at
-//! all can be read the program does not start.
+//! all can be read the program does not start. A source is known by its path as it is written: spelt differently, it is
+//! another source, which is read anew, and what was kept for broken files of the old one is gone.
 //!
 //! # Secret notices
 //!

@@ -9,11 +9,18 @@
 //!
 //! # In this order
 //!
+//! ```text
+//!   parse --> access --> notices --> never looked up --> cache --hit--------------------> targets --> reply
+//!     |         |           |               |              |                                 ^
+//!     v         v           v               v              +--miss--> upstream --> cache ----+
+//!   error    REFUSED   as listed    REFUSED, NOTIMP
+//! ```
+//!
 //! 1. **Parse** ([`query::parse`](crate::dns::query::parse)), in place. What is shorter than a header, and responses
 //!    sent to us, are dropped and counted; any other malformed message gets FORMERR, NOTIMP or BADVERS, never silence
 //!    (RFC 8906).
-//! 2. **Access** ([`decide::decide`](crate::dns::decide::decide)): a client outside `[dns] allow` gets REFUSED with EDE
-//! 18. Classes other than IN get REFUSED with EDE 21; policy is about IN only.
+//! 2. **Access** ([`decide::decide`](crate::dns::decide::decide)): a client outside `[dns] allow` gets REFUSED with
+//!    EDE 18. Classes other than IN get REFUSED with EDE 21; policy is about IN only.
 //! 3. **Notices**: [`Snapshot::decide`](crate::policy::Snapshot::decide) walks from the name asked to its ancestors and
 //!    applies the precedence table in [`policy::compile`](crate::policy::compile). Listed:
 //!    [`reply::blocked`](crate::dns::reply::blocked) writes the answer, with RD=0 and DO=1 as well. DS and DNSKEY
@@ -21,25 +28,31 @@
 //! 4. **Never looked up**: AXFR and IXFR (REFUSED), other meta types (NOTIMP), and queries with RD=0 (REFUSED, EDE 20),
 //!    since answering those from the cache would show what others asked.
 //! 5. **Cache** ([`Cache`](crate::dns::cache::Cache)). Before a kept answer leaves, the names it leads to (CNAME, SVCB
-//!    and HTTPS targets) are put to the policy in force: [`decide::on_targets`](crate::dns::decide::on_targets). So a
-//!    change of policy never has to flush the cache, and a lifted name resolves at once.
-//! 6. **Upstream** ([`Pool`](crate::dns::upstream::Pool)), if one of 4,096 places is free; if not, the answer is
-//!    SERVFAIL with EDE 23. When the upstream has answered, the name and its targets are decided again, because the
-//!    policy may have changed meanwhile.
+//!    and HTTPS targets) are put to the policy in force: [`decide::on_targets`](crate::dns::decide::on_targets). Of
+//!    several listed ones a statutory notice wins. So a change of policy never has to flush the cache, and a lifted
+//!    name resolves at once. Only a reload that changes the upstreams empties it.
+//! 6. **Upstream** ([`Pool`](crate::dns::upstream::Pool)), if a place is free; if not, the answer is SERVFAIL with
+//!    EDE 23. There are (limit of open files - 2,048) / 5 places, at least 16 and at most 4,096. When the upstream has
+//!    answered, the answer is kept first; then the name and its targets are decided again, because the policy may have
+//!    changed meanwhile. Identical questions under way are not joined yet.
 //!
 //! # UDP
 //!
 //! Every worker owns one socket per listen address; SO_REUSEPORT lets the kernel spread clients over them. A batch of
 //! up to 64 datagrams comes with one `recvmmsg` and leaves with one `sendmmsg`. A miss leaves the batch as a task that
 //! replies by itself from the address that was asked. Answers are at most 1,232 octets, or what the client offers, or
-//! 512 without EDNS; longer ones get TC with the OPT record kept.
+//! 512 without EDNS. What does not fit gives way in this order: an upstream's EDE, the additional section, both without
+//! TC; then all sections, with TC and the OPT record kept. The kernel is told not to believe path MTUs
+//! (IP_PMTUDISC_OMIT), since a forged one would make it send fragments.
 //!
 //! A panic over one message is caught, counted as `pagar_dns_dropped_total{reason="panic"}`, and the worker goes on.
 //!
 //! # TCP
 //!
-//! Two-octet frames, several queries a connection, answered as they become ready. At most 1,024 connections a listen
-//! address, 64 answers under way on each, and ten seconds of idleness ([`listen::stream`](crate::dns::listen::stream)).
+//! Two-octet frames, several queries a connection, answered as they become ready. At most 1,024 connections of clients
+//! over all listen addresses, further ones wait; 64 answers under way on each, and ten seconds of idleness. Strangers,
+//! whom `[dns] allow` does not name, have 64 connections among them, further ones are closed, and one second
+//! ([`listen::stream`](crate::dns::listen::stream)).
 //!
 //! # Forwarding
 //!
@@ -54,8 +67,13 @@
 //!
 //! A try has its own socket on a random port and a random id (RFC 5452). The next goes out after 600 ms, or as soon as
 //! one fails, while earlier ones are still listened to; an upstream gets at most three tries a question, a question at
-//! most 2.5 s. After three silent tries in a row an upstream is asked last for five seconds, never left out. TC=1 from
-//! an upstream: the question is asked again over TCP.
+//! most 2.5 s. An upstream that was asked for 3 s and answered nothing is asked last, never left out, and gets one
+//! question in 5 s beside the others until it answers.
+//!
+//! A message with another id or question is not an answer, and listening goes on; an error that has the id but no
+//! question ends the try. TC=1 from an upstream, even if the message is cut within a record: the question is asked
+//! again over TCP, on one connection an upstream, with a second to open it and a second for the answer. Without an
+//! answer by TCP, a client on UDP gets TC and one on TCP SERVFAIL with EDE 23.
 //!
 //! # What an answer for a listed name looks like
 //!
@@ -65,6 +83,9 @@
 //! | `nodata` | NODATA | NODATA | NOERROR |
 //! | `nxdomain` | none | none | NXDOMAIN |
 //! | `refused` | none | none | REFUSED |
+//!
+//! A name that is listed only through a CNAME, SVCB or HTTPS target gets NODATA where the table says NXDOMAIN, which
+//! would deny its other types and the names below it as well (RFC 8020).
 //!
 //! NODATA and NXDOMAIN carry an SOA: owner and MNAME are the listed target (the name asked, if it was listed only
 //! through a CNAME or SVCB target), RNAME is `nobody.invalid`, the serial is the policy serial, TTL and MINIMUM are

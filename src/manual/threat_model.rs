@@ -15,15 +15,20 @@
 //! | who | may try | what stands against it |
 //! |---|---|---|
 //! | a client | malformed messages, compression loops, responses | checked reads; a malformed message gets an error or is dropped and counted ([`dns::query`](crate::dns::query), [`dns::wire`](crate::dns::wire)); a panic is caught |
-//! | a client | more questions than upstreams answer | 4,096 wait at a time, further ones get SERVFAIL with EDE 23; listed and cached names do not pass there |
-//! | a client | connections that do nothing | 1,024 a listen address, 10 s idle, 64 answers under way |
+//! | a client | more questions than upstreams answer | as many wait at a time as there are file descriptors for, at most 4,096; further ones get SERVFAIL with EDE 23; listed and cached names do not pass there |
+//! | a client | connections that do nothing | 1,024 in all, 10 s idle, 64 answers under way |
+//! | a stranger | connections that keep clients out | strangers have 64 of their own, 1 s idle |
 //! | a stranger | using the resolver to attack others | networks outside `[dns] allow` get REFUSED; by default only this machine is allowed; at most 1,232 octets by UDP |
 //! | a host off the path | forging an upstream's answer | random port and id for each try, a connected socket, the question compared (RFC 5452) |
+//! | a host off the path | forging path MTUs, so that answers leave in fragments | the UDP listeners do not believe them (RFC 9715) |
+//! | the owner of a dead zone | making the upstream look dead | it is asked last only after 3 s without any answer to anybody |
 //! | the owner of a listed name | CNAME or HTTPS records that lead there from another name | targets in answers are put to the policy: [`on_targets`](crate::dns::decide::on_targets) |
 //! | the owner of a listed name | pointing it at somebody else's address | names are never resolved to find more targets |
 //! | an authority's mistake | a URL, an address, the root, a top-level domain | refused as an item with a reason ([`verify::guard`](crate::verify::guard)) |
 //! | an authority | ordering what is not its business | `categories` of its `[[authority]]` |
-//! | a broken delivery | half a file, an error page in place of a list, an empty list | quiet times, more bad lines than good ones, last good content ([`notice_path`](super::notice_path)) |
+//! | a broken delivery | half a file, an error page in place of a list, an empty list, an unmounted directory | quiet times, more bad lines than good ones, last good content ([`notice_path`](super::notice_path)) |
+//! | a slip of the pen | a wrong path in a reloaded configuration | a new source that cannot be read keeps the whole configuration from being taken over |
+//! | a second pagar | the same state directory | it is locked; the second one does not start |
 //! | a web page in a browser on the machine | reading the API by DNS rebinding | `Host` must be a loopback address or `localhost`; no CORS header |
 //!
 //! # Guaranteed
@@ -34,7 +39,9 @@
 //!
 //! # Not defended against
 //!
-//! - Floods: there is no rate limit for a client, and no DNS cookies yet. Put what you use today in front.
+//! - Floods: there is no rate limit for a client, no limit of TCP connections for a client, and no DNS cookies yet. Put
+//!   what you use today in front.
+//! - A list that is written in place: one that its writer closes or leaves alone for 2 s is taken as it is then.
 //! - Anybody on the path between client and Pagar, or Pagar and upstream: plain DNS is all there is.
 //! - Clients that use another resolver. Queries sent to somebody else are not intercepted, on purpose (SAC127).
 //! - Proof of what was enforced and when: that is the ledger's work, which is not built yet. The log is all there is.

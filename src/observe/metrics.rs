@@ -132,7 +132,7 @@ impl PolicyMetrics {
             registered(registry, Histogram::with_opts(opts))
         };
         let built = opts("policy_built_timestamp_seconds", "When the policy in force was compiled.");
-        let notices = opts("notices", "Notices known, by their place in time.");
+        let notices = opts("notices", "Notices known by their place in time, and files of which something is refused.");
         let refused =
             opts("guard_refused_total", "Targets, lines and notices that were refused or look wrong, by reason code.");
         let writes = opts("state_write_failures_total", "Failed writes to the state directory.");
@@ -232,7 +232,7 @@ impl UpstreamMetrics {
         let requests = opts("upstream_requests_total", "Queries sent to the upstream, retries included.");
         let failures = opts("upstream_failures_total", "Queries the upstream did not answer, or not properly.");
         let duration = HistogramOpts::new(full("upstream_duration_seconds"), "Time to the upstream's answer.");
-        let healthy = opts("upstream_healthy", "1 if the upstream is in use, 0 if it is given a rest.");
+        let healthy = opts("upstream_healthy", "1 if the upstream is in use, 0 if it is silent and asked last.");
         Ok(Self {
             requests: registered(registry, IntCounterVec::new(requests, &["upstream"]))?,
             failures: registered(registry, IntCounterVec::new(failures, &["upstream"]))?,

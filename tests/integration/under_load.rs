@@ -3,7 +3,7 @@
 //! `cargo test` does it for a few seconds. The full measure, with dnsperf's 20,000 cached questions a second beside it:
 //!
 //! ```sh
-//! PAGAR_SWAP_SECONDS=60 PAGAR_SWAP_NAMES=1000000 cargo test --release swap -- --nocapture
+//! PAGAR_SWAP_SECONDS=60 PAGAR_SWAP_NAMES=1000000 cargo test --release under_load -- --nocapture
 //! ```
 //!
 //! The witness is the serial in the SOA of blocked answers. On one socket it never goes back, and within one serial the

@@ -75,12 +75,22 @@ impl Pool {
         first.iter().cycle().take(round * TRIES).cloned().collect()
     }
 
+    /// Asks silent upstreams that are due the same question, aside: nobody waits for them, and a slow answer counts.
+    fn probe(&self, question: &Question) {
+        let now = self.clock.now();
+        for upstream in self.upstreams.load().iter().filter(|upstream| upstream.is_due(now)) {
+            let (upstream, question, clock) = (upstream.clone(), question.clone(), self.clock.clone());
+            tokio::spawn(async move {
+                let _ = tokio::time::timeout(DEADLINE, upstream.ask(&question, &clock)).await; // it counts by itself
+            });
+        }
+    }
+
     async fn race(&self, question: &Question) -> Result<Answer, Failure> {
         let mut plan = self.plan().into_iter();
         let ask = |upstream: Arc<Upstream>| async move { upstream.ask(question, &self.clock).await };
-        let now = self.clock.now();
-        let probes = self.upstreams.load().iter().filter(|upstream| upstream.is_due(now)).cloned().collect::<Vec<_>>();
-        let mut tries: FuturesUnordered<_> = probes.into_iter().map(ask).collect();
+        self.probe(question);
+        let mut tries = FuturesUnordered::new();
         let mut failure = Failure::Silence;
         let deadline = tokio::time::sleep(DEADLINE);
         tokio::pin!(deadline);
