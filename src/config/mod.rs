@@ -26,10 +26,11 @@ use std::fs;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 
+use crate::dns;
+use crate::ingest;
 use crate::model::Authority;
 use crate::observe::log::Format;
 use crate::policy::pages::Pages;
-use crate::{dns, ingest};
 
 use diagnostic::Reporter;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};

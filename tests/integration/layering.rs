@@ -69,6 +69,6 @@ fn crate_paths(code: &str) -> BTreeSet<String> {
     code.split("crate::")
         .skip(1)
         .map(|rest| rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect())
-        .filter(|name: &String| !name.is_empty())
+        .inspect(|name: &String| assert!(!name.is_empty(), "write `use crate::module::…`, a line each, for this test"))
         .collect()
 }
