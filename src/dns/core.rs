@@ -136,73 +136,35 @@ impl Core {
     }
 
     /// Answers what needs no waiting. `out` has room for the largest answer of the transport, at least 512 octets.
-    pub fn fast(
-        &self,
-        message: &[u8],
-        from: &Asker,
-        now: Millis,
-        view: &View,
-        counters: &Counters,
-        out: &mut [u8],
-    ) -> Fast {
+    pub fn fast(&self, message: &[u8], from: &Asker, view: &View, out: &mut [u8]) -> Fast {
         let query = match parse(message) {
             Parsed::Query(query) => query,
             Parsed::Malformed(error) => {
-                counters.response(error.rcode);
+                view.counters.response(error.rcode);
                 return Fast::Reply(reply::malformed(message, error, out), None);
             }
             Parsed::Drop(reason) => {
-                counters.dropped(reason);
+                view.counters.dropped(reason);
                 return Fast::Drop;
             }
         };
         match decide(&query, from.client, &view.settings.allow, view.policy) {
-            Decision::Block(verdict) => self.block(&query, &verdict, view.policy, false, counters, out),
+            Decision::Block(verdict) => view.block(&query, &verdict, false, out),
             Decision::Error(code, ede) => {
-                counters.response(code);
+                view.counters.response(code);
                 Fast::Reply(reply::error(&query, code, ede, out), None)
             }
-            Decision::Resolve => self.cached(&query, from, now, view, counters, out),
+            Decision::Resolve => self.cached(&query, from.size, view, out),
         }
     }
 
-    fn block(
-        &self,
-        query: &Query,
-        verdict: &Verdict,
-        policy: &Snapshot,
-        cloaked: bool,
-        counters: &Counters,
-        out: &mut [u8],
-    ) -> Fast {
-        let (len, code) = reply::blocked(query, verdict, policy.serial, policy.ttl, cloaked, out);
-        let slots = verdict.entry.slots;
-        counters.response(code);
-        counters.block(slots.blocked, slots.hit);
-        Fast::Reply(len, Some(Path::Blocked))
-    }
-
-    fn cached(
-        &self,
-        query: &Query,
-        from: &Asker,
-        now: Millis,
-        view: &View,
-        counters: &Counters,
-        out: &mut [u8],
-    ) -> Fast {
-        let Some(kept) = self.cache.get(query.key(), now) else {
-            counters.cache_misses.inc();
+    fn cached(&self, query: &Query, size: Size, view: &View, out: &mut [u8]) -> Fast {
+        let Some(kept) = self.cache.get(query.key(), view.now) else {
+            view.counters.cache_misses.inc();
             return Fast::Miss;
         };
-        counters.cache_hits.inc();
-        if let Some(verdict) = on_targets(kept.answer.targets(), query.qtype, view.policy) {
-            return self.block(query, &verdict, view.policy, true, counters, out);
-        }
-        let (age, limit) = (kept.age(now), from.size.limit(query));
-        let (len, code) = kept.answer.render(query, age, view.settings.max_ttl, limit, out);
-        counters.response(code);
-        Fast::Reply(len, Some(Path::Cached))
+        view.counters.cache_hits.inc();
+        view.answer(query, &kept, size, Path::Cached, out)
     }
 
     /// Leave to wait for an upstream; `None` if too many do already. To be asked for before [`Self::miss`].
@@ -257,17 +219,14 @@ impl Core {
             }
         };
         let (policy, settings) = (self.policy.load(), self.settings.load());
-        let kept = Arc::new(Kept::new(answer, self.clock.now(), settings.max_ttl));
+        let view = View { policy: &policy, settings: &settings, counters, now: self.clock.now() };
+        let kept = Arc::new(Kept::new(answer, view.now, settings.max_ttl));
         self.cache.put(query.key(), kept.clone());
-        // the policy may have changed while we waited: the name itself is decided again with its targets
-        let itself = on_targets(query.name(), query.qtype, &policy).map(|verdict| (verdict, false));
-        let leads_to = || on_targets(kept.answer.targets(), query.qtype, &policy).map(|verdict| (verdict, true));
-        if let Some((verdict, cloaked)) = itself.or_else(leads_to) {
-            return self.block(&query, &verdict, &policy, cloaked, counters, out);
+        // the policy may have changed while we waited: the name asked is decided again
+        if let Some(verdict) = on_targets(query.name(), query.qtype, &policy) {
+            return view.block(&query, &verdict, false, out);
         }
-        let (len, code) = kept.answer.render(&query, 0, settings.max_ttl, size.limit(&query), out);
-        counters.response(code);
-        Fast::Reply(len, Some(Path::Forwarded))
+        view.answer(&query, &kept, size, Path::Forwarded, out)
     }
 }
 
@@ -280,13 +239,39 @@ pub struct Asker {
     pub size: Size,
 }
 
-/// What a batch of messages is answered by: loaded once, dropped before waiting.
+/// What a batch of messages is answered by and counted in: loaded once, dropped before waiting.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
     /// The policy.
     pub policy: &'a Snapshot,
     /// The settings.
     pub settings: &'a Settings,
+    /// The thread's counters.
+    pub counters: &'a Counters,
+    /// The time.
+    pub now: Millis,
+}
+
+impl View<'_> {
+    /// Answers a listed name, or one that leads to a listed name (`cloaked`).
+    fn block(&self, query: &Query, verdict: &Verdict, cloaked: bool, out: &mut [u8]) -> Fast {
+        let (len, code) = reply::blocked(query, verdict, self.policy.serial, self.policy.ttl, cloaked, out);
+        let slots = verdict.entry.slots;
+        self.counters.response(code);
+        self.counters.block(slots.blocked, slots.hit);
+        Fast::Reply(len, Some(Path::Blocked))
+    }
+
+    /// Answers with what an upstream said, unless it leads to a listed name.
+    fn answer(&self, query: &Query, kept: &Kept, size: Size, path: Path, out: &mut [u8]) -> Fast {
+        if let Some(verdict) = on_targets(kept.answer.targets(), query.qtype, self.policy) {
+            return self.block(query, &verdict, true, out);
+        }
+        let (age, limit) = (kept.age(self.now), size.limit(query));
+        let (len, code) = kept.answer.render(query, age, self.settings.max_ttl, limit, out);
+        self.counters.response(code);
+        Fast::Reply(len, Some(path))
+    }
 }
 
 const _: () = assert!(HEADER + 255 + 4 <= 512, "header and question always fit");

@@ -119,11 +119,11 @@ fn answer_batch(core: &Core, socket: &UdpSocket, batch: &mut Batch, counters: &C
     let count = batch.receive(socket).unwrap();
     let started = Instant::now();
     let (policy, settings) = (core.policy(), core.settings());
-    let view = View { policy: &policy, settings: &settings };
+    let view = View { policy: &policy, settings: &settings, counters, now: core.clock.at(started) };
     for n in 0..count {
         let asker = Asker { client: batch.route(n).unwrap().peer.ip(), size: Size::Datagram };
         let (message, out) = batch.exchange(n);
-        if let Fast::Reply(len, Some(path)) = core.fast(message, &asker, core.clock.at(started), &view, counters, out) {
+        if let Fast::Reply(len, Some(path)) = core.fast(message, &asker, &view, out) {
             paths[path as usize] += 1;
             batch.queue(n, len);
         }

@@ -130,9 +130,10 @@ impl Connection {
         let started = Instant::now();
         let fast = {
             let (policy, settings) = (core.policy(), core.settings());
-            let view = View { policy: &policy, settings: &settings };
+            let now = core.clock.at(started);
+            let view = View { policy: &policy, settings: &settings, counters, now };
             let asker = Asker { client: self.client, size: Size::Stream };
-            core.fast(message, &asker, core.clock.at(started), &view, counters, scratch)
+            core.fast(message, &asker, &view, scratch)
         };
         if fast != Fast::Drop {
             counters.query(Transport::Tcp);

@@ -127,7 +127,8 @@ impl Worker {
         let mut paths = [0; Path::ALL.len()];
         {
             let (policy, settings) = (self.core.policy(), self.core.settings());
-            let view = View { policy: &policy, settings: &settings };
+            let now = self.core.clock.at(started);
+            let view = View { policy: &policy, settings: &settings, counters: &self.counters, now };
             for n in 0..count {
                 if let Some(path) = self.answer(batch, n, socket, started, &view) {
                     paths[path as usize] += 1;
@@ -154,9 +155,8 @@ impl Worker {
         let route = batch.route(n)?;
         let (message, out) = batch.exchange(n);
         let asker = Asker { client: route.peer.ip(), size: Size::Datagram };
-        let now = self.core.clock.at(started);
         let answer = || {
-            let fast = self.core.fast(message, &asker, now, view, &self.counters, out);
+            let fast = self.core.fast(message, &asker, view, out);
             if fast != Fast::Miss {
                 return fast;
             }

@@ -265,9 +265,10 @@ impl World {
         let mut out = vec![0; if tcp { usize::from(u16::MAX) } else { DATAGRAM }];
         let fast = {
             let (policy, settings) = (self.core.policy(), self.core.settings());
-            let view = View { policy: &policy, settings: &settings };
+            let now = self.core.clock.now();
+            let view = View { policy: &policy, settings: &settings, counters: &self.counters, now };
             let asker = Asker { client, size };
-            self.core.fast(sent, &asker, self.core.clock.now(), &view, &self.counters, &mut out)
+            self.core.fast(sent, &asker, &view, &mut out)
         };
         if fast != Fast::Drop {
             self.counters.query(if tcp { Transport::Tcp } else { Transport::Udp });
