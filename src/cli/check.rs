@@ -36,7 +36,7 @@ struct Report<'a> {
 
 #[derive(Serialize)]
 struct Finding<'a> {
-    severity: &'static str,
+    severity: String,
     file: String,
     line: Option<usize>,
     column: Option<usize>,
@@ -87,10 +87,7 @@ fn report<'a>(policy: &Snapshot, problems: &[&'a Problem], at: Timestamp) -> Rep
 
 fn finding(problem: &Problem) -> Finding<'_> {
     Finding {
-        severity: match problem.severity {
-            Severity::Warning => "warning",
-            Severity::Error => "error",
-        },
+        severity: problem.severity.to_string(),
         file: problem.file.display().to_string(),
         line: problem.line,
         column: problem.column,
@@ -102,7 +99,7 @@ fn finding(problem: &Problem) -> Finding<'_> {
 
 fn of_config(warning: &config::Diagnostic) -> Finding<'_> {
     Finding {
-        severity: "warning",
+        severity: warning.severity.to_string(),
         file: warning.file.display().to_string(),
         line: warning.line,
         column: warning.column,

@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 pub use crate::ingest::Severity;
+use crate::ingest::write_place;
 
 /// Something wrong in the configuration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,15 +64,8 @@ impl Diagnostic {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.file.display())?;
-        for place in [self.line, self.column].into_iter().flatten() {
-            write!(f, ":{place}")?;
-        }
-        let severity = match self.severity {
-            Severity::Warning => "warning",
-            Severity::Error => "error",
-        };
-        write!(f, ": {severity}: {}", self.message)?;
+        write_place(f, &self.file, [self.line, self.column])?;
+        write!(f, ": {}: {}", self.severity, self.message)?;
         self.fmt_source(f)?;
         match &self.hint {
             Some(hint) => write!(f, "\n  hint: {hint}"),

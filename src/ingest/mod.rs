@@ -20,7 +20,7 @@ pub use watch::{Watch, watch};
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
@@ -191,6 +191,15 @@ pub enum Severity {
     Error,
 }
 
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Warning => "warning",
+            Self::Error => "error",
+        })
+    }
+}
+
 /// Something wrong in the data, with its place and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -210,18 +219,17 @@ pub struct Problem {
     pub code: &'static str,
 }
 
+/// Writes `file:line:column`, as far as it is known: the form editors jump to.
+pub fn write_place(f: &mut impl fmt::Write, file: &Path, place: [Option<usize>; 2]) -> fmt::Result {
+    write!(f, "{}", file.display())?;
+    place.into_iter().flatten().try_for_each(|number| write!(f, ":{number}"))
+}
+
 impl fmt::Display for Problem {
     /// `file:line:column: error: message; hint`, the form editors jump to.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.file.display())?;
-        for place in [self.line, self.column].into_iter().flatten() {
-            write!(f, ":{place}")?;
-        }
-        let severity = match self.severity {
-            Severity::Warning => "warning",
-            Severity::Error => "error",
-        };
-        write!(f, ": {severity}: {}", self.message)?;
+        write_place(f, &self.file, [self.line, self.column])?;
+        write!(f, ": {}: {}", self.severity, self.message)?;
         match &self.hint {
             Some(hint) => write!(f, " (hint: {hint})"),
             None => Ok(()),
