@@ -8,8 +8,10 @@
 //! if the query had one, truncated if it does not fit.
 
 use super::query::Query;
-use super::reply::{self, Ede, OPTION_EDE};
-use super::wire::{HEADER, IN, Record, Writer, options, rcode, read_name, record, rtype, skip_name, u16_at, u32_at};
+use super::reply::{self, Ede};
+use super::wire::{
+    HEADER, IN, Record, Writer, option, options, rcode, read_name, record, rtype, skip_name, u16_at, u32_at,
+};
 
 /// Longest TTL believed, a week (RFC 8767 §4 caps those with the top bit set as well).
 const MAX_TTL: u32 = 604_800;
@@ -103,6 +105,11 @@ impl Answer {
         &self.targets
     }
 
+    /// The (extended) response code.
+    pub fn rcode(&self) -> u16 {
+        self.rcode
+    }
+
     /// Octets it takes in the cache.
     pub fn size(&self) -> usize {
         size_of::<Self>() + self.bytes.len() + self.ttls.len() * 2 + self.targets.len() + self.ede.len() * 2
@@ -113,14 +120,14 @@ impl Answer {
     pub fn render(&self, query: &Query, age: u32, max_ttl: u32, limit: usize, out: &mut [u8]) -> (usize, u16) {
         // an extended code needs an OPT, and speaks of our hop, not the client's
         let code = if self.rcode > 15 { rcode::SERVFAIL } else { self.rcode };
-        let bare = if query.edns.is_some() { reply::opt_len([]) } else { 0 };
+        let bare = if query.edns.is_some() { reply::opt_len(&query.options, []) } else { 0 };
         let limit = limit.min(out.len());
         let question = HEADER + query.question().len();
         // whole, without additional data, or cut down to the question with TC (RFC 2181 §9)
         let fitting = [self.bytes.len(), self.required].into_iter().find(|len| len + bare <= limit);
         let body = fitting.unwrap_or(question);
         let errors = self.ede.iter().map(|code| relayed(*code));
-        let room = body + reply::opt_len(errors.clone()) <= limit; // an EDE gives way to the answer (RFC 8914 §2)
+        let room = body + reply::opt_len(&query.options, errors.clone()) <= limit; // an EDE gives way to the answer (RFC 8914 §2)
         let errors = errors.filter(|_| room);
         out[..body].copy_from_slice(&self.bytes[..body]);
         self.patch(query, code, fitting.is_none(), &mut out[..body]);
@@ -133,7 +140,7 @@ impl Answer {
         let additional = u16_at(out, 10).unwrap_or(0).saturating_add(1);
         out[10..12].copy_from_slice(&additional.to_be_bytes());
         let mut writer = Writer::new(&mut out[body..limit]);
-        reply::write_opt(&mut writer, edns.dnssec_ok, code, errors);
+        reply::write_opt(&mut writer, &query.options, edns.dnssec_ok, code, errors);
         (body + writer.finish().unwrap_or(0), code)
     }
 
@@ -264,7 +271,7 @@ impl Scan<'_> {
         self.rcode_high = u16::from(record.ttl.to_be_bytes()[0]);
         for option in options(&self.message[record.rdata..record.end]) {
             match option? {
-                (OPTION_EDE, data) if self.ede.len() < 8 => self.ede.extend(u16_at(data, 0)),
+                (option::EDE, data) if self.ede.len() < 8 => self.ede.extend(u16_at(data, 0)),
                 _ => {}
             }
         }

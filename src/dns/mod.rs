@@ -20,8 +20,10 @@ pub mod clock;
 pub mod core;
 pub mod decide;
 pub mod listen;
+pub mod miss;
 pub mod query;
 pub mod reply;
+pub mod resolve;
 pub mod upstream;
 pub mod wire;
 

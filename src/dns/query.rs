@@ -7,20 +7,35 @@
 use crate::model::name::{MAX_NAME, wire_len};
 use crate::observe::counters::Dropped;
 
-use super::wire::{HEADER, options, rcode, record, rtype, skip_name, u16_at};
-
-/// EDNS option of the structured-error signal (draft-ietf-dnsop-structured-dns-error; IANA registry of October 2026).
-const STRUCTURED_ERRORS: u16 = 26;
+use super::wire::{HEADER, Record, option, options, rcode, record, rtype, skip_name, u16_at};
 
 /// What a client's OPT record says (RFC 6891 §6.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Edns {
+pub struct Edns<'m> {
     /// Largest UDP answer the client takes; at least 512 (RFC 6891 §6.2.3).
     pub udp_size: u16,
     /// DNSSEC records wanted (RFC 3225).
     pub dnssec_ok: bool,
     /// The client reads structured DNS errors, so a block page is not flagged as Forged Answer.
     pub structured_errors: bool,
+    /// The client asks for the name of this server (RFC 5001 §2.1).
+    pub nsid: bool,
+    /// The client understands edns-tcp-keepalive (RFC 7828 §3.2.1); only over streams does that mean anything.
+    pub keepalive: bool,
+    /// The COOKIE option as sent, its length not checked (RFC 7873 §5.2).
+    pub cookie: Option<&'m [u8]>,
+}
+
+/// Options of ours for the OPT record of an answer, besides its errors. They are about this client and this hop, so they are
+/// never cached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options<'a> {
+    /// COOKIE: the client's half and ours (RFC 7873 §5.2.3, RFC 9018 §4).
+    pub cookie: Option<[u8; 24]>,
+    /// NSID, 128 octets at most (RFC 5001 §2.2).
+    pub nsid: Option<&'a [u8]>,
+    /// edns-tcp-keepalive: how long an idle connection stays, in units of 100 ms (RFC 7828 §3.2.2).
+    pub keepalive: Option<u16>,
 }
 
 /// Octets of a cache key behind the canonical name: the type, and whether DO and CD were set. The class is always IN.
@@ -38,7 +53,9 @@ pub struct Query<'m> {
     /// QCLASS.
     pub qclass: u16,
     /// The OPT record, if there was one.
-    pub edns: Option<Edns>,
+    pub edns: Option<Edns<'m>>,
+    /// What our OPT record is to say, if there is one.
+    pub options: Options<'m>,
 }
 
 impl Query<'_> {
@@ -149,15 +166,15 @@ fn question(message: &[u8]) -> Option<(usize, usize)> {
     (end <= message.len()).then_some((name_len, end))
 }
 
-enum Opt {
+enum Opt<'m> {
     None,
-    Version0(Edns),
+    Version0(Edns<'m>),
     /// A version this program does not speak (RFC 6891 §6.1.3).
     Other,
 }
 
 /// Walks the records after the question to the end of the message; `None` if they are not what the header says.
-fn additional(message: &[u8], mut at: usize) -> Option<Opt> {
+fn additional(message: &[u8], mut at: usize) -> Option<Opt<'_>> {
     let [answers, authorities, additionals] = [u16_at(message, 6)?, u16_at(message, 8)?, u16_at(message, 10)?];
     let before = u32::from(answers) + u32::from(authorities);
     let mut opt = Opt::None;
@@ -175,21 +192,32 @@ fn additional(message: &[u8], mut at: usize) -> Option<Opt> {
     (at == message.len()).then_some(opt)
 }
 
-fn read_opt(message: &[u8], record: &super::wire::Record) -> Option<Opt> {
+fn read_opt<'m>(message: &'m [u8], record: &Record) -> Option<Opt<'m>> {
     let [_, version, flags, _] = record.ttl.to_be_bytes();
     if version != 0 {
         return Some(Opt::Other); // its options may have another shape (RFC 6891 §6.1.3)
     }
-    let mut structured_errors = false;
+    let mut edns = Edns {
+        udp_size: record.class.max(512),
+        dnssec_ok: flags & 0x80 != 0,
+        structured_errors: false,
+        nsid: false,
+        keepalive: false,
+        cookie: None,
+    };
     for option in options(&message[record.rdata..record.end]) {
-        let (code, _) = option?;
-        structured_errors |= code == STRUCTURED_ERRORS;
+        match option? {
+            (option::NSID, _) => edns.nsid = true,
+            (option::COOKIE, cookie) => edns.cookie = edns.cookie.or(Some(cookie)),
+            (option::KEEPALIVE, _) => edns.keepalive = true,
+            (option::STRUCTURED_ERRORS, _) => edns.structured_errors = true,
+            _ => {} // RFC 6891 §6.1.2: unknown ones are ignored
+        }
     }
-    let dnssec_ok = flags & 0x80 != 0;
-    Some(Opt::Version0(Edns { udp_size: record.class.max(512), dnssec_ok, structured_errors }))
+    Some(Opt::Version0(edns))
 }
 
-fn query(message: &[u8], name_len: usize, edns: Option<Edns>) -> Query<'_> {
+fn query<'m>(message: &'m [u8], name_len: usize, edns: Option<Edns<'m>>) -> Query<'m> {
     let mut key = [0; MAX_NAME + KEY_TAIL];
     let name = &message[HEADER..HEADER + name_len];
     for (to, from) in key.iter_mut().zip(name) {
@@ -199,7 +227,15 @@ fn query(message: &[u8], name_len: usize, edns: Option<Edns>) -> Query<'_> {
     let dnssec_ok = edns.is_some_and(|edns| edns.dnssec_ok);
     let flags = u8::from(dnssec_ok) << 1 | (message[3] >> 4 & 1);
     key[name_len..name_len + KEY_TAIL].copy_from_slice(&[t0, t1, flags]);
-    Query { message, key, name_len, qtype: u16::from_be_bytes([t0, t1]), qclass: u16::from_be_bytes([c0, c1]), edns }
+    Query {
+        message,
+        key,
+        name_len,
+        qtype: u16::from_be_bytes([t0, t1]),
+        qclass: u16::from_be_bytes([c0, c1]),
+        edns,
+        options: Options::default(),
+    }
 }
 
 #[cfg(test)]
@@ -218,6 +254,9 @@ mod tests {
 
     const OPT: &[u8] = b"\x00\x00\x29\x04\xd0\x00\x00\x80\x00\x00\x00";
 
+    const PLAIN: Edns =
+        Edns { udp_size: 512, dnssec_ok: false, structured_errors: false, nsid: false, keepalive: false, cookie: None };
+
     fn malformed(message: &[u8]) -> Malformed {
         match parse(message) {
             Parsed::Malformed(malformed) => malformed,
@@ -231,7 +270,7 @@ mod tests {
         let Parsed::Query(query) = parse(&bytes) else { panic!() };
         assert_eq!(query.name(), b"\x03www\x07example\x00");
         assert_eq!(&query.question()[..4], b"\x03wWw");
-        assert_eq!(query.edns, Some(Edns { udp_size: 1232, dnssec_ok: true, structured_errors: false }));
+        assert_eq!(query.edns, Some(Edns { udp_size: 1232, dnssec_ok: true, ..PLAIN }));
         assert!(query.recursion_desired() && !query.checking_disabled());
         assert_eq!(&query.key()[query.name().len()..], [0, 1, 0b10]);
     }
@@ -300,7 +339,12 @@ mod tests {
         let opt = b"\x00\x00\x29\x00\x00\x00\x00\x00\x00\x00\x0c\xff\xf0\x00\x04abcd\x00\x1a\x00\x00";
         let bytes = message([1, 0, 0, 1], opt);
         let Parsed::Query(query) = parse(&bytes) else { panic!() };
-        assert_eq!(query.edns, Some(Edns { udp_size: 512, dnssec_ok: false, structured_errors: true }));
+        assert_eq!(query.edns, Some(Edns { structured_errors: true, ..PLAIN }));
+        let opt =
+            b"\x00\x00\x29\x02\x00\x00\x00\x00\x00\x00\x14\x00\x03\x00\x00\x00\x0a\x00\x08clientck\x00\x0b\x00\x00";
+        let bytes = message([1, 0, 0, 1], opt);
+        let Parsed::Query(query) = parse(&bytes) else { panic!() };
+        assert_eq!(query.edns, Some(Edns { nsid: true, keepalive: true, cookie: Some(b"clientck"), ..PLAIN }));
     }
 
     #[test]

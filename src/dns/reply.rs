@@ -6,14 +6,11 @@
 use crate::model::{Action, AuthorityKind};
 use crate::policy::Verdict;
 
-use super::query::{Malformed, Query};
-use super::wire::{HEADER, IN, Writer, rcode, rtype};
+use super::query::{Malformed, Options, Query};
+use super::wire::{HEADER, IN, Writer, option, rcode, rtype};
 
 /// Largest UDP answer sent and the size our OPT records offer (DNS flag day 2020).
 pub const UDP_SIZE: usize = 1232;
-
-/// EDNS option EDE (RFC 8914 §2).
-pub const OPTION_EDE: u16 = 15;
 
 /// An Extended DNS Error's INFO-CODE (RFC 8914 §4, IANA registry).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,11 +19,14 @@ pub struct Ede(pub u16);
 impl Ede {
     #![expect(missing_docs, reason = "the registry's names are the documentation")]
     pub const OTHER: Self = Self(0);
+    pub const STALE_ANSWER: Self = Self(3);
     pub const FORGED_ANSWER: Self = Self(4);
+    pub const CACHED_ERROR: Self = Self(13);
     pub const BLOCKED: Self = Self(15);
     pub const CENSORED: Self = Self(16);
     pub const FILTERED: Self = Self(17);
     pub const PROHIBITED: Self = Self(18);
+    pub const STALE_NXDOMAIN: Self = Self(19);
     pub const NOT_AUTHORITATIVE: Self = Self(20);
     pub const NOT_SUPPORTED: Self = Self(21);
     pub const NO_REACHABLE_AUTHORITY: Self = Self(22);
@@ -82,7 +82,7 @@ pub fn blocked(query: &Query, verdict: &Verdict, serial: u32, ttl: u32, cloaked:
         };
         let second = [(Ede::FORGED_ANSWER, &b""[..])];
         let options = [(first, &*entry.extra_text)].into_iter().chain(second.into_iter().filter(|_| forged));
-        write_opt(&mut writer, edns.dnssec_ok, code, options);
+        write_opt(&mut writer, &query.options, edns.dnssec_ok, code, options);
     }
     (writer.finish().unwrap_or(0), code)
 }
@@ -112,7 +112,7 @@ pub fn error(query: &Query, code: u16, ede: Ede, out: &mut [u8]) -> usize {
     let mut writer = Writer::new(out);
     header(&mut writer, query, code, [false, false, query.edns.is_some()]);
     if let Some(edns) = query.edns {
-        write_opt(&mut writer, edns.dnssec_ok, code, [(ede, &b""[..])]);
+        write_opt(&mut writer, &query.options, edns.dnssec_ok, code, [(ede, &b""[..])]);
     }
     writer.finish().unwrap_or(0)
 }
@@ -129,7 +129,7 @@ pub fn malformed(message: &[u8], error: Malformed, out: &mut [u8]) -> usize {
     writer.u16(u16::from(error.edns));
     writer.put(&message[HEADER..HEADER + error.question]);
     if error.edns {
-        write_opt(&mut writer, false, error.rcode, []);
+        write_opt(&mut writer, &Options::default(), false, error.rcode, []);
     }
     writer.finish().unwrap_or(0)
 }
@@ -152,14 +152,19 @@ pub fn flags(query: &Query, code: u16) -> [u8; 2] {
     [0x80 | u8::from(query.recursion_desired()), 0x80 | cd | (code & 0x0f) as u8]
 }
 
-/// Octets [`write_opt`] takes with these options.
-pub fn opt_len<'e>(errors: impl IntoIterator<Item = (Ede, &'e [u8])>) -> usize {
-    11 + errors.into_iter().map(|(_, text)| 6 + text.len()).sum::<usize>()
+/// Octets [`write_opt`] takes with these options and errors.
+pub fn opt_len<'e>(options: &Options, errors: impl IntoIterator<Item = (Ede, &'e [u8])>) -> usize {
+    let cookie = options.cookie.map_or(0, |cookie| 4 + cookie.len());
+    let nsid = options.nsid.map_or(0, |nsid| 4 + nsid.len());
+    let keepalive = options.keepalive.map_or(0, |_| 6);
+    let errors = errors.into_iter().map(|(_, text)| 6 + text.len()).sum::<usize>();
+    11 + cookie + nsid + keepalive + errors
 }
 
-/// The OPT record of an answer (RFC 6891 §6.1.2) with its Extended DNS Errors.
+/// The OPT record of an answer (RFC 6891 §6.1.2) with its options and Extended DNS Errors.
 pub fn write_opt<'e>(
     writer: &mut Writer,
+    options: &Options,
     dnssec_ok: bool,
     code: u16,
     errors: impl IntoIterator<Item = (Ede, &'e [u8]), IntoIter: Clone>,
@@ -169,11 +174,26 @@ pub fn write_opt<'e>(
     writer.u16(rtype::OPT);
     writer.u16(UDP_SIZE as u16);
     writer.put(&[(code >> 4) as u8, 0, u8::from(dnssec_ok) << 7, 0]);
-    writer.u16((opt_len(errors.clone()) - 11) as u16);
+    writer.u16((opt_len(options, errors.clone()) - 11) as u16);
     for (Ede(info_code), text) in errors {
-        writer.u16(OPTION_EDE);
+        writer.u16(option::EDE);
         writer.u16(2 + text.len() as u16);
         writer.u16(info_code);
         writer.put(text);
+    }
+    if let Some(cookie) = options.cookie {
+        writer.u16(option::COOKIE);
+        writer.u16(cookie.len() as u16);
+        writer.put(&cookie);
+    }
+    if let Some(nsid) = options.nsid {
+        writer.u16(option::NSID);
+        writer.u16(nsid.len() as u16);
+        writer.put(nsid);
+    }
+    if let Some(keepalive) = options.keepalive {
+        writer.u16(option::KEEPALIVE);
+        writer.u16(2);
+        writer.u16(keepalive);
     }
 }

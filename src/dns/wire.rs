@@ -25,6 +25,17 @@ pub mod rtype {
     pub const ANY: u16 = 255;
 }
 
+/// EDNS options this program reads or writes (IANA DNS EDNS0 option codes).
+pub mod option {
+    #![expect(missing_docs, reason = "the registry's names are the documentation")]
+    pub const NSID: u16 = 3;
+    pub const COOKIE: u16 = 10;
+    pub const KEEPALIVE: u16 = 11;
+    pub const EDE: u16 = 15;
+    /// draft-ietf-dnsop-structured-dns-error; IANA registry of October 2026.
+    pub const STRUCTURED_ERRORS: u16 = 26;
+}
+
 /// Response codes this program sets (IANA DNS RCODEs); 16 and above need an OPT record.
 pub mod rcode {
     #![expect(missing_docs, reason = "the mnemonics are the documentation")]
@@ -35,6 +46,7 @@ pub mod rcode {
     pub const NOTIMP: u16 = 4;
     pub const REFUSED: u16 = 5;
     pub const BADVERS: u16 = 16;
+    pub const BADCOOKIE: u16 = 23;
 }
 
 /// Class IN.

@@ -4,7 +4,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::net::UdpSocket;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,8 +15,9 @@ use pagar::dns::Settings;
 use pagar::dns::answer::Answer;
 use pagar::dns::cache::Cache;
 use pagar::dns::clock::Clock;
-use pagar::dns::core::{Asker, Core, Failure, Fast, Question, Resolve, Size, View};
+use pagar::dns::core::{Asker, Core, Fast, View};
 use pagar::dns::listen::mmsg::Batch;
+use pagar::dns::resolve::{Failure, Question, Resolve};
 use pagar::model::*;
 use pagar::observe::counters::{Counters, Path};
 use pagar::policy::{Page, Pages, Slots, compile, store};
@@ -58,6 +59,10 @@ impl Resolve for OneAddress {
         message.extend_from_slice(&question.section);
         message.extend_from_slice(b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x01\x00\x00\x04\xc0\x00\x02\x07");
         async move { Answer::parse(&message, &question.section, false).map_err(|_| Failure::Garbage) }.boxed()
+    }
+
+    fn is_healthy(&self, _question: &Question) -> bool {
+        true
     }
 }
 
@@ -121,7 +126,7 @@ fn answer_batch(core: &Core, socket: &UdpSocket, batch: &mut Batch, counters: &C
     let (policy, settings) = (core.policy(), core.settings());
     let view = View { policy: &policy, settings: &settings, counters, now: core.clock.at(started) };
     for n in 0..count {
-        let asker = Asker { client: batch.route(n).unwrap().peer.ip(), size: Size::Datagram };
+        let asker = Asker::datagram(batch.route(n).unwrap().peer.ip());
         let (message, out) = batch.exchange(n);
         if let Fast::Reply(len, Some(path)) = core.fast(message, &asker, &view, out) {
             paths[path as usize] += 1;
@@ -141,7 +146,8 @@ fn a_listed_and_a_cached_query_allocate_nothing() {
     let counters = Counters::default();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let cached = query("www.cached.example");
-    let fast = runtime.block_on(core.miss(&cached, Size::Datagram, &counters, &mut [0; 1232]));
+    let fast =
+        runtime.block_on(core.miss(&cached, &Asker::datagram(Ipv4Addr::LOCALHOST.into()), &counters, &mut [0; 1232]));
     assert!(matches!(fast, Fast::Reply(_, Some(Path::Forwarded))), "{fast:?}");
 
     let (server, client) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());

@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::timeout;
 
-use crate::dns::core::{Asker, Core, Fast, Size, View};
+use crate::dns::core::{Asker, Core, Fast, View};
 use crate::dns::wire::HEADER;
 use crate::observe::counters::{Counters, Path, Transport};
 
@@ -128,11 +128,11 @@ impl Connection {
     fn answer(&self, message: &[u8], scratch: &mut [u8], place: mpsc::OwnedPermit<Vec<u8>>) {
         let Self { core, counters, .. } = self;
         let started = Instant::now();
+        let asker = Asker::stream(self.client, self.idle);
         let fast = {
             let (policy, settings) = (core.policy(), core.settings());
             let now = core.clock.at(started);
             let view = View { policy: &policy, settings: &settings, counters, now };
-            let asker = Asker { client: self.client, size: Size::Stream };
             core.fast(message, &asker, &view, scratch)
         };
         if fast != Fast::Drop {
@@ -144,12 +144,15 @@ impl Connection {
                     let (core, counters, message) = (core.clone(), counters.clone(), message.to_vec());
                     tokio::spawn(async move {
                         let mut out = vec![0; MAX_ANSWER];
-                        let fast = core.miss(&message, Size::Stream, &counters, &mut out).await;
+                        let fast = core.miss(&message, &asker, &counters, &mut out).await;
                         finish(fast, &out, place, &counters, started);
                         drop(permit);
                     });
                 }
-                None => finish(core.overloaded(message, counters, scratch), scratch, place, counters, started),
+                None => {
+                    let fast = core.overloaded(message, &asker, counters, scratch);
+                    finish(fast, scratch, place, counters, started);
+                }
             },
             fast => finish(fast, scratch, place, counters, started),
         }

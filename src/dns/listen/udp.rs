@@ -17,7 +17,7 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::mmsg::{self, BATCH, Batch, Route, SEND};
-use crate::dns::core::{Asker, Core, Fast, Size, View};
+use crate::dns::core::{Asker, Core, Fast, View};
 use crate::observe::counters::{Counters, Dropped, Path, Transport};
 
 /// Longest wait for traffic before the worker shows it is alive.
@@ -154,7 +154,7 @@ impl Worker {
     ) -> Option<Path> {
         let route = batch.route(n)?;
         let (message, out) = batch.exchange(n);
-        let asker = Asker { client: route.peer.ip(), size: Size::Datagram };
+        let asker = Asker::datagram(route.peer.ip());
         let answer = || {
             let fast = self.core.fast(message, &asker, view, out);
             if fast != Fast::Miss {
@@ -165,7 +165,7 @@ impl Worker {
                     self.miss(message.into(), route, socket.clone(), started, permit);
                     Fast::Miss
                 }
-                None => self.core.overloaded(message, &self.counters, out),
+                None => self.core.overloaded(message, &asker, &self.counters, out),
             }
         };
         // the answer is written from scratch and counters are atomic: a panic leaves nothing half done
@@ -196,8 +196,8 @@ impl Worker {
         let (core, counters) = (self.core.clone(), self.async_counters.clone());
         self.runtime.spawn(async move {
             let mut out = vec![0; SEND];
-            let answer =
-                AssertUnwindSafe(core.miss(&message, Size::Datagram, &counters, &mut out)).catch_unwind().await;
+            let asker = Asker::datagram(route.peer.ip());
+            let answer = AssertUnwindSafe(core.miss(&message, &asker, &counters, &mut out)).catch_unwind().await;
             match answer {
                 Ok(Fast::Reply(len, path)) => {
                     if mmsg::send(&socket, &route, &out[..len]).is_err() {

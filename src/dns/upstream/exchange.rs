@@ -16,7 +16,7 @@ use hickory_resolver::{ConnectionProvider, PoolContext, TlsConfig};
 
 use tokio::time::timeout;
 
-use crate::dns::core::Question;
+use crate::dns::resolve::Question;
 
 /// How long connecting may take, and then an answer; shorter than the race, so that a dead connection is found out.
 const TIMEOUT: Duration = Duration::from_secs(1);

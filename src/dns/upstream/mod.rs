@@ -24,7 +24,7 @@ use crate::observe::metrics::{Metrics, UpstreamMetrics};
 use super::UpstreamConfig;
 use super::answer::{Answer, Bad};
 use super::clock::{Clock, Millis};
-use super::core::{Failure, Question, Resolve};
+use super::resolve::{Failure, Question, Resolve};
 
 /// How long a question may take in all.
 const DEADLINE: Duration = Duration::from_millis(2_500);
@@ -116,6 +116,10 @@ impl Pool {
 impl Resolve for Pool {
     fn resolve<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Result<Answer, Failure>> {
         self.race(question).boxed()
+    }
+
+    fn is_healthy(&self, _question: &Question) -> bool {
+        self.upstreams.load().iter().any(|upstream| !upstream.is_silent())
     }
 }
 

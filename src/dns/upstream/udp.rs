@@ -11,8 +11,8 @@ use tokio::net::UdpSocket;
 use super::TryError;
 use crate::dns::UpstreamConfig;
 use crate::dns::answer::{Answer, Bad};
-use crate::dns::core::Question;
 use crate::dns::reply::UDP_SIZE;
+use crate::dns::resolve::Question;
 use crate::dns::wire::{HEADER, rtype};
 
 /// Attempts at a random port before the kernel chooses one.

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use pagar::dns::answer::Answer;
-use pagar::dns::core::{Failure, Question, Resolve};
+use pagar::dns::resolve::{Failure, Question, Resolve};
 use tokio::sync::Notify;
 
 use super::message;
@@ -91,6 +91,10 @@ impl Scripted {
 impl Resolve for Scripted {
     fn resolve<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Result<Answer, Failure>> {
         self.answer(question).boxed()
+    }
+
+    fn is_healthy(&self, _question: &Question) -> bool {
+        true
     }
 }
 

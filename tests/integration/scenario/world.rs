@@ -8,13 +8,14 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use pagar::control::state::State;
 use pagar::dns::Settings;
 use pagar::dns::cache::Cache;
 use pagar::dns::clock::Clock;
-use pagar::dns::core::{Asker, Core, Fast, Size, View};
+use pagar::dns::core::{Asker, Core, Fast, View};
 use pagar::ingest::Document;
 use pagar::model::{Authority, AuthorityId, Category, LegalBasis, Network, Notice, NoticeId, Sensitivity, Validity};
 use pagar::observe::counters::{Counters, Transport};
@@ -261,13 +262,12 @@ impl World {
     }
 
     fn exchange(&self, sent: &[u8], client: IpAddr, tcp: bool) -> Got {
-        let size = if tcp { Size::Stream } else { Size::Datagram };
+        let asker = if tcp { Asker::stream(client, Duration::from_secs(10)) } else { Asker::datagram(client) };
         let mut out = vec![0; if tcp { usize::from(u16::MAX) } else { DATAGRAM }];
         let fast = {
             let (policy, settings) = (self.core.policy(), self.core.settings());
             let now = self.core.clock.now();
             let view = View { policy: &policy, settings: &settings, counters: &self.counters, now };
-            let asker = Asker { client, size };
             self.core.fast(sent, &asker, &view, &mut out)
         };
         if fast != Fast::Drop {
@@ -276,14 +276,14 @@ impl World {
         match fast {
             Fast::Reply(len, _) => Got::Answer(out[..len].to_vec()),
             Fast::Drop => Got::Nothing,
-            Fast::Miss => self.settle(self.miss(sent.to_vec(), size, out)),
+            Fast::Miss => self.settle(self.miss(sent.to_vec(), asker, out)),
         }
     }
 
-    fn miss(&self, sent: Vec<u8>, size: Size, mut out: Vec<u8>) -> Got {
+    fn miss(&self, sent: Vec<u8>, asker: Asker, mut out: Vec<u8>) -> Got {
         let (core, counters) = (self.core.clone(), self.counters.clone());
         Got::Waiting(self.runtime.spawn(async move {
-            match core.miss(&sent, size, &counters, &mut out).await {
+            match core.miss(&sent, &asker, &counters, &mut out).await {
                 Fast::Reply(len, _) => Some(out[..len].to_vec()),
                 Fast::Drop | Fast::Miss => None,
             }

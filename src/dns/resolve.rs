@@ -1,0 +1,36 @@
+//! The words between those who want an answer and those who ask upstreams for it.
+
+use futures_util::future::BoxFuture;
+
+use super::answer::Answer;
+
+/// Asks upstreams. A trait so that scenarios can script the answers.
+pub trait Resolve: Send + Sync {
+    /// The answer to a question, from whichever upstream gave one.
+    fn resolve<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Result<Answer, Failure>>;
+
+    /// Whether one of the upstreams this question may go to is in use. If none is, a failure says nothing about the name.
+    fn is_healthy(&self, question: &Question) -> bool;
+}
+
+/// What is asked of an upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// The question section to send: canonical name, type, class.
+    pub section: Vec<u8>,
+    /// DO: send DNSSEC records.
+    pub dnssec_ok: bool,
+    /// CD: do not validate.
+    pub checking_disabled: bool,
+}
+
+/// Why no upstream's answer came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// None answered in time: EDE 22.
+    Silence,
+    /// None could be sent to: EDE 23.
+    Network,
+    /// What came could not be used: EDE 23.
+    Garbage,
+}
