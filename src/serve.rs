@@ -96,6 +96,7 @@ pub fn control_config(config: &Config) -> control::Config {
         pages: config.pages.clone(),
         sources: config.sources.clone(),
         state: config.ledger.clone(),
+        exempt: config.dns.settings.exempt.clone(),
     }
 }
 

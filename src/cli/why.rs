@@ -1,5 +1,6 @@
 //! `pagar why`: one name explained, from the configuration on disk or by a running server.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,6 +21,9 @@ pub(super) struct Options {
     /// The record type: a mnemonic or TYPEnnn
     #[arg(long = "type", value_name = "TYPE", default_value = "A", value_parser = parse_type)]
     qtype: RecordType,
+    /// Say whether this client is exempt
+    #[arg(long, value_name = "ADDRESS")]
+    client: Option<IpAddr>,
     /// Explain for another time (RFC 3339), of what the sources say now
     #[arg(long, value_name = "TIME", conflicts_with = "api")]
     at: Option<Timestamp>,
@@ -63,6 +67,10 @@ fn offline(path: &std::path::Path, name: &DnsName, options: &Options) -> Result<
         eprintln!("{problem}");
     }
     let explanation = Explanation::of(&policy, name, options.qtype.into(), at);
+    let explanation = match options.client {
+        Some(client) => explanation.for_client(client, &config.dns.settings.exempt),
+        None => explanation,
+    };
     if !explanation.listed && updates.iter().any(|update| update.failure.is_some()) {
         return Err(ExitError::Data("not every source can be read, so \"not listed\" cannot be said".into()));
     }
@@ -82,6 +90,7 @@ fn online(api: &str, name: &DnsName, options: &Options) -> Result<Explanation, E
         .get(&url)
         .query("name", name.to_string())
         .query("type", u16::from(options.qtype).to_string())
+        .query_pairs(options.client.map(|client| ("client", client.to_string())))
         .call()
         .map_err(|error| failed(error.to_string()))?;
     let body = response.body_mut().read_to_string().map_err(|error| failed(error.to_string()))?;

@@ -75,7 +75,7 @@ pub(super) static ROOT: Table = Table {
         table(&LEDGER, "ledger"),
         table(&WEB, "web"),
         table(&LOG, "log"),
-        not_built("exempt"),
+        tables(&EXEMPT, "exempt"),
         not_built("rpz"),
         not_built("local_zone"),
         not_built("block_page"),
@@ -88,11 +88,41 @@ static DNS: Table = Table {
         value("listen").or_write("listen = [\"127.0.0.1:53\"]"),
         value("workers"),
         value("allow"),
-        not_built("cookies"),
+        table(&COOKIES, "cookies"),
+        table(&RATE_LIMIT, "rate_limit"),
+        table(&RRL, "rrl"),
         not_built("local"),
         not_built("tls"),
         not_built("https"),
         not_built("quic"),
+    ],
+};
+
+static COOKIES: Table = Table { name: "[dns.cookies]", keys: &[value("enabled"), value("secret_file")] };
+
+static RATE_LIMIT: Table = Table {
+    name: "[dns.rate_limit]",
+    keys: &[value("queries_per_second"), value("burst"), value("ipv4_prefix"), value("ipv6_prefix")],
+};
+
+static RRL: Table = Table {
+    name: "[dns.rrl]",
+    keys: &[
+        value("responses_per_second"),
+        value("all_per_second"),
+        value("slip"),
+        value("ipv4_prefix"),
+        value("ipv6_prefix"),
+        value("log_only"),
+    ],
+};
+
+static EXEMPT: Table = Table {
+    name: "[[exempt]]",
+    keys: &[
+        value("networks").or_write("networks = [\"192.0.2.0/28\"]"),
+        value("reason").or_write("reason = \"police, order 7/2026\": the legal reason"),
+        value("until").or_write("until = \"2027-01-01T00:00:00+08:00\": an exemption has an end"),
     ],
 };
 
@@ -173,8 +203,11 @@ static WEB: Table = Table {
 static LOG: Table = Table { name: "[log]", keys: &[value("format"), value("level")] };
 
 /// Every table, to find where a misplaced key belongs.
-pub(super) static ALL: [&Table; 13] =
-    [&ROOT, &DNS, &UPSTREAM, &BLOCK, &BLOCK_PAGE, &AUTHORITY, &DIRECTORY, &LIST, &NOTICE, &CACHE, &LEDGER, &WEB, &LOG];
+#[rustfmt::skip] // in rows
+pub(super) static ALL: [&Table; 17] = [
+    &ROOT, &DNS, &COOKIES, &RATE_LIMIT, &RRL, &UPSTREAM, &BLOCK, &BLOCK_PAGE, &AUTHORITY, &DIRECTORY, &LIST, &NOTICE,
+    &CACHE, &LEDGER, &WEB, &LOG, &EXEMPT,
+];
 
 /// Kinds of source that are read.
 pub(super) const SOURCE_KINDS: [&str; 2] = ["directory", "list"];

@@ -8,7 +8,7 @@
 //!
 //! An error up to and including `spec` ends the reading, since what follows would be guesswork; everything `resolve`
 //! finds is reported together. Nothing is ignored: a key that is documented but does nothing yet is refused, because an
-//! operator who wrote `[[exempt]]` must not believe that anybody is exempt. Warnings do not stop the start; they come
+//! operator who wrote `[[web.client]]` must not believe that callers are asked who they are. Warnings do not stop the start; they come
 //! with the [`Config`].
 //!
 //! The file says `version = 1`. Relative paths are relative to its directory, not to where the program was started. No
@@ -23,8 +23,12 @@ mod structure;
 mod suggest;
 
 use std::fs;
+use std::io::Read;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
 
 use crate::dns;
 use crate::ingest;
@@ -35,6 +39,9 @@ use crate::policy::pages::Pages;
 use diagnostic::Reporter;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 use spec::Spec;
+
+/// Octets of a file of secrets that are read; more than any has.
+const LONGEST_SECRET: u64 = 65_536;
 
 /// Everything the file says, in the types of the layers it is for.
 #[derive(Clone, Debug, PartialEq)]
@@ -78,6 +85,10 @@ pub struct Environment {
     pub is_own_address: fn(IpAddr) -> bool,
     /// Whether a file is there; for keys.
     pub is_file: fn(&Path) -> bool,
+    /// The text of a file that nobody else may read, or what is wrong with it.
+    pub read_secret: fn(&Path) -> Result<String, String>,
+    /// The time; finds exemptions that have ended.
+    pub now: Timestamp,
 }
 
 impl Environment {
@@ -88,7 +99,25 @@ impl Environment {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             is_own_address,
             is_file: Path::is_file,
+            read_secret,
+            now: Timestamp::now(),
         }
+    }
+}
+
+/// The permissions are looked at on the open file, so that it cannot be another one by then.
+fn read_secret(path: &Path) -> Result<String, String> {
+    let read = || {
+        let file = fs::File::open(path)?;
+        let mode = file.metadata()?.permissions().mode();
+        std::io::read_to_string(file.take(LONGEST_SECRET)).map(|text| (text, mode))
+    };
+    match read() {
+        Ok((_, mode)) if mode & 0o027 != 0 => {
+            Err(format!("its mode is {:03o}: others could read it, or its group write it; chmod 600", mode & 0o777))
+        }
+        Ok((text, _)) => Ok(text),
+        Err(error) => Err(error.to_string()),
     }
 }
 

@@ -30,6 +30,8 @@ pub(super) struct Spec {
     pub(super) web: Option<Web>,
     #[serde(default)]
     pub(super) log: Log,
+    #[serde(default)]
+    pub(super) exempt: Vec<Exempt>,
 }
 
 #[derive(Deserialize)]
@@ -38,6 +40,47 @@ pub(super) struct Dns {
     pub(super) listen: Spanned<Vec<Spanned<String>>>,
     pub(super) workers: Option<Spanned<i64>>,
     pub(super) allow: Option<Spanned<Vec<Spanned<String>>>>,
+    #[serde(default)]
+    pub(super) cookies: Cookies,
+    #[serde(default)]
+    pub(super) rate_limit: RateLimit,
+    #[serde(default)]
+    pub(super) rrl: Rrl,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Cookies {
+    pub(super) enabled: Option<bool>,
+    pub(super) secret_file: Option<Spanned<String>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RateLimit {
+    pub(super) queries_per_second: Option<Spanned<i64>>,
+    pub(super) burst: Option<Spanned<i64>>,
+    pub(super) ipv4_prefix: Option<Spanned<i64>>,
+    pub(super) ipv6_prefix: Option<Spanned<i64>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Rrl {
+    pub(super) responses_per_second: Option<Spanned<i64>>,
+    pub(super) all_per_second: Option<Spanned<i64>>,
+    pub(super) slip: Option<Spanned<i64>>,
+    pub(super) ipv4_prefix: Option<Spanned<i64>>,
+    pub(super) ipv6_prefix: Option<Spanned<i64>>,
+    pub(super) log_only: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Exempt {
+    pub(super) networks: Spanned<Vec<Spanned<String>>>,
+    pub(super) reason: Spanned<String>,
+    pub(super) until: Spanned<String>,
 }
 
 #[derive(Deserialize)]

@@ -22,6 +22,12 @@ fn machine() -> Environment {
         cores: 3,
         is_own_address: |ip| ip == IpAddr::from([192, 0, 2, 7]),
         is_file: |path| path == Path::new("etc/there.jwk"),
+        read_secret: |path| match path.to_str() {
+            Some("etc/cookies.secret") => Ok("e5e973e5a6b2a43f48e7dc849e37bfcf\n".into()),
+            Some("etc/short.secret") => Ok("# fleet\ne5e9\n".into()),
+            _ => Err("No such file".into()),
+        },
+        now: "2026-11-01T00:00:00Z".parse().unwrap(),
     }
 }
 
@@ -91,6 +97,11 @@ fn sources_and_standing_notices() {
 }
 
 #[test]
+fn cookies_limits_and_exempt_clients() {
+    run(include_str!("tests/access.txt"));
+}
+
+#[test]
 fn warnings() {
     run(include_str!("tests/warnings.txt"));
 }
@@ -109,6 +120,7 @@ fn the_least_has_safe_defaults() {
     assert!(!settings.allow.contains("192.0.2.1".parse().unwrap()));
     assert_eq!(settings.upstreams[0].address, "192.0.2.53:53".parse().unwrap());
     assert!(!settings.upstreams[0].trust_ad);
+    assert_eq!(settings.access, dns::access::Settings::default(), "cookies, no limits");
     assert_eq!((config.pages.ttl, config.web, config.ledger), (30, None, PathBuf::from("etc/state")));
     assert_eq!(config.log, Log { format: Format::Auto, level: tracing::Level::INFO });
     assert!(config.authorities.is_empty() && config.sources.is_empty());
@@ -237,7 +249,7 @@ const PLAIN: &str = r#"id = "S-1", authority = "mcmc", category = "scam", power 
 #[test]
 fn a_standing_notice_binds_from_the_epoch_on() {
     let notice = standing(PLAIN);
-    assert_eq!((notice.issued_at, notice.validity.effective_at), (Default::default(), jiff::Timestamp::UNIX_EPOCH));
+    assert_eq!((notice.issued_at, notice.validity.effective_at), (Default::default(), Timestamp::UNIX_EPOCH));
     assert_eq!((notice.sequence, notice.validity.expires_at), (0, None));
 }
 
@@ -314,6 +326,10 @@ fn this_machine_knows_its_own_addresses() {
 fn the_tables_of_keys_and_the_structs_agree() {
     assert_eq!(built_in("the file"), fields::<Spec>(&["source"]));
     assert_eq!(built_in("[dns]"), fields::<spec::Dns>(&[]));
+    assert_eq!(built_in("[dns.cookies]"), fields::<spec::Cookies>(&[]));
+    assert_eq!(built_in("[dns.rate_limit]"), fields::<spec::RateLimit>(&[]));
+    assert_eq!(built_in("[dns.rrl]"), fields::<spec::Rrl>(&[]));
+    assert_eq!(built_in("[[exempt]]"), fields::<spec::Exempt>(&[]));
     assert_eq!(built_in("[[upstream]]"), fields::<spec::Upstream>(&[]));
     assert_eq!(built_in("[block]"), fields::<spec::Block>(&[]));
     assert_eq!(built_in("[[block.page]]"), fields::<spec::BlockPage>(&[]));
@@ -372,11 +388,9 @@ impl<'de> Deserializer<'de> for Fields<'_> {
 #[test]
 fn what_is_not_built_is_refused_never_ignored() {
     for (text, what) in [
-        ("[[exempt]]\n", "\"exempt\" in the file"),
         ("[rpz]\n", "\"rpz\" in the file"),
         ("[[local_zone]]\n", "\"local_zone\" in the file"),
         ("[block_page]\n", "\"block_page\" in the file"),
-        ("[dns.cookies]\n", "\"cookies\" in [dns]"),
         ("[dns.local]\n", "\"local\" in [dns]"),
         ("[dns.tls]\n", "\"tls\" in [dns]"),
         ("[dns.https]\n", "\"https\" in [dns]"),

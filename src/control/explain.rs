@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{AuthorityKind, DnsName, Notice, Scope, Sensitivity, name};
+use crate::model::{AuthorityKind, DnsName, Exemptions, Notice, Scope, Sensitivity, name};
 use crate::policy::Snapshot;
 use crate::policy::verdict::Consider;
 
@@ -28,12 +28,24 @@ pub struct Explanation {
     pub others: Vec<Rule>,
     /// For a name that is not listed: the closest name above it with a listing, in force or not.
     pub nearest_listed_ancestor: Option<String>,
+    /// Whether the client asked about is exempt: then a listed name is answered to it as if it were not listed.
+    #[serde(default)]
+    pub exempt: Option<Exempt>,
     /// Policy serial.
     pub serial: u32,
     /// Policy digest, hexadecimal.
     pub digest: String,
     /// The instant this is about.
     pub at: Timestamp,
+}
+
+/// Why a client is not restricted.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Exempt {
+    /// The legal reason.
+    pub reason: String,
+    /// The end.
+    pub until: Timestamp,
 }
 
 /// A target of a notice, in words.
@@ -108,10 +120,20 @@ impl Explanation {
                 .map(|(notice, scope, target)| Rule::new(notice, kind_of(notice), *scope, target, now))
                 .collect(),
             rule,
+            exempt: None,
             serial: snapshot.serial,
             digest: hex(&snapshot.digest),
             at: now,
         }
+    }
+}
+
+impl Explanation {
+    /// Says besides whether this client is exempt at the instant this is about.
+    pub fn for_client(mut self, client: IpAddr, exemptions: &Exemptions) -> Self {
+        let exempt = exemptions.of(client, || self.at);
+        self.exempt = exempt.map(|exempt| Exempt { reason: exempt.reason.clone(), until: exempt.until });
+        self
     }
 }
 
@@ -169,6 +191,10 @@ impl fmt::Display for Explanation {
         match &self.rule {
             Some(rule) => writeln!(f, "{} is listed\n{rule}", self.name)?,
             None => writeln!(f, "{} is not listed", self.name)?,
+        }
+        if let Some(Exempt { reason, until }) = &self.exempt {
+            let so = if self.listed { ", so it is answered to it as if it were not" } else { "" };
+            writeln!(f, "  client:   exempt until {until} ({reason}){so}")?;
         }
         if let Some(ancestor) = &self.nearest_listed_ancestor {
             writeln!(f, "  nearest listed ancestor: {ancestor}")?;

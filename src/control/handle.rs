@@ -1,5 +1,6 @@
 //! [`Handle`]: what the faces (API, console, command line) may ask of the control plane.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -7,7 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::explain::{Explanation, hex};
-use crate::model::DnsName;
+use crate::model::{DnsName, Exemptions};
 use crate::policy::PolicyReader;
 
 /// Asks the control plane; cheap to clone.
@@ -15,6 +16,7 @@ use crate::policy::PolicyReader;
 pub struct Handle {
     policy: PolicyReader,
     sources: Arc<ArcSwap<Vec<SourceStatus>>>,
+    exempt: Arc<ArcSwap<Exemptions>>,
 }
 
 /// The policy in force (`GET /v1/policy`).
@@ -60,14 +62,22 @@ impl SourceStatus {
 }
 
 impl Handle {
-    /// Joins the parts; the control task writes `sources`.
-    pub fn new(policy: PolicyReader, sources: Arc<ArcSwap<Vec<SourceStatus>>>) -> Self {
-        Self { policy, sources }
+    /// Joins the parts; the control task writes `sources` and `exempt`.
+    pub fn new(
+        policy: PolicyReader,
+        sources: Arc<ArcSwap<Vec<SourceStatus>>>,
+        exempt: Arc<ArcSwap<Exemptions>>,
+    ) -> Self {
+        Self { policy, sources, exempt }
     }
 
-    /// What the policy in force does with a name and type, and why.
-    pub fn check(&self, name: &DnsName, qtype: u16) -> Explanation {
-        Explanation::of(&self.policy.load(), name, qtype, Timestamp::now())
+    /// What the policy in force does with a name and type, and why; for this client, if one is named.
+    pub fn check(&self, name: &DnsName, qtype: u16, client: Option<IpAddr>) -> Explanation {
+        let explanation = Explanation::of(&self.policy.load(), name, qtype, Timestamp::now());
+        match client {
+            Some(client) => explanation.for_client(client, &self.exempt.load()),
+            None => explanation,
+        }
     }
 
     /// The policy in force and its sources.

@@ -22,7 +22,7 @@ use super::serial::{Serial, SerialError};
 use super::sources::Sources;
 use super::state::{Census, Place, State};
 use crate::ingest::{CODES, Loader, Mode, Problem, Source, Update, Watch, watch};
-use crate::model::{Authority, Notice, Sensitivity};
+use crate::model::{Authority, Exemptions, Notice, Sensitivity};
 use crate::observe::labels::Labels;
 use crate::observe::metrics::Metrics;
 use crate::policy::{Pages, PolicyReader, Slots};
@@ -41,6 +41,8 @@ pub struct Config {
     pub sources: Vec<Source>,
     /// The state directory.
     pub state: PathBuf,
+    /// Clients that are not restricted, for those who ask why.
+    pub exempt: Exemptions,
 }
 
 impl Config {
@@ -119,12 +121,13 @@ pub fn start(config: Config, metrics: Arc<Metrics>) -> Result<(Control, PolicyRe
         publisher,
         sources: Sources::new(metrics.clone()),
         status: Arc::default(),
+        exempt: Arc::default(),
         metrics: metrics.clone(),
         commands: commands.clone(),
         watched: Vec::new(),
         watches: 0,
     };
-    let handle = Handle::new(reader.clone(), task.status.clone());
+    let handle = Handle::new(reader.clone(), task.status.clone(), task.exempt.clone());
     task.metrics.policy.declare_refusals(CODES);
     let sources = config.sources.clone();
     let first: Vec<_> = sources.iter().map(|source| Some(First::look(source))).collect();
@@ -179,6 +182,8 @@ struct Task {
     sources: Sources,
     /// What the faces see of the sources.
     status: Arc<ArcSwap<Vec<SourceStatus>>>,
+    /// What they see of the exemptions.
+    exempt: Arc<ArcSwap<Exemptions>>,
     metrics: Arc<Metrics>,
     commands: Sender<Command>,
     /// The sources of the configuration in force, in its order.
@@ -257,6 +262,7 @@ impl Task {
         self.sources.configure(config.sources.iter().map(|source| source.name.as_str()));
         let refused = self.state.configure(config.authorities.clone(), config.order());
         self.pages = config.pages;
+        self.exempt.store(Arc::new(config.exempt));
         let mut old = std::mem::take(&mut self.watched);
         for (source, first) in config.sources.into_iter().zip(first) {
             let kept = old.iter().position(|watched| watched.source.name == source.name).map(|at| old.swap_remove(at));

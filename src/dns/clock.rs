@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 /// Milliseconds since the process started, or since whenever a test says.
 pub type Millis = u64;
@@ -12,7 +12,7 @@ pub type Millis = u64;
 pub enum Clock {
     /// The system's monotonic clock, counted from this instant.
     System(Instant),
-    /// Set by a test.
+    /// Set by a test; the time of day is the same number, in 1970.
     Manual(Arc<AtomicU64>),
 }
 
@@ -27,6 +27,17 @@ impl Clock {
         match self {
             Self::System(start) => u64::try_from(instant.duration_since(*start).as_millis()).unwrap_or(u64::MAX),
             Self::Manual(now) => now.load(Relaxed),
+        }
+    }
+
+    /// The time of day now, in milliseconds since the epoch. It may be set, and then go back.
+    pub fn unix_ms(&self) -> i64 {
+        match self {
+            Self::System(_) => {
+                let since = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_millis());
+                i64::try_from(since).unwrap_or(i64::MAX)
+            }
+            Self::Manual(now) => now.load(Relaxed).cast_signed(),
         }
     }
 }

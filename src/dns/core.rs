@@ -15,6 +15,7 @@ use crate::observe::counters::{Counters, Path};
 use crate::policy::{PolicyReader, Snapshot, Verdict};
 
 use super::Settings;
+use super::access::Access;
 use super::cache::{Cache, Kept};
 use super::clock::{Clock, Millis};
 use super::decide::{Decision, decide, on_targets};
@@ -30,6 +31,8 @@ pub enum Fast {
     Reply(usize, Option<Path>),
     /// No answer.
     Drop,
+    /// The answer does not leave: too many like it do already, towards a source that nobody has shown to have asked.
+    Held,
     /// Neither listed nor cached: for [`Core::miss`].
     Miss,
 }
@@ -59,6 +62,7 @@ pub struct Core {
     pub(super) settings: ArcSwap<Settings>,
     pub(super) cache: Cache,
     pub(super) upstreams: Arc<dyn Resolve>,
+    pub(super) access: Access,
     pub(super) misses: Arc<Semaphore>,
     /// How many misses may wait at a time.
     pub(super) max_misses: u32,
@@ -78,6 +82,7 @@ impl Core {
     ) -> Self {
         Self {
             policy,
+            access: Access::new(&settings.access, max_misses, clock.clone()),
             settings: ArcSwap::from_pointee(settings),
             cache,
             upstreams,
@@ -101,6 +106,7 @@ impl Core {
     ///
     /// Answers of other upstreams, or believed under other terms, are forgotten.
     pub fn reconfigure(&self, settings: Settings) {
+        self.access.prepare(&settings.access);
         let old = self.settings.swap(Arc::new(settings));
         if old.upstreams != self.settings.load().upstreams {
             self.cache.clear();
@@ -111,33 +117,71 @@ impl Core {
     pub fn fast(&self, message: &[u8], from: &Asker, view: &View, out: &mut [u8]) -> Fast {
         let mut query = match parse(message) {
             Parsed::Query(query) => query,
-            Parsed::Malformed(error) => {
-                view.counters.response(error.rcode);
-                return Fast::Reply(reply::malformed(message, error, out), None);
-            }
+            Parsed::NoQuestion(asked) => return self.access.no_question(message, asked, from, view, out),
+            Parsed::Malformed(error) => return self.access.malformed(message, error, from, view, out),
             Parsed::Drop(reason) => {
                 view.counters.dropped(reason);
                 return Fast::Drop;
             }
         };
         query.options = options(&query, from, view.settings);
-        match decide(&query, from.client, &view.settings.allow, view.policy) {
-            Decision::Block(verdict) => view.block(&query, &verdict, false, out),
+        let source = match self.access.judge(&mut query, from, &view.settings.access, view.now) {
+            Ok(source) => source,
+            Err(error) => return self.access.malformed(message, error, from, view, out),
+        };
+        let refused = self.access.admit(&query, source, from, view, out);
+        let fast = refused.unwrap_or_else(|| self.decided(&query, from, view, out));
+        self.access.leave(&query, source, fast, from, view, out)
+    }
+
+    /// Answers a query of a client we serve.
+    fn decided(&self, query: &Query, from: &Asker, view: &View, out: &mut [u8]) -> Fast {
+        let exempt = || {
+            let exempt = self.access.is_exempt(from.client, view);
+            view.counters.exempt.add(exempt.into());
+            exempt
+        };
+        match decide(query, view.policy, exempt) {
+            Decision::Block(verdict) => view.block(query, &verdict, false, out),
             Decision::Error(code, ede) => {
                 view.counters.response(code);
-                Fast::Reply(reply::error(&query, code, ede, out), None)
+                Fast::Reply(reply::error(query, code, ede, out), None)
             }
-            Decision::Resolve => self.cached(&query, from.size, view, out),
+            Decision::Resolve => self.cached(query, from, view, out),
         }
     }
 
-    fn cached(&self, query: &Query, size: Size, view: &View, out: &mut [u8]) -> Fast {
+    fn cached(&self, query: &Query, from: &Asker, view: &View, out: &mut [u8]) -> Fast {
         let Some(kept) = self.cache.get(query.key(), view.now) else {
             view.counters.cache_misses.inc();
             return Fast::Miss;
         };
         view.counters.cache_hits.inc();
-        view.answer(query, &kept, size, Path::Cached, out)
+        self.answer(query, &kept, from, Path::Cached, view, out)
+    }
+
+    /// Answers with what an upstream said, unless it leads to a listed name and the client is not exempt.
+    pub(super) fn answer(
+        &self,
+        query: &Query,
+        kept: &Kept,
+        from: &Asker,
+        path: Path,
+        view: &View,
+        out: &mut [u8],
+    ) -> Fast {
+        if let Some(verdict) = on_targets(kept.answer.targets(), query.qtype, view.policy) {
+            if !self.access.is_exempt(from.client, view) {
+                return view.block(query, &verdict, true, out);
+            }
+            // a listed name has been counted already
+            let listed = on_targets(query.name(), query.qtype, view.policy).is_some();
+            view.counters.exempt.add((!listed).into());
+        }
+        let (age, limit) = (kept.age(view.now), from.size.limit(query));
+        let (len, code) = kept.answer.render(query, age, view.settings.max_ttl, limit, out);
+        view.counters.response(code);
+        Fast::Reply(len, Some(path))
     }
 }
 
@@ -193,17 +237,6 @@ impl View<'_> {
         self.counters.response(code);
         self.counters.block(slots.blocked, slots.hit);
         Fast::Reply(len, Some(Path::Blocked))
-    }
-
-    /// Answers with what an upstream said, unless it leads to a listed name.
-    pub(super) fn answer(&self, query: &Query, kept: &Kept, size: Size, path: Path, out: &mut [u8]) -> Fast {
-        if let Some(verdict) = on_targets(kept.answer.targets(), query.qtype, self.policy) {
-            return self.block(query, &verdict, true, out);
-        }
-        let (age, limit) = (kept.age(self.now), size.limit(query));
-        let (len, code) = kept.answer.render(query, age, self.settings.max_ttl, limit, out);
-        self.counters.response(code);
-        Fast::Reply(len, Some(path))
     }
 }
 

@@ -1,11 +1,8 @@
-//! What happens to a question: a pure function of the question, the client and the policy.
+//! What happens to a question that [`access`](super::access) let in: a pure function of the question and the policy.
 //!
-//! Order (DESIGN §3): access, notices, then what is never looked up, then cache and upstream. Policy comes before the
+//! Order (DESIGN §3): notices, then what is never looked up, then cache and upstream. Policy comes before the
 //! cache, so a newly listed name is blocked at once and a lifted one resolves at once.
 
-use std::net::IpAddr;
-
-use crate::model::Networks;
 use crate::model::name::wire_len;
 use crate::policy::verdict::Consider;
 use crate::policy::{Snapshot, Verdict};
@@ -25,15 +22,14 @@ pub enum Decision<'a> {
     Resolve,
 }
 
-/// Decides about a question before anything is looked up.
-pub fn decide<'a>(query: &'a Query, client: IpAddr, allow: &Networks, policy: &'a Snapshot) -> Decision<'a> {
-    if !allow.contains(client) {
-        return Decision::Error(rcode::REFUSED, Ede::PROHIBITED);
-    }
+/// Decides about a question before anything is looked up. Whether the client is `exempt` is asked of listed names only.
+pub fn decide<'a>(query: &'a Query, policy: &'a Snapshot, exempt: impl Fn() -> bool) -> Decision<'a> {
     if query.qclass != IN {
         return Decision::Error(rcode::REFUSED, Ede::NOT_SUPPORTED); // never treated as IN; policy is about IN only
     }
-    if let Some(verdict) = policy.decide(query.name(), consider(query.qtype)) {
+    if let Some(verdict) = policy.decide(query.name(), consider(query.qtype))
+        && !exempt()
+    {
         return Decision::Block(verdict);
     }
     match query.qtype {

@@ -5,20 +5,32 @@ use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::model::name::wire_to_text;
-use crate::observe::counters::{Counters, Dropped, Path};
+use crate::observe::counters::{Counters, Dropped, Path, Shed};
 
+use super::access::Source;
+use super::access::domains::Place;
 use super::cache::Kept;
 use super::core::{Asker, Core, Fast, Size, View, options};
 use super::decide::on_targets;
-use super::query::{Parsed, parse};
+use super::query::{Parsed, Query, parse};
 use super::reply::{self, Ede};
 use super::resolve::{Failure, Question};
-use super::wire::rcode;
+use super::wire::{HEADER, rcode};
+
+/// Leave to wait for an upstream, until it is dropped.
+#[derive(Debug)]
+pub struct Permit {
+    _miss: OwnedSemaphorePermit,
+    _place: Place,
+}
 
 impl Core {
-    /// Leave to wait for an upstream; `None` if too many do already. To be asked for before [`Self::miss`].
-    pub fn permit(&self) -> Option<OwnedSemaphorePermit> {
-        self.misses.clone().try_acquire_owned().ok()
+    /// Leave to wait for an upstream, for a message [`Self::fast`] called a miss; the reason if there is none. To be asked
+    /// for before [`Self::miss`].
+    pub fn permit(&self, message: &[u8]) -> Result<Permit, Shed> {
+        let place = self.access.domains.enter(message.get(HEADER..).unwrap_or_default())?;
+        let miss = self.misses.clone().try_acquire_owned().map_err(|_| Shed::Queue)?;
+        Ok(Permit { _miss: miss, _place: place })
     }
 
     /// Waits until no question waits for an upstream any more.
@@ -27,19 +39,39 @@ impl Core {
     }
 
     /// Answers a message [`Self::fast`] could not, when there is no permit: SERVFAIL, never silence.
-    pub fn overloaded(&self, message: &[u8], from: &Asker, counters: &Counters, out: &mut [u8]) -> Fast {
-        self.failed(message, from, Ede::NETWORK_ERROR, counters, out)
+    pub fn overloaded(&self, message: &[u8], from: &Asker, shed: Shed, counters: &Counters, out: &mut [u8]) -> Fast {
+        counters.shed[shed as usize].inc();
+        self.failed_with(message, from, (Ede::NETWORK_ERROR, shed.text()), counters, out)
     }
 
     fn failed(&self, message: &[u8], from: &Asker, ede: Ede, counters: &Counters, out: &mut [u8]) -> Fast {
+        self.failed_with(message, from, (ede, b""), counters, out)
+    }
+
+    fn failed_with(
+        &self,
+        message: &[u8],
+        from: &Asker,
+        (ede, text): (Ede, &'static [u8]),
+        counters: &Counters,
+        out: &mut [u8],
+    ) -> Fast {
         let Parsed::Query(mut query) = parse(message) else {
             counters.dropped(Dropped::Short);
             return Fast::Drop; // fast() called it a query, so this does not happen
         };
-        let settings = self.settings.load();
+        let (policy, settings) = (self.policy.load(), self.settings.load());
+        let view = View { policy: &policy, settings: &settings, counters, now: self.clock.now() };
         query.options = options(&query, from, &settings);
+        let source = self.source_again(&mut query, from, &view);
         counters.response(rcode::SERVFAIL);
-        Fast::Reply(reply::error(&query, rcode::SERVFAIL, ede, out), Some(Path::Forwarded))
+        let len = reply::error_with(&query, rcode::SERVFAIL, ede, text, out);
+        self.access.leave(&query, source, Fast::Reply(len, Some(Path::Forwarded)), from, &view, out)
+    }
+
+    /// What [`Self::fast`] found out about the source; after a reload that turned cookies on, the length may be wrong.
+    fn source_again(&self, query: &mut Query, from: &Asker, view: &View) -> Source {
+        self.access.judge(query, from, &view.settings.access, view.now).unwrap_or(Source::Unproven)
     }
 
     /// Answers a message [`Self::fast`] called a miss, by asking upstreams. `out` as there.
@@ -72,12 +104,14 @@ impl Core {
         let (policy, settings) = (self.policy.load(), self.settings.load());
         query.options = options(&query, from, &settings);
         let view = View { policy: &policy, settings: &settings, counters, now: self.clock.now() };
+        let source = self.source_again(&mut query, from, &view);
         let kept = Arc::new(Kept::new(answer, view.now, settings.max_ttl));
         self.cache.put(query.key(), kept.clone());
         // the policy may have changed while we waited: the name asked is decided again
-        if let Some(verdict) = on_targets(query.name(), query.qtype, &policy) {
-            return view.block(&query, &verdict, false, out);
-        }
-        view.answer(&query, &kept, from.size, Path::Forwarded, out)
+        let fast = match on_targets(query.name(), query.qtype, &policy) {
+            Some(verdict) if !self.access.is_exempt(from.client, &view) => view.block(&query, &verdict, false, out),
+            _ => self.answer(&query, &kept, from, Path::Forwarded, &view, out),
+        };
+        self.access.leave(&query, source, fast, from, &view, out)
     }
 }

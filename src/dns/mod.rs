@@ -14,6 +14,7 @@
 //! What is deliberately not here: recursion and DNSSEC validation (the upstreams' work), interception of queries that were
 //! sent to somebody else (REGULATION §4, SAC127), any record of who asked what.
 
+pub mod access;
 pub mod answer;
 pub mod cache;
 pub mod clock;
@@ -35,7 +36,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::model::Networks;
+use crate::model::{Exemptions, Networks};
 use crate::observe::metrics::Metrics;
 use crate::policy::PolicyReader;
 
@@ -78,6 +79,10 @@ pub struct Settings {
     pub upstreams: Vec<UpstreamConfig>,
     /// Longest TTL in seconds that leaves to a client, and longest stay in the cache.
     pub max_ttl: u32,
+    /// Cookies, and how often clients are answered.
+    pub access: access::Settings,
+    /// Clients that are not restricted.
+    pub exempt: Exemptions,
 }
 
 /// One upstream server.

@@ -111,12 +111,23 @@ pub struct Malformed {
     pub edns: bool,
 }
 
+/// A query without a question, but with a COOKIE option: a client that wants nothing else (RFC 7873 §5.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoQuestion<'m> {
+    /// The option, its length not checked.
+    pub cookie: &'m [u8],
+    /// DO, to be echoed (RFC 3225 §3).
+    pub dnssec_ok: bool,
+}
+
 /// What a message turned out to be.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "lives on the stack of one call")]
 pub enum Parsed<'m> {
     /// To be answered.
     Query(Query<'m>),
+    /// To be answered with a cookie.
+    NoQuestion(NoQuestion<'m>),
     /// To be answered with this error.
     Malformed(Malformed),
     /// Not to be answered.
@@ -140,6 +151,9 @@ pub fn parse(message: &[u8]) -> Parsed<'_> {
     match (question, opt) {
         _ if opcode != 0 => malformed.rcode = rcode::NOTIMP,
         (_, Some(Opt::Other)) => malformed.rcode = rcode::BADVERS,
+        (None, Some(Opt::Version0(Edns { cookie: Some(cookie), dnssec_ok, .. }))) if u16_at(message, 4) == Some(0) => {
+            return Parsed::NoQuestion(NoQuestion { cookie, dnssec_ok });
+        }
         (Some((name_len, _)), Some(Opt::None)) => return Parsed::Query(query(message, name_len, None)),
         (Some((name_len, _)), Some(Opt::Version0(edns))) => return Parsed::Query(query(message, name_len, Some(edns))),
         _ => {}
@@ -294,6 +308,24 @@ mod tests {
         assert!(malformed(&message([2, 0, 0, 1], &two)).edns, "an OPT behind them is answered with one");
         let header_only = [&message([0, 0, 0, 1], b"")[..HEADER], OPT].concat();
         assert!(malformed(&header_only).edns);
+    }
+
+    #[test]
+    fn no_question_is_legal_for_a_cookie_alone() {
+        let bare = |counts, rest: &[u8]| [&message(counts, b"")[..HEADER], rest].concat();
+        let opt = b"\x00\x00\x29\x04\xd0\x00\x00\x80\x00\x00\x0c\x00\x0a\x00\x08clientck";
+        let bytes = bare([0, 0, 0, 1], opt);
+        let Parsed::NoQuestion(asked) = parse(&bytes) else { panic!() };
+        assert_eq!(asked, NoQuestion { cookie: b"clientck", dnssec_ok: true });
+        let mut status = bytes.clone();
+        status[2] = 2 << 3;
+        assert_eq!(malformed(&status).rcode, rcode::NOTIMP);
+        let record = b"\x00\x00\x01\x00\x01\x00\x00\x00\x00\x00\x00";
+        for bytes in [bare([0, 0, 0, 1], OPT), bare([2, 0, 0, 1], opt), bare([0, 0, 0, 1], &[opt, &b"x"[..]].concat())]
+        {
+            assert_eq!(malformed(&bytes).rcode, rcode::FORMERR);
+        }
+        assert!(matches!(parse(&bare([0, 1, 0, 1], &[record, &opt[..]].concat())), Parsed::NoQuestion(_)));
     }
 
     #[test]

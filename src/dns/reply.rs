@@ -6,7 +6,7 @@
 use crate::model::{Action, AuthorityKind};
 use crate::policy::Verdict;
 
-use super::query::{Malformed, Options, Query};
+use super::query::{Malformed, NoQuestion, Options, Query};
 use super::wire::{HEADER, IN, Writer, option, rcode, rtype};
 
 /// Largest UDP answer sent and the size our OPT records offer (DNS flag day 2020).
@@ -31,6 +31,7 @@ impl Ede {
     pub const NOT_SUPPORTED: Self = Self(21);
     pub const NO_REACHABLE_AUTHORITY: Self = Self(22);
     pub const NETWORK_ERROR: Self = Self(23);
+    pub const RATE_LIMITED: Self = Self(31);
 }
 
 /// RNAME of our SOA records, and nothing anybody can mail to.
@@ -109,18 +110,43 @@ fn write_soa(writer: &mut Writer, owner: u16, serial: u32, ttl: u32) {
 
 /// Writes an error in answer to a query; returns its length.
 pub fn error(query: &Query, code: u16, ede: Ede, out: &mut [u8]) -> usize {
+    error_with(query, code, ede, b"", out)
+}
+
+/// The same with a text, a constant of ours, for the EDE option.
+pub fn error_with(query: &Query, code: u16, ede: Ede, text: &'static [u8], out: &mut [u8]) -> usize {
     let mut writer = Writer::new(out);
     header(&mut writer, query, code, [false, false, query.edns.is_some()]);
     if let Some(edns) = query.edns {
-        write_opt(&mut writer, &query.options, edns.dnssec_ok, code, [(ede, &b""[..])]);
+        write_opt(&mut writer, &query.options, edns.dnssec_ok, code, [(ede, text)]);
     }
     writer.finish().unwrap_or(0)
+}
+
+/// Writes an answer without data and with TC, so that the client comes by TCP; returns its length.
+pub fn truncated(query: &Query, ede: Ede, out: &mut [u8]) -> usize {
+    const TC: u8 = 0x02;
+    let len = error(query, rcode::NOERROR, ede, out);
+    if let Some(flags) = out.get_mut(2) {
+        *flags |= TC;
+    }
+    len
 }
 
 /// Writes the error a message that is no proper query gets; returns its length.
 ///
 /// `message` has at least a header. Id, opcode, RD and what could be read of the question are echoed (RFC 8906 §8).
 pub fn malformed(message: &[u8], error: Malformed, out: &mut [u8]) -> usize {
+    bare(message, error, &Options::default(), false, out)
+}
+
+/// Writes the answer to a query without a question (RFC 7873 §5.4); returns its length. `message` as for [`malformed`].
+pub fn no_question(message: &[u8], asked: NoQuestion, code: u16, cookie: Option<[u8; 24]>, out: &mut [u8]) -> usize {
+    let options = Options { cookie, ..Options::default() };
+    bare(message, Malformed { rcode: code, question: 0, edns: true }, &options, asked.dnssec_ok, out)
+}
+
+fn bare(message: &[u8], error: Malformed, options: &Options, dnssec_ok: bool, out: &mut [u8]) -> usize {
     let mut writer = Writer::new(out);
     writer.put(&message[..2]);
     writer.put(&[0x80 | message[2] & 0x79, 0x80 | (error.rcode & 0x0f) as u8]);
@@ -129,7 +155,7 @@ pub fn malformed(message: &[u8], error: Malformed, out: &mut [u8]) -> usize {
     writer.u16(u16::from(error.edns));
     writer.put(&message[HEADER..HEADER + error.question]);
     if error.edns {
-        write_opt(&mut writer, &Options::default(), false, error.rcode, []);
+        write_opt(&mut writer, options, dnssec_ok, error.rcode, []);
     }
     writer.finish().unwrap_or(0)
 }

@@ -1,8 +1,10 @@
-//! Client networks: which addresses a rule is about.
+//! Client networks: which addresses a rule is about, and which clients are exempt from restrictions.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
+
+use jiff::Timestamp;
 
 /// An IPv4 or IPv6 network in CIDR notation, host bits zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -96,9 +98,54 @@ impl FromIterator<Network> for Networks {
     }
 }
 
+/// Clients that are not restricted: for these a listed name is answered as if it were not listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exemption {
+    /// Whose clients.
+    pub networks: Networks,
+    /// The legal reason, for people.
+    pub reason: String,
+    /// When it ends; from this instant on the clients are restricted like all others.
+    pub until: Timestamp,
+}
+
+/// All exemptions of the configuration, in its order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Exemptions(Vec<Exemption>);
+
+impl Exemptions {
+    /// The first exemption that holds for the client. The time is asked for only if one names the client at all.
+    pub fn of(&self, client: IpAddr, now: impl Fn() -> Timestamp) -> Option<&Exemption> {
+        self.0.iter().find(|exemption| exemption.networks.contains(client) && now() < exemption.until)
+    }
+}
+
+impl FromIterator<Exemption> for Exemptions {
+    fn from_iter<I: IntoIterator<Item = Exemption>>(exemptions: I) -> Self {
+        Self(exemptions.into_iter().collect())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_exemption_ends_and_asks_the_time_of_its_own_clients_only() {
+        let second = |second| Timestamp::from_second(second).unwrap();
+        let exemption = |network: &str, until| Exemption {
+            networks: [net(network)].into_iter().collect(),
+            reason: network.into(),
+            until: second(until),
+        };
+        let all = Exemptions::from_iter([exemption("192.0.2.0/28", 100), exemption("192.0.2.0/24", 200)]);
+        let reason = |client: &str, at| all.of(client.parse().unwrap(), || second(at)).map(|one| one.reason.as_str());
+        assert_eq!(reason("192.0.2.1", 99), Some("192.0.2.0/28"));
+        assert_eq!(reason("192.0.2.1", 100), Some("192.0.2.0/24"), "the next one holds still");
+        assert_eq!(reason("::ffff:192.0.2.1", 199), Some("192.0.2.0/24"));
+        assert_eq!(reason("192.0.2.1", 200), None);
+        assert!(all.of("192.0.3.1".parse().unwrap(), || panic!("no clock is read for others")).is_none());
+    }
 
     fn net(text: &str) -> Network {
         text.parse().unwrap()

@@ -54,12 +54,33 @@ pub enum Dropped {
     Send,
     /// A worker panicked over it; the worker goes on.
     Panic,
+    /// Response rate limiting held the answer back.
+    Rrl,
 }
 
 impl Dropped {
     /// Every reason, with its metric label.
-    pub const ALL: [(Self, &'static str); 4] =
-        [(Self::Short, "short"), (Self::Response, "response"), (Self::Send, "send"), (Self::Panic, "panic")];
+    pub const ALL: [(Self, &'static str); 5] = [
+        (Self::Short, "short"),
+        (Self::Response, "response"),
+        (Self::Send, "send"),
+        (Self::Panic, "panic"),
+        (Self::Rrl, "rrl"),
+    ];
+}
+
+/// Why a question is not put to an upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shed {
+    /// Its domain holds its share of the places among those that wait, and places are scarce.
+    Domain,
+    /// All places are taken.
+    Queue,
+}
+
+impl Shed {
+    /// Every reason, with its metric label.
+    pub const ALL: [(Self, &'static str); 2] = [(Self::Domain, "domain"), (Self::Queue, "queue")];
 }
 
 /// Where an answer came from.
@@ -124,6 +145,16 @@ pub struct Counters {
     pub cache_hits: Counter,
     /// `cache_misses_total`
     pub cache_misses: Counter,
+    /// `dns_shed_total{reason}`
+    pub shed: [Counter; Shed::ALL.len()],
+    /// `dns_rate_limited_total`
+    pub rate_limited: Counter,
+    /// `dns_rrl_excess_total`
+    pub rrl_excess: Counter,
+    /// `dns_rrl_slipped_total`
+    pub rrl_slipped: Counter,
+    /// `dns_exempt_total`
+    pub exempt: Counter,
     /// Milliseconds since the process started at which the thread was last seen working; 0 if it keeps no beat.
     pub beat_ms: AtomicU64,
 }
@@ -139,6 +170,11 @@ impl Default for Counters {
             durations: Default::default(),
             cache_hits: Counter::default(),
             cache_misses: Counter::default(),
+            shed: Default::default(),
+            rate_limited: Counter::default(),
+            rrl_excess: Counter::default(),
+            rrl_slipped: Counter::default(),
+            exempt: Counter::default(),
             beat_ms: AtomicU64::new(0),
         }
     }

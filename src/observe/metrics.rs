@@ -275,7 +275,11 @@ const fn gauge(name: &'static str, help: &'static str) -> Family {
 }
 
 pub(super) const QUERIES: Family = counter("pagar_dns_queries_total", "Queries received.", &["transport"]);
-pub(super) const RESPONSES: Family = counter("pagar_dns_responses_total", "Answers sent.", &["rcode"]);
+pub(super) const RESPONSES: Family = counter(
+    "pagar_dns_responses_total",
+    "Answers made; those that response rate limiting holds back count in pagar_dns_dropped_total as well.",
+    &["rcode"],
+);
 pub(super) const DROPPED: Family = counter("pagar_dns_dropped_total", "Messages that got no answer.", &["reason"]);
 pub(super) const BLOCKED: Family = counter(
     "pagar_dns_blocked_total",
@@ -296,7 +300,21 @@ pub(super) const DURATION: Family = Family {
 pub(super) const CACHE_HITS: Family = counter("pagar_cache_hits_total", "Queries answered from the cache.", &[]);
 pub(super) const CACHE_MISSES: Family =
     counter("pagar_cache_misses_total", "Queries the cache had no answer for.", &[]);
-const SUMMED: [Family; 8] = [QUERIES, RESPONSES, DROPPED, BLOCKED, HITS, DURATION, CACHE_HITS, CACHE_MISSES];
+pub(super) const SHED: Family =
+    counter("pagar_dns_shed_total", "Questions not put to an upstream because too many wait already.", &["reason"]);
+pub(super) const RATE_LIMITED: Family =
+    counter("pagar_dns_rate_limited_total", "Queries beyond the limit of their client.", &[]);
+pub(super) const RRL_EXCESS: Family =
+    counter("pagar_dns_rrl_excess_total", "Answers beyond the limit of [dns.rrl], whatever was done with them.", &[]);
+pub(super) const RRL_SLIPPED: Family =
+    counter("pagar_dns_rrl_slipped_total", "Answers beyond the limit of [dns.rrl] that left empty and with TC.", &[]);
+pub(super) const EXEMPT: Family =
+    counter("pagar_dns_exempt_total", "Queries of exempt clients that others would be restricted for.", &[]);
+#[rustfmt::skip] // in rows
+const SUMMED: [Family; 13] = [
+    QUERIES, RESPONSES, DROPPED, BLOCKED, HITS, DURATION, SHED, RATE_LIMITED, RRL_EXCESS, RRL_SLIPPED, EXEMPT,
+    CACHE_HITS, CACHE_MISSES,
+];
 
 const STARTED: Family = gauge("process_start_time_seconds", "When the process started, since the epoch.");
 const CPU: Family = counter("process_cpu_seconds_total", "User and system time used.", &[]);

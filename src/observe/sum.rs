@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 
-use super::counters::{Counters, Dropped, Path, Transport};
+use super::counters::{Counters, Dropped, Path, Shed, Transport};
 use super::family::Family;
 use super::labels::{Labels, MAX_BLOCKED, MAX_HITS};
 use super::metrics::{
-    BLOCKED, CACHE_HITS, CACHE_MISSES, DROPPED, DURATION, HITS, OTHER, QUERIES, RCODE_LABELS, RESPONSES,
+    BLOCKED, CACHE_HITS, CACHE_MISSES, DROPPED, DURATION, EXEMPT, HITS, OTHER, QUERIES, RATE_LIMITED, RCODE_LABELS,
+    RESPONSES, RRL_EXCESS, RRL_SLIPPED, SHED,
 };
 
 /// The blocks given out so far.
@@ -52,6 +53,11 @@ impl Collector for Sum {
             self.blocked(&blocks),
             self.hits(&blocks),
             DURATION.with(Path::ALL.map(duration).into()),
+            each(SHED, &Shed::ALL.map(|(_, label)| label), &|block, n| block.shed[n].get()),
+            single(RATE_LIMITED, &|block| block.rate_limited.get()),
+            single(RRL_EXCESS, &|block| block.rrl_excess.get()),
+            single(RRL_SLIPPED, &|block| block.rrl_slipped.get()),
+            single(EXEMPT, &|block| block.exempt.get()),
             single(CACHE_HITS, &|block| block.cache_hits.get()),
             single(CACHE_MISSES, &|block| block.cache_misses.get()),
         ]

@@ -97,7 +97,7 @@ mod tests {
 
     use super::*;
     use crate::control::Handle;
-    use crate::model::{AuthorityKind, Scope};
+    use crate::model::{AuthorityKind, Exemption, Network, Scope};
     use crate::policy::compile::tests::{notice, snapshot};
     use crate::policy::store::store;
 
@@ -113,8 +113,14 @@ mod tests {
             ),
         ];
         let (_, policy) = store(snapshot(&listings, 100));
+        let exempt = Exemption {
+            networks: ["192.0.2.0/28".parse::<Network>().unwrap()].into_iter().collect(),
+            reason: "order 7".into(),
+            until: jiff::Timestamp::MAX,
+        };
+        let exempt = [exempt].into_iter().collect();
         State {
-            control: Handle::new(policy, Arc::new(ArcSwap::default())),
+            control: Handle::new(policy, Arc::new(ArcSwap::default()), Arc::new(ArcSwap::from_pointee(exempt))),
             metrics: Arc::new(Metrics::new("0", "0").unwrap()),
             health: health::Health::new(Instant::now(), Vec::new()),
         }

@@ -12,6 +12,9 @@ use futures_util::future::{BoxFuture, FutureExt};
 use jiff::Timestamp;
 use pagar::control::state::State;
 use pagar::dns::Settings;
+use pagar::dns::access::buckets::Limit;
+use pagar::dns::access::prefix::Prefixes;
+use pagar::dns::access::{self, Rate, rrl};
 use pagar::dns::answer::Answer;
 use pagar::dns::cache::Cache;
 use pagar::dns::clock::Clock;
@@ -106,15 +109,23 @@ fn core() -> Core {
     let entries = state.entries(&pages, |_| Slots { blocked: 0, hit: Some(0) });
     let (_, policy) = store::store(compile::resolve(index, entries, pages.ttl, Timestamp::now(), 1));
     let allow = ["127.0.0.0/8".parse().unwrap()].into_iter().collect();
-    let settings = Settings { allow, upstreams: Vec::new(), max_ttl: 3_600 };
+    let settings =
+        Settings { allow, upstreams: Vec::new(), max_ttl: 3_600, access: limits(), exempt: Exemptions::default() };
     let cache = Cache::new(1 << 20, prometheus::IntGauge::new("bytes", "bytes").unwrap());
     Core::new(policy, settings, cache, Arc::new(OneAddress), 8, Clock::System(Instant::now()))
+}
+
+/// Every limit is on, and high enough for the test.
+fn limits() -> access::Settings {
+    let rate = Rate { limit: Limit::new(1_000, 1_000), prefixes: Prefixes { v4: 32, v6: 56 } };
+    let rrl = rrl::Settings { all_per_second: 10_000, ..rrl::Settings::new(1_000) };
+    access::Settings { rate: Some(rate), rrl: Some(rrl), ..access::Settings::default() }
 }
 
 fn query(name: &str) -> Vec<u8> {
     let mut message = vec![0x12, 0x34, 0x01, 0, 0, 1, 0, 0, 0, 0, 0, 1];
     message.extend_from_slice(DnsName::from_text(name).unwrap().as_wire());
-    message.extend_from_slice(b"\x00\x01\x00\x01\x00\x00\x29\x04\xd0\x00\x00\x80\x00\x00\x00");
+    message.extend_from_slice(b"\x00\x01\x00\x01\x00\x00\x29\x04\xd0\x00\x00\x80\x00\x00\x0c\x00\x0a\x00\x08clientck");
     message
 }
 

@@ -8,6 +8,7 @@
 //! | [`quickstart`] | the repository's first configuration, served, asked, explained |
 //! | [`forwarding`] | what is not listed: passed on, kept, over TCP; what leads to a listed name |
 //! | [`upstreams`] | liars, silence, death and return of upstreams |
+//! | [`access`] | cookies, limits, exempt clients |
 //! | [`addresses`] | IPv4, IPv6, wildcards, workers, strangers |
 //! | [`packets`] | what no client should send |
 //! | [`swap`] | notices and lists that come, change, break and go under queries |
@@ -22,6 +23,7 @@
 //! All but the first three start the real program on free ports ([`harness`]), ask it as others would ([`client`]) and
 //! let it ask servers inside the test ([`upstream`]). Nothing leaves the machine.
 
+mod access;
 mod addresses;
 mod allocations;
 mod client;

@@ -64,7 +64,7 @@ fn a_configuration_that_cannot_be_used_is_a_configuration_error() {
         ("allow_unsigned = true", "", &["allow_unsigned"]),
         ("127.0.0.1:9", "tls://a@192.0.2.1:853", &["not built yet"]),
         ("127.0.0.1:9", "a.example", &["not an IP address"]),
-        ("workers = 2", "workers = 2\n[exempt]", &["exempt", "not built yet"]),
+        ("workers = 2", "workers = 2\n[rpz]", &["rpz", "not built yet"]),
         ("\"127.0.0.1:0\"]", "\"127.0.0.1\"]", &["write the port too"]),
         ("[dns]", "[dns", &["pagar.toml:2:"]),
     ];

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::values::{self, optional};
-use super::{Context, upstream};
+use super::{Context, access, exempt, upstream};
 use crate::config::diagnostic::Reporter;
 use crate::config::spec::{Spanned, Spec};
 use crate::dns::{Config, Settings};
@@ -15,6 +15,9 @@ const DEFAULT_MAX_TTL: u32 = 3600;
 const LONGEST_MAX_TTL: i64 = 604_800;
 /// More threads than any machine we know has cores; a guard against a slip, not a tuning advice.
 const MOST_WORKERS: i64 = 1024;
+/// What is said of a network of everybody, and the hint.
+const OPEN: [&str; 2] =
+    ["allows everybody: an open resolver is used to attack others", "write the networks of your subscribers"];
 
 pub(super) fn config(spec: &Spec, web: Option<SocketAddr>, cx: &mut Context<'_, '_>) -> Option<Config> {
     let listen = listen(&spec.dns.listen, web, cx.report);
@@ -25,11 +28,19 @@ pub(super) fn config(spec: &Spec, web: Option<SocketAddr>, cx: &mut Context<'_, 
     let cache_size = optional(cache.size.as_ref(), |size| values::size(size, "the size of the cache", cx.report));
     let max_ttl =
         optional(cache.max_ttl.as_ref(), |ttl| values::number(ttl, "max_ttl", 1..=LONGEST_MAX_TTL, cx.report));
+    let access = access::settings(&spec.dns, cx);
+    let exempt = exempt::all(&spec.exempt, cx);
     Some(Config {
         listen: listen?,
         workers: workers?,
         cache_size: cache_size?.unwrap_or(DEFAULT_CACHE),
-        settings: Settings { allow: allow?, upstreams: upstreams?, max_ttl: max_ttl?.unwrap_or(DEFAULT_MAX_TTL) },
+        settings: Settings {
+            allow: allow?,
+            upstreams: upstreams?,
+            max_ttl: max_ttl?.unwrap_or(DEFAULT_MAX_TTL),
+            access: access?,
+            exempt: exempt?,
+        },
     })
 }
 
@@ -79,7 +90,7 @@ fn allow(written: Option<&Spanned<Vec<Spanned<String>>>>, report: &mut Reporter<
             .warning(written.span(), "no client is allowed: every query is answered with REFUSED")
             .hint("write the networks of your subscribers, or leave the key out for this machine only");
     }
-    let networks: Vec<Network> = written.as_ref().iter().filter_map(|one| network(one, report)).collect();
+    let networks: Vec<Network> = written.as_ref().iter().filter_map(|one| network(one, OPEN, report)).collect();
     (networks.len() == written.as_ref().len()).then(|| networks.into_iter().collect())
 }
 
@@ -88,7 +99,12 @@ fn loopback() -> Option<Networks> {
     ["127.0.0.0/8", "::1/128"].iter().map(|network| network.parse::<Network>().ok()).collect()
 }
 
-fn network(written: &Spanned<String>, report: &mut Reporter<'_>) -> Option<Network> {
+/// A network; `everybody` is said, with its hint, of one that holds every address of a family.
+pub(super) fn network(
+    written: &Spanned<String>,
+    [everybody, hint]: [&str; 2],
+    report: &mut Reporter<'_>,
+) -> Option<Network> {
     let network: Network = match written.as_ref().parse() {
         Ok(network) => network,
         Err(error) => {
@@ -102,9 +118,7 @@ fn network(written: &Spanned<String>, report: &mut Reporter<'_>) -> Option<Netwo
         [Ipv6Addr::UNSPECIFIED, Ipv6Addr::from_bits(u128::MAX)].map(IpAddr::from),
     ];
     if whole.iter().any(|ends| ends.iter().all(|end| network.contains(*end))) {
-        report
-            .warning(written.span(), format!("{network} allows everybody: an open resolver is used to attack others"))
-            .hint("write the networks of your subscribers");
+        report.warning(written.span(), format!("{network} {everybody}")).hint(hint);
     }
     Some(network)
 }

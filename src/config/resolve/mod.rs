@@ -3,9 +3,11 @@
 //! A function that finds something wrong reports it and returns `None`, and its caller goes on with the next value, so
 //! that one run of `pagar check` shows everything.
 
+mod access;
 mod authority;
 mod block;
 mod dns;
+mod exempt;
 mod resolv_conf;
 mod source;
 mod standing;

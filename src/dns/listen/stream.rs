@@ -139,8 +139,8 @@ impl Connection {
             counters.query(Transport::Tcp);
         }
         match fast {
-            Fast::Miss => match core.permit() {
-                Some(permit) => {
+            Fast::Miss => match core.permit(message) {
+                Ok(permit) => {
                     let (core, counters, message) = (core.clone(), counters.clone(), message.to_vec());
                     tokio::spawn(async move {
                         let mut out = vec![0; MAX_ANSWER];
@@ -149,8 +149,8 @@ impl Connection {
                         drop(permit);
                     });
                 }
-                None => {
-                    let fast = core.overloaded(message, &asker, counters, scratch);
+                Err(shed) => {
+                    let fast = core.overloaded(message, &asker, shed, counters, scratch);
                     finish(fast, scratch, place, counters, started);
                 }
             },

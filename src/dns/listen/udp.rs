@@ -18,6 +18,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::mmsg::{self, BATCH, Batch, Route, SEND};
 use crate::dns::core::{Asker, Core, Fast, View};
+use crate::dns::miss::Permit;
 use crate::observe::counters::{Counters, Dropped, Path, Transport};
 
 /// Longest wait for traffic before the worker shows it is alive.
@@ -160,12 +161,12 @@ impl Worker {
             if fast != Fast::Miss {
                 return fast;
             }
-            match self.core.permit() {
-                Some(permit) => {
+            match self.core.permit(message) {
+                Ok(permit) => {
                     self.miss(message.into(), route, socket.clone(), started, permit);
                     Fast::Miss
                 }
-                None => self.core.overloaded(message, &asker, &self.counters, out),
+                Err(shed) => self.core.overloaded(message, &asker, shed, &self.counters, out),
             }
         };
         // the answer is written from scratch and counters are atomic: a panic leaves nothing half done
@@ -181,18 +182,11 @@ impl Worker {
                 batch.queue(n, len);
                 path
             }
-            Fast::Drop | Fast::Miss => None,
+            Fast::Drop | Fast::Held | Fast::Miss => None,
         }
     }
 
-    fn miss(
-        &self,
-        message: Box<[u8]>,
-        route: Route,
-        socket: Arc<UdpSocket>,
-        started: Instant,
-        permit: tokio::sync::OwnedSemaphorePermit,
-    ) {
+    fn miss(&self, message: Box<[u8]>, route: Route, socket: Arc<UdpSocket>, started: Instant, permit: Permit) {
         let (core, counters) = (self.core.clone(), self.async_counters.clone());
         self.runtime.spawn(async move {
             let mut out = vec![0; SEND];
@@ -205,7 +199,7 @@ impl Worker {
                     }
                     counters.took(path.unwrap_or(Path::Forwarded), started.elapsed(), 1);
                 }
-                Ok(Fast::Drop | Fast::Miss) => {}
+                Ok(Fast::Drop | Fast::Held | Fast::Miss) => {}
                 Err(_) => counters.dropped(Dropped::Panic),
             }
             drop(permit);

@@ -1,8 +1,7 @@
 //! `GET /v1/check?name=&type=&client=`: what the policy does with a name and type, and why.
 //!
-//! It asks the policy, not the DNS: no query is sent and nothing is counted. `client` is there for exempt networks;
-//! until there are any, the answer is the same for every client, and a client that is not an address is refused all the
-//! same.
+//! It asks the policy, not the DNS: no query is sent and nothing is counted. With `client` the answer says whether that
+//! client is exempt; the rule it is exempt from is shown all the same.
 
 use std::net::IpAddr;
 
@@ -41,10 +40,10 @@ async fn check(
         .map_err(|error| bad(format!("name: {error}")).hint("write a domain name, such as name=www.example.com"))?;
     let qtype = rtype::parse(parameters.record_type.as_deref().unwrap_or("A"))
         .ok_or_else(|| bad("type: not a record type").hint("write a mnemonic or a number: A, HTTPS, TYPE65, 65"))?;
-    if parameters.client.is_some_and(|client| client.parse::<IpAddr>().is_err()) {
-        return Err(bad("client: not an IP address").hint("write an IPv4 or IPv6 address without a port"));
-    }
-    Ok(Json(control.check(&name, qtype)))
+    let client = parameters.client.map(|client| client.parse::<IpAddr>()).transpose();
+    let client =
+        client.map_err(|_| bad("client: not an IP address").hint("write an IPv4 or IPv6 address without a port"))?;
+    Ok(Json(control.check(&name, qtype, client)))
 }
 
 const USAGE: &str = "GET /v1/check?name=www.example.com&type=A";
@@ -78,6 +77,15 @@ mod tests {
             (&rule["notice"], &rule["target"], &rule["scope"]),
             (&"N-1".into(), &"bad.example.".into(), &"subtree".into())
         );
+    }
+
+    #[tokio::test]
+    async fn an_exempt_client_is_said_to_be_one() {
+        let body = answer("/v1/check?name=bad.example&client=192.0.2.1").await;
+        assert_eq!((&body["listed"], &body["exempt"]["reason"]), (&true.into(), &"order 7".into()));
+        for other in ["&client=192.0.2.16", ""] {
+            assert!(answer(&format!("/v1/check?name=bad.example{other}")).await["exempt"].is_null());
+        }
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@
 use hickory_proto::op::Message;
 use libfuzzer_sys::fuzz_target;
 use pagar::dns::query::{Parsed, parse};
-use pagar::dns::reply::{Ede, error, malformed};
+use pagar::dns::reply::{Ede, error, malformed, no_question};
 
 fuzz_target!(|octets: &[u8]| {
     let mut out = [0; 512];
@@ -23,6 +23,7 @@ fuzz_target!(|octets: &[u8]| {
             }
             error(&query, 2, Ede::NETWORK_ERROR, &mut out)
         }
+        Parsed::NoQuestion(asked) => no_question(octets, asked, 23, Some([7; 24]), &mut out),
         Parsed::Malformed(fault) => malformed(octets, fault, &mut out),
         Parsed::Drop(_) => return,
     };

@@ -21,8 +21,16 @@ const FLAGS: [(&str, u16); 8] = [
     ("AD", 0x0020),
     ("CD", 0x0010),
 ];
-const RCODES: [(&str, u16); 7] =
-    [("NOERROR", 0), ("FORMERR", 1), ("SERVFAIL", 2), ("NXDOMAIN", 3), ("NOTIMP", 4), ("REFUSED", 5), ("BADVERS", 16)];
+const RCODES: [(&str, u16); 8] = [
+    ("NOERROR", 0),
+    ("FORMERR", 1),
+    ("SERVFAIL", 2),
+    ("NXDOMAIN", 3),
+    ("NOTIMP", 4),
+    ("REFUSED", 5),
+    ("BADVERS", 16),
+    ("BADCOOKIE", 23),
+];
 const CLASSES: [(&str, u16); 4] = [("IN", 1), ("CH", 3), ("HS", 4), ("ANY", 255)];
 /// The sections after the question.
 pub(super) const SECTIONS: [&str; 3] = ["ANSWER", "AUTHORITY", "ADDITIONAL"];

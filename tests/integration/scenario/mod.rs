@@ -8,8 +8,12 @@
 //!
 //! # The format
 //!
-//! One statement a line, `;` begins a comment. Names are absolute, with or without the last dot, escaped as in a master file
-//! (`\.`, `\000`). A file opens with a comment that says which rule it shows.
+//! `CONFIG` knows besides: `places=16` (questions that may wait for upstreams), `cookies=off` or `cookies=HEX,HEX`
+//! (secrets; without it the core has one of its own), `rate=PER_SECOND/BURST`, `rrl=PER_SECOND` and behind it `slip=
+//! all= log_only=`, `exempt=NETWORK@+60s` (until so long after the beginning). The clock begins at second 1.
+//!
+//! One statement a line, `;` begins a comment. Names are absolute, with or without the last dot, escaped as in a master
+//! file (`\.`, `\000`). A file opens with a comment that says which rule it shows.
 //!
 //! ```text
 //! SCENARIO_BEGIN a title
@@ -44,12 +48,14 @@
 //! | `CHECK_UPSTREAM`, then `ASKED NAME CLASS TYPE [DO] [CD]` lines, or `nothing` | what reached the upstream since the last such check, in order |
 //! | `CHECK_METRIC SERIES VALUE` | a line of `/metrics`; `none`: it is not there |
 //!
-//! `OPT [size=n] [version=n] [DO] [option=CODE[:HEX]] [EDE CODE ["TEXT"]] …` stands at the end of `REPLY` and `QUERY`, or, in
-//! an ENTRY, on a line of its own among the additional records; the size is 1232 if not written. The question section of an
-//! answer is that of the query, byte for byte, unless written out (after `QUERY RAW` it is none unless written out).
+//! `OPT [size=n] [version=n] [DO] [option=CODE[:HEX]] [EDE CODE ["TEXT"]] …` stands at the end of `REPLY` and `QUERY`,
+//! or, in an ENTRY, on a line of its own among the additional records; the size is 1232 if not written. The question
+//! section of an answer is that of the query, byte for byte, unless written out (after `QUERY RAW` it is none unless
+//! written out).
 //!
-//! Held against every answer without being written: the id comes back, nothing follows the last record, it is no longer than
-//! the client takes. A query whose answer is never checked, and a question the upstream has no entry for, are failures.
+//! Held against every answer without being written: the id comes back, nothing follows the last record, it is no longer
+//! than the client takes. A query whose answer is never checked, and a question the upstream has no entry for, are
+//! failures.
 
 mod check;
 mod message;

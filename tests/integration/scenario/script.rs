@@ -2,11 +2,19 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use pagar::model::{Action, AuthorityKind, DnsName, Scope, Sensitivity};
+use jiff::Timestamp;
+use pagar::dns::access::buckets::Limit;
+use pagar::dns::access::cookie::Secrets;
+use pagar::dns::access::prefix::Prefixes;
+use pagar::dns::access::{self, Rate, rrl};
+use pagar::model::{Action, AuthorityKind, DnsName, Exemption, Exemptions, Network, Scope, Sensitivity};
 
 use super::message::{Message, Question, SECTIONS, record};
 use super::steps;
-use super::words::{unhex, without_comment, words};
+use super::words::{seconds, unhex, without_comment, words};
+
+/// Monotonic seconds at which a scenario begins; its time of day is the same number.
+pub(super) const BEGIN: i64 = 1;
 
 /// A mistake in the file itself.
 pub(super) type Mistake = (usize, String);
@@ -30,6 +38,10 @@ pub(super) struct Config {
     pub(super) cache: u64,
     pub(super) allow: Vec<String>,
     pub(super) trust_ad: bool,
+    pub(super) access: access::Settings,
+    pub(super) exempt: Exemptions,
+    /// Questions that may wait for upstreams.
+    pub(super) places: u32,
 }
 
 impl Default for Config {
@@ -42,6 +54,9 @@ impl Default for Config {
             cache: 1 << 20,
             allow: vec!["127.0.0.0/8".into(), "::1/128".into()],
             trust_ad: false,
+            access: access::Settings::default(),
+            exempt: Exemptions::default(),
+            places: 16,
         }
     }
 }
@@ -209,6 +224,33 @@ impl Parser {
                 "cache" => config.cache = value.parse().map_err(|_| wrong(()))?,
                 "allow" => config.allow = value.split(',').map(str::to_owned).collect(),
                 "trust_ad" => config.trust_ad = value.parse().map_err(|_| wrong(()))?,
+                "places" => config.places = value.parse().map_err(|_| wrong(()))?,
+                "cookies" if value == "off" => config.access.cookies = None,
+                "cookies" => {
+                    let secrets = Secrets::from_text(&value.replace(',', "\n"));
+                    config.access.cookies = Some(secrets.map_err(|error| error.to_string())?);
+                }
+                "rate" => {
+                    let (per_second, burst) = value.split_once('/').ok_or_else(|| wrong(()))?;
+                    let [per_second, burst] = [per_second, burst].map(str::parse);
+                    let limit = Limit::new(per_second.map_err(|_| wrong(()))?, burst.map_err(|_| wrong(()))?);
+                    config.access.rate = Some(Rate { limit, prefixes: Prefixes { v4: 32, v6: 56 } });
+                }
+                "rrl" => config.access.rrl = Some(rrl::Settings::new(value.parse().map_err(|_| wrong(()))?)),
+                "slip" | "all" | "log_only" => {
+                    let rrl = config.access.rrl.as_mut().ok_or("rrl= comes first")?;
+                    match key {
+                        "slip" => rrl.slip = value.parse().map_err(|_| wrong(()))?,
+                        "all" => rrl.all_per_second = value.parse().map_err(|_| wrong(()))?,
+                        _ => rrl.log_only = value.parse().map_err(|_| wrong(()))?,
+                    }
+                }
+                "exempt" => {
+                    let (network, end) = value.rsplit_once('@').ok_or_else(|| wrong(()))?;
+                    let networks = [network.parse::<Network>().map_err(|_| wrong(()))?].into_iter().collect();
+                    let until = Timestamp::from_second(BEGIN + seconds(end)?).map_err(|_| wrong(()))?;
+                    config.exempt = [Exemption { networks, reason: "order 7".into(), until }].into_iter().collect();
+                }
                 _ => return Err(format!("CONFIG knows no \"{key}\"")),
             }
         }

@@ -16,6 +16,7 @@ use pagar::dns::Settings;
 use pagar::dns::cache::Cache;
 use pagar::dns::clock::Clock;
 use pagar::dns::core::{Asker, Core, Fast, View};
+use pagar::dns::miss::Permit;
 use pagar::ingest::Document;
 use pagar::model::{Authority, AuthorityId, Category, LegalBasis, Network, Notice, NoticeId, Sensitivity, Validity};
 use pagar::observe::counters::{Counters, Transport};
@@ -26,7 +27,7 @@ use sha2::{Digest, Sha256};
 use tokio::runtime::{Builder, Runtime};
 
 use super::check::{Asked, DATAGRAM, Got, differs, same};
-use super::script::{Act, Ask, Config, Entry, Expected, Mood, Order, Script, Step, parse};
+use super::script::{Act, Ask, BEGIN, Config, Entry, Expected, Mood, Order, Script, Step, parse};
 use super::upstream::Scripted;
 
 /// How often a question under way may give way to others before it is said to wait.
@@ -80,11 +81,11 @@ impl World {
         let pages = Pages { default: page, rules: Vec::new(), ttl: config.block_ttl };
         let (writer, reader) = store(compile::resolve(Arc::default(), Arc::default(), pages.ttl, wall, 0));
         let metrics = Metrics::new("0", "test").expect("the metrics of the program");
-        let monotonic = Arc::new(AtomicU64::new(1_000));
+        let monotonic = Arc::new(AtomicU64::new(BEGIN.unsigned_abs() * 1_000));
         let upstream = Arc::new(Scripted::new(config.trust_ad));
         let cache = Cache::new(config.cache, metrics.cache_bytes.clone());
         let clock = Clock::Manual(monotonic.clone());
-        let core = Core::new(reader, settings(config), cache, upstream.clone(), 16, clock);
+        let core = Core::new(reader, settings(config), cache, upstream.clone(), config.places, clock);
         Self {
             runtime: Builder::new_current_thread().build().expect("a runtime"),
             core: Arc::new(core),
@@ -136,7 +137,13 @@ impl World {
 
 fn settings(config: &Config) -> Settings {
     let allow = config.allow.iter().map(|network| network.parse::<Network>().expect("a network"));
-    Settings { allow: allow.collect(), upstreams: Vec::new(), max_ttl: config.max_ttl }
+    Settings {
+        allow: allow.collect(),
+        upstreams: Vec::new(),
+        max_ttl: config.max_ttl,
+        access: config.access.clone(),
+        exempt: config.exempt.clone(),
+    }
 }
 
 /// A state that knows the authorities and sources the file's notices come from.
@@ -275,17 +282,25 @@ impl World {
         }
         match fast {
             Fast::Reply(len, _) => Got::Answer(out[..len].to_vec()),
-            Fast::Drop => Got::Nothing,
-            Fast::Miss => self.settle(self.miss(sent.to_vec(), asker, out)),
+            Fast::Drop | Fast::Held => Got::Nothing,
+            Fast::Miss => match self.core.permit(sent) {
+                Ok(permit) => self.settle(self.miss(sent.to_vec(), asker, permit, out)),
+                Err(shed) => match self.core.overloaded(sent, &asker, shed, &self.counters, &mut out) {
+                    Fast::Reply(len, _) => Got::Answer(out[..len].to_vec()),
+                    _ => Got::Nothing,
+                },
+            },
         }
     }
 
-    fn miss(&self, sent: Vec<u8>, asker: Asker, mut out: Vec<u8>) -> Got {
+    fn miss(&self, sent: Vec<u8>, asker: Asker, permit: Permit, mut out: Vec<u8>) -> Got {
         let (core, counters) = (self.core.clone(), self.counters.clone());
         Got::Waiting(self.runtime.spawn(async move {
-            match core.miss(&sent, &asker, &counters, &mut out).await {
+            let fast = core.miss(&sent, &asker, &counters, &mut out).await;
+            drop(permit);
+            match fast {
                 Fast::Reply(len, _) => Some(out[..len].to_vec()),
-                Fast::Drop | Fast::Miss => None,
+                Fast::Drop | Fast::Held | Fast::Miss => None,
             }
         }))
     }

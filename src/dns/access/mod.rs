@@ -1,0 +1,433 @@
+//! Who gets an answer, how often, and what is sent to whom nobody has shown to be there.
+//!
+//! ```text
+//!  query --> judge: what its cookie says --> admit: network, rate of the client --> (policy, cache, upstream)
+//!                                                                                            |
+//!  client <-- leave: rate of like answers by UDP to unproven sources <-----------------------+
+//! ```
+//!
+//! Everything turns on whether the source of a query is *proven*: by TCP, or by a cookie of ours (RFC 7873). What
+//! forgers do under somebody's address must not be charged to him: proven and unproven queries of an address have a
+//! bucket each, and whoever is limited is shown the way to prove himself: TC=1, so that he comes by TCP, or BADCOOKIE
+//! with a cookie if he offers one. Neither is larger than what a forger sent, but for a few octets.
+//!
+//! - [`buckets`]: the table behind both limits.
+//! - [`cookie`]: server cookies.
+//! - [`domains`]: places for questions that wait for upstreams.
+//! - [`prefix`]: which addresses are one client.
+//! - [`rrl`]: what leaves.
+//! - [`wall`]: the time of day.
+//!
+//! What is off costs a comparison, and its table is made when it is turned on first. No client address is ever logged.
+
+pub mod buckets;
+pub mod cookie;
+pub mod domains;
+pub mod prefix;
+pub mod rrl;
+pub mod wall;
+
+use std::hash::Hasher;
+use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
+
+use super::clock::{Clock, Millis};
+use super::core::{Asker, Fast, Size, View};
+use super::query::{Malformed, NoQuestion, Query};
+use super::reply::{self, Ede};
+use super::wire::rcode;
+use crate::observe::counters::Dropped;
+
+use buckets::{Buckets, Limit};
+use cookie::{Cookie, Cookies, Secrets};
+use domains::Domains;
+use prefix::Prefixes;
+use rrl::{Judgement, Responses};
+use wall::Wall;
+
+/// Sets of eight buckets in each table: half a million clients or kinds of answers, 4 MiB.
+const SETS: usize = 1 << 16;
+
+/// `[dns.cookies]`, `[dns.rate_limit]`, `[dns.rrl]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The secrets cookies are made with; `None`: cookies are off and the option is ignored.
+    pub cookies: Option<Secrets>,
+    /// How often a client may ask; `None`: as often as it likes.
+    pub rate: Option<Rate>,
+    /// What leaves to unproven sources; `None`: everything.
+    pub rrl: Option<rrl::Settings>,
+}
+
+impl Default for Settings {
+    /// Cookies with secrets of the process's own, no limits.
+    fn default() -> Self {
+        Self { cookies: Some(Secrets::default()), rate: None, rrl: None }
+    }
+}
+
+/// `[dns.rate_limit]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// What a client may have.
+    pub limit: Limit,
+    /// What a client is.
+    pub prefixes: Prefixes,
+}
+
+/// What is known about where a message came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A datagram: anybody may have sent it.
+    Unproven,
+    /// The same, of somebody who would take a cookie.
+    WantsCookie,
+    /// Somebody who receives what is sent to this address: TCP, or a cookie of ours.
+    Proven,
+}
+
+/// See the module's header.
+#[derive(Debug)]
+pub struct Access {
+    cookies: Cookies,
+    wall: Wall,
+    clients: OnceLock<Buckets>,
+    responses: OnceLock<Responses>,
+    /// The places of questions that wait for upstreams.
+    pub domains: Arc<Domains>,
+}
+
+impl Access {
+    /// With tables for what is on, and `places` for questions that wait.
+    pub fn new(settings: &Settings, places: u32, clock: Clock) -> Self {
+        let access = Self {
+            cookies: Cookies::new(rand::random()),
+            wall: Wall::new(clock),
+            clients: OnceLock::new(),
+            responses: OnceLock::new(),
+            domains: Arc::new(Domains::new(places, rand::random())),
+        };
+        access.prepare(settings);
+        access
+    }
+
+    /// Makes the tables of what is on now. One that is turned off keeps its table, or a thread that still answers by
+    /// the old settings would lose it.
+    pub fn prepare(&self, settings: &Settings) {
+        if settings.rate.is_some() {
+            self.clients.get_or_init(|| Buckets::new(SETS, rand::random()));
+        }
+        if settings.rrl.is_some() {
+            self.responses.get_or_init(|| Responses::new(SETS, rand::random()));
+        }
+    }
+
+    /// Reads the COOKIE option of a query and writes ours into its options; what is known about the source then.
+    pub fn judge(
+        &self,
+        query: &mut Query,
+        from: &Asker,
+        settings: &Settings,
+        now: Millis,
+    ) -> Result<Source, Malformed> {
+        let option = query.edns.and_then(|edns| edns.cookie);
+        match option.and_then(|option| self.cookie(option, from.client, settings, now)) {
+            None => Ok(from.source()),
+            Some(Cookie::Valid(cookie)) => {
+                query.options.cookie = Some(cookie);
+                Ok(Source::Proven)
+            }
+            Some(Cookie::Fresh(cookie)) => {
+                query.options.cookie = Some(cookie);
+                Ok(if from.source() == Source::Proven { Source::Proven } else { Source::WantsCookie })
+            }
+            Some(Cookie::BadLength) => {
+                Err(Malformed { rcode: rcode::FORMERR, question: query.question().len(), edns: true })
+            }
+        }
+    }
+
+    /// `None` if cookies are off.
+    fn cookie(&self, option: &[u8], client: IpAddr, settings: &Settings, now: Millis) -> Option<Cookie> {
+        let secrets = settings.cookies.as_ref()?;
+        Some(self.cookies.judge(option, client, secrets, self.wall.seconds(now), now))
+    }
+
+    /// Whether the client is exempt from restrictions at this time.
+    pub fn is_exempt(&self, client: IpAddr, view: &View) -> bool {
+        view.settings.exempt.of(client, || self.wall.timestamp(view.now)).is_some()
+    }
+
+    /// Refuses strangers and clients that ask too often; `None` for all others.
+    pub fn admit(&self, query: &Query, source: Source, from: &Asker, view: &View, out: &mut [u8]) -> Option<Fast> {
+        let error = |code, ede, out: &mut [u8]| {
+            view.counters.response(code);
+            Some(Fast::Reply(reply::error(query, code, ede, out), None))
+        };
+        if !view.settings.allow.contains(from.client) {
+            return error(rcode::REFUSED, Ede::PROHIBITED, out);
+        }
+        if self.within(source, from.client, view) {
+            return None;
+        }
+        view.counters.rate_limited.inc();
+        match source {
+            Source::Proven => error(rcode::REFUSED, Ede::RATE_LIMITED, out),
+            Source::WantsCookie => error(rcode::BADCOOKIE, Ede::RATE_LIMITED, out),
+            Source::Unproven => {
+                view.counters.response(rcode::NOERROR);
+                Some(Fast::Reply(reply::truncated(query, Ede::RATE_LIMITED, out), None))
+            }
+        }
+    }
+
+    /// Whether the client may ask once more.
+    fn within(&self, source: Source, client: IpAddr, view: &View) -> bool {
+        let (Some(rate), Some(clients)) = (&view.settings.access.rate, self.clients.get()) else { return true };
+        let mut hash = clients.hasher();
+        hash.write_u128(rate.prefixes.of(client));
+        hash.write_u8(u8::from(source == Source::Proven));
+        clients.take(&hash, &rate.limit, view.now)
+    }
+
+    /// Answers a query without a question, which is for a cookie (RFC 7873 §5.4). Where cookies are off it is
+    /// malformed.
+    pub fn no_question(&self, message: &[u8], asked: NoQuestion, from: &Asker, view: &View, out: &mut [u8]) -> Fast {
+        let (code, cookie) = match self.cookie(asked.cookie, from.client, &view.settings.access, view.now) {
+            Some(Cookie::Valid(cookie)) => (rcode::NOERROR, Some(cookie)),
+            // a server's half that is not ours is named, or the client would go on believing in it
+            Some(Cookie::Fresh(cookie)) if asked.cookie.len() > 8 => (rcode::BADCOOKIE, Some(cookie)),
+            Some(Cookie::Fresh(cookie)) => (rcode::NOERROR, Some(cookie)),
+            Some(Cookie::BadLength) | None => (rcode::FORMERR, None),
+        };
+        view.counters.response(code);
+        let len = reply::no_question(message, asked, code, cookie, out);
+        self.leave_bare(len, from, view, out)
+    }
+
+    /// Answers a message that is no query.
+    pub fn malformed(&self, message: &[u8], error: Malformed, from: &Asker, view: &View, out: &mut [u8]) -> Fast {
+        view.counters.response(error.rcode);
+        let len = reply::malformed(message, error, out);
+        self.leave_bare(len, from, view, out)
+    }
+
+    /// The last word on an answer: it leaves, leaves empty with TC, or does not leave.
+    pub fn leave(&self, query: &Query, source: Source, fast: Fast, from: &Asker, view: &View, out: &mut [u8]) -> Fast {
+        let Fast::Reply(len, path) = fast else { return fast };
+        match self.limit(source, len, from, view, out) {
+            Judgement::Within => fast,
+            Judgement::Hold => Fast::Held,
+            Judgement::Slip if source == Source::WantsCookie => {
+                Fast::Reply(reply::error(query, rcode::BADCOOKIE, Ede::RATE_LIMITED, out), path)
+            }
+            Judgement::Slip => Fast::Reply(reply::truncated(query, Ede::RATE_LIMITED, out), path),
+        }
+    }
+
+    /// The same for what has no data: it slips as it is.
+    fn leave_bare(&self, len: usize, from: &Asker, view: &View, out: &[u8]) -> Fast {
+        match self.limit(from.source(), len, from, view, out) {
+            Judgement::Within | Judgement::Slip => Fast::Reply(len, None),
+            Judgement::Hold => Fast::Held,
+        }
+    }
+
+    fn limit(&self, source: Source, len: usize, from: &Asker, view: &View, out: &[u8]) -> Judgement {
+        let (Some(rrl), Some(responses)) = (&view.settings.access.rrl, self.responses.get()) else {
+            return Judgement::Within;
+        };
+        if source == Source::Proven {
+            return Judgement::Within;
+        }
+        let judgement = responses.judge(out.get(..len).unwrap_or_default(), from.client, rrl, view.now);
+        if judgement != Judgement::Within {
+            view.counters.rrl_excess.inc();
+        }
+        match judgement {
+            _ if rrl.log_only => return Judgement::Within,
+            Judgement::Within => {}
+            Judgement::Slip => view.counters.rrl_slipped.inc(),
+            Judgement::Hold => view.counters.dropped(Dropped::Rrl),
+        }
+        judgement
+    }
+}
+
+impl Asker {
+    /// What the transport alone says of the source.
+    fn source(&self) -> Source {
+        match self.size {
+            Size::Stream => Source::Proven,
+            Size::Datagram => Source::Unproven,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+    use futures_util::future::{BoxFuture, FutureExt};
+
+    use super::*;
+    use crate::dns::cache::Cache;
+    use crate::dns::core::Core;
+    use crate::dns::resolve::{Failure, Question, Resolve};
+    use crate::model::{DnsName, Exemptions};
+    use crate::observe::counters::Counters;
+    use crate::observe::metrics::Metrics;
+    use crate::policy::compile::tests::snapshot;
+    use crate::policy::store::store;
+
+    const CLIENT: Asker =
+        Asker { client: IpAddr::V4(Ipv4Addr::LOCALHOST), size: Size::Datagram, idle: std::time::Duration::ZERO };
+
+    struct Nobody;
+
+    impl Resolve for Nobody {
+        fn resolve<'a>(&'a self, _: &'a Question) -> BoxFuture<'a, Result<crate::dns::answer::Answer, Failure>> {
+            async { Err(Failure::Silence) }.boxed()
+        }
+
+        fn is_healthy(&self, _: &Question) -> bool {
+            true
+        }
+    }
+
+    struct World {
+        core: Core,
+        counters: Arc<Counters>,
+        now: Arc<AtomicU64>,
+    }
+
+    fn settings(access: Settings) -> crate::dns::Settings {
+        let allow = ["127.0.0.0/8".parse::<crate::model::Network>().unwrap()].into_iter().collect();
+        crate::dns::Settings { allow, upstreams: Vec::new(), max_ttl: 60, access, exempt: Exemptions::default() }
+    }
+
+    fn world(access: Settings, places: u32) -> World {
+        let metrics = Metrics::new("0", "0").unwrap();
+        let now = Arc::new(AtomicU64::new(5_000));
+        let cache = Cache::new(0, metrics.cache_bytes.clone());
+        let (_, policy) = store(snapshot(&[], 100));
+        let clock = Clock::Manual(now.clone());
+        World {
+            core: Core::new(policy, settings(access), cache, Arc::new(Nobody), places, clock),
+            counters: metrics.worker(),
+            now,
+        }
+    }
+
+    impl World {
+        fn ask(&self, message: &[u8], from: &Asker, out: &mut [u8]) -> Fast {
+            let (policy, settings) = (self.core.policy(), self.core.settings());
+            let now = self.now.load(Relaxed);
+            self.core.fast(
+                message,
+                from,
+                &View { policy: &policy, settings: &settings, counters: &self.counters, now },
+                out,
+            )
+        }
+    }
+
+    /// A question without RD, which is refused at once; with an OPT record that holds these octets.
+    fn question(name: &str, options: Option<&[u8]>) -> Vec<u8> {
+        let mut message = vec![0, 7, 0, 0, 0, 1, 0, 0, 0, 0, 0, u8::from(options.is_some())];
+        message.extend_from_slice(DnsName::from_text(name).unwrap().as_wire());
+        message.extend_from_slice(b"\x00\x01\x00\x01");
+        if let Some(options) = options {
+            message.extend_from_slice(b"\x00\x00\x29\x04\xd0\x00\x00\x00\x00");
+            message.extend_from_slice(&(options.len() as u16).to_be_bytes());
+            message.extend_from_slice(options);
+        }
+        message
+    }
+
+    fn one_a_second() -> Settings {
+        Settings {
+            rate: Some(Rate { limit: Limit::new(1, 1), prefixes: Prefixes { v4: 32, v6: 56 } }),
+            rrl: Some(rrl::Settings { slip: 1, ..rrl::Settings::new(1) }),
+            ..Settings::default()
+        }
+    }
+
+    #[test]
+    fn what_a_limited_source_gets_is_hardly_larger_than_what_it_sent() {
+        let cookie = b"\x00\x0a\x00\x08clientck";
+        let cases = [(None, 0), (Some(&b""[..]), 6), (Some(&cookie[..]), 6 + 16)];
+        for (options, more) in cases {
+            let world = world(one_a_second(), 4);
+            let (message, mut out) = (question("www.example.com", options), [0; 1232]);
+            for n in 0..50 {
+                let Fast::Reply(len, _) = world.ask(&message, &CLIENT, &mut out) else {
+                    panic!("slip 1: all answered")
+                };
+                assert!(n == 0 || len <= message.len() + more, "{len} for {}", message.len());
+                assert_eq!(out[..2], message[..2]);
+            }
+            assert_eq!(world.counters.rate_limited.get(), 49);
+        }
+    }
+
+    #[test]
+    fn limits_are_turned_on_and_off_by_a_reload() {
+        let world = world(Settings::default(), 4);
+        let message = question("www.example.com", None);
+        let truncated = || {
+            let mut out = [0; 1232];
+            (0..20).filter(|_| world.ask(&message, &CLIENT, &mut out) != Fast::Held && out[2] & 0x02 != 0).count()
+        };
+        assert!(world.core.access.clients.get().is_none() && world.core.access.responses.get().is_none(), "no memory");
+        assert_eq!(truncated(), 0);
+        world.core.reconfigure(settings(one_a_second()));
+        assert_eq!(truncated(), 19);
+        world.core.reconfigure(settings(Settings::default()));
+        assert_eq!(truncated(), 0);
+    }
+
+    #[test]
+    fn a_forged_flood_does_not_use_up_what_a_client_has_by_tcp_or_with_a_cookie() {
+        let world = world(one_a_second(), 4);
+        let mut out = [0; 1232];
+        let plain = question("www.example.com", None);
+        (0..10_000).for_each(|_| assert_ne!(world.ask(&plain, &CLIENT, &mut out), Fast::Drop));
+        let ede = |out: &[u8]| out.windows(6).any(|octets| octets == b"\x00\x0f\x00\x02\x00\x1f");
+        let opt = question("www.example.com", Some(b""));
+        let stream = Asker::stream(CLIENT.client, std::time::Duration::from_secs(1));
+        let Fast::Reply(len, _) = world.ask(&opt, &stream, &mut out) else { panic!() };
+        assert!(!ede(&out[..len]), "by TCP it is answered");
+        // the client's half, then the whole cookie that came back
+        world.now.fetch_add(60_000, Relaxed);
+        (0..100).for_each(|_| assert_ne!(world.ask(&plain, &CLIENT, &mut out), Fast::Drop));
+        let half = question("www.example.com", Some(b"\x00\x0a\x00\x08clientck"));
+        let Fast::Reply(len, _) = world.ask(&half, &CLIENT, &mut out) else { panic!() };
+        assert!(ede(&out[..len]) && out[3] & 0x0f == 7, "BADCOOKIE");
+        let whole = [b"\x00\x0a\x00\x18", &out[len - 24..len]].concat();
+        let whole = question("www.example.com", Some(&whole));
+        let Fast::Reply(len, _) = world.ask(&whole, &CLIENT, &mut out) else { panic!() };
+        assert!(!ede(&out[..len]), "with the cookie it is answered");
+    }
+
+    #[test]
+    fn a_flood_of_one_domain_is_shed_with_a_reason() {
+        let world = world(Settings::default(), 16);
+        let place = |name: &str| world.core.permit(&question(name, Some(b"")));
+        let others: Vec<_> = (0..8).map(|n| place(&format!("www.d{n}.com")).unwrap()).collect();
+        let flood: Vec<_> = (0..50).map(|n| place(&format!("r{n}.victim.com"))).collect();
+        assert_eq!(flood.iter().filter(|place| place.is_ok()).count(), 2);
+        let shed = place("x.victim.com").unwrap_err();
+        let mut out = [0; 1232];
+        let message = question("x.victim.com", Some(b""));
+        let Fast::Reply(len, _) = world.core.overloaded(&message, &CLIENT, shed, &world.counters, &mut out) else {
+            panic!()
+        };
+        assert_eq!(out[3] & 0x0f, 2);
+        assert!(out[..len].ends_with(b"\x00\x17too many questions about this domain wait for answers"));
+        assert!(place("www.victim.org").is_ok());
+        drop((others, flood));
+        assert!((0..16).map(|n| place(&format!("r{n}.victim.com"))).all(|place| place.is_ok()));
+    }
+}
