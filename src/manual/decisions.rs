@@ -98,8 +98,8 @@
 //!
 //! 29. **`[web]` listens on loopback only and checks `Host`.** *Why:* there are no credentials yet, and a browser on
 //!     the machine can be made to ask. *Change:* `[[web.client]]`.
-//! 30. **Keys that are documented but not built are refused, never ignored.** *Why:* an operator who wrote `[[exempt]]`
-//!     must not believe that anybody is exempt. *Change:* nothing.
+//! 30. **Keys that are documented but not built are refused, never ignored.** *Why:* an operator who wrote
+//!     `[[web.client]]` must not believe that callers are asked who they are. *Change:* nothing.
 //! 31. **rustix for priority, limits and locks.** *Why:* no `unsafe` outside [`mmsg`](crate::dns::listen::mmsg).
 //!     *Change:* nothing.
 //! 32. **The control plane is a thread with an inbox, not a task.** *Why:* compiling takes long and runs at nice 19,
@@ -177,8 +177,7 @@
 //!   so that the data plane looks nothing up.
 //! - [`dns::answer`](crate::dns::answer), [`dns::clock`](crate::dns::clock), [`dns::wire`](crate::dns::wire): an
 //!   upstream's message, the injected time and the reading of octets each turned out to be a file of their own.
-//! - `dns/access.rs` is not there: a list of networks is one line in [`decide`](crate::dns::decide). Rate limits and
-//!   cookies will bring it.
+//! - `dns/access.rs` is a directory, [`dns::access`](crate::dns::access).
 //! - The plan's `control/task` became four files: `task` (the inbox), `publish` (compare, publish, mind the time),
 //!   `sources` (how each is doing) and `once` ([`compile_once`](crate::control::compile_once) for `check` and `why`).
 //!   `control/schedule` and `control/restore` will come with deadlines and the ledger.
@@ -187,3 +186,36 @@
 //! - `tests/layering.rs` is `tests/integration/layering.rs`: one test binary links once.
 //! - [`ExitError`](crate::error::ExitError) has no variant for usage, which the command-line parser ends with exit code
 //!   2 itself, and has one for a negative answer.
+//!
+//! # Access, limits, cookies
+//!
+//! - **Everything turns on whether a source is proven**, by TCP or by a cookie of ours; a client's limit is counted for
+//!   proven and unproven queries apart. *Why:* who forges an address must not be able to use up what its owner may
+//!   have. *Change:* nothing.
+//! - **Beyond its limit a client gets TC, BADCOOKIE (if it offered a cookie) or REFUSED (if proven), with EDE 31.**
+//!   *Why:* silence is a failure (RFC 8906 §3) and REFUSED to a forged address is final for its owner; TC and BADCOOKIE
+//!   show him a way in and are no larger than the query but for 22 octets. EDE 31, Rate Limited, is in the IANA
+//!   registry (draft-muks-dns-ede-rate-limited). *Change:* nothing.
+//! - **Cookies are on by default; BADCOOKIE is only sent beyond a limit and to queries without a question.** *Why:* RFC
+//!   7873 §5.2.4 allows to answer, and a client whose cookie a fleet does not share would otherwise need two queries
+//!   for each. There is no key that requires cookies: most stubs have none. *Change:* stubs that have.
+//! - **A process's own secret is derived from a random one and the day; a fleet's comes from a file, first line
+//!   current.** *Why:* no timer, nothing to keep, and yesterday's is accepted; RFC 9018 §5 asks for a roll-over in
+//!   steps. *Change:* nothing.
+//! - **A bucket is one atomic number in a table of fixed size, and every error is to the client's favour.** *Why:* no
+//!   lock and no allocation for a packet; a table that grows is what an attacker wants. *Change:* measurements: sets by
+//!   core.
+//! - **Response rate limiting reads the answer that is about to leave.** *Why:* one rule for listed, cached and
+//!   forwarded names and for errors, and nothing can forget to call it. `pagar_dns_responses_total` counts what was
+//!   made, `pagar_dns_dropped_total{reason="rrl"}` what did not leave. *Change:* nothing.
+//! - **RRL and the limit of clients are off by default.** *Why:* the right numbers depend on who is behind an address;
+//!   a resolver that serves its own networks only, behind a border that drops forged sources, cannot be used against
+//!   others. *Change:* numbers from an ISP's traffic.
+//! - **One domain gets an eighth of the places among waiting questions, once half are taken; domains are counted by the
+//!   ICANN part of the public suffix list.** *Why:* a popular domain with many slow names is not to be hurt while there
+//!   is room. Below a private suffix it is one operator's servers that are slow. The table has 65,536 counters by keyed
+//!   hash; two domains that share one share the bound. *Change:* measurements.
+//! - **An exemption hides the rule from the answer, not from `pagar why`, whose exit code stays 0 for a listed name.**
+//!   *Why:* the name is listed; scripts that ask so must not depend on a client. *Change:* nothing.
+//! - **An exemption without an end is refused; one whose end has passed is a warning, not an error.** *Why:* it ends by
+//!   itself while the server runs, and must not keep it from starting the next day. *Change:* nothing.

@@ -10,7 +10,7 @@
 //! # In this order
 //!
 //! ```text
-//!   parse --> access --> notices --> never looked up --> cache --hit--------------------> targets --> reply
+//!   parse --> access --> notices --> never looked up --> cache --hit--------------------> targets --> reply --> RRL
 //!     |         |           |               |              |                                 ^
 //!     v         v           v               v              +--miss--> upstream --> cache ----+
 //!   error    REFUSED   as listed    REFUSED, NOTIMP
@@ -19,22 +19,29 @@
 //! 1. **Parse** ([`query::parse`](crate::dns::query::parse)), in place. What is shorter than a header, and responses
 //!    sent to us, are dropped and counted; any other malformed message gets FORMERR, NOTIMP or BADVERS, never silence
 //!    (RFC 8906).
-//! 2. **Access** ([`decide::decide`](crate::dns::decide::decide)): a client outside `[dns] allow` gets REFUSED with
-//!    EDE 18. Classes other than IN get REFUSED with EDE 21; policy is about IN only.
-//! 3. **Notices**: [`Snapshot::decide`](crate::policy::Snapshot::decide) walks from the name asked to its ancestors and
-//!    applies the precedence table in [`policy::compile`](crate::policy::compile). Listed:
+//! 2. **Access** ([`dns::access`](crate::dns::access)): the cookie is read ([RFC 7873](crate::dns::access::cookie)); a
+//!    length it cannot have is FORMERR. A client outside `[dns] allow` gets REFUSED with EDE 18. One that asks too
+//!    often gets TC, or BADCOOKIE if it offers a cookie, or REFUSED if its address is proven, each with EDE 31. A query
+//!    without a question but with a cookie is answered with one.
+//! 3. **Notices** ([`decide::decide`](crate::dns::decide::decide)). Classes other than IN get REFUSED with EDE 21;
+//!    policy is about IN only. [`Snapshot::decide`](crate::policy::Snapshot::decide) walks from the name asked to its
+//!    ancestors and applies the precedence table in [`policy::compile`](crate::policy::compile). Listed:
 //!    [`reply::blocked`](crate::dns::reply::blocked) writes the answer, with RD=0 and DO=1 as well. DS and DNSKEY
-//!    ignore exact targets, or every unlisted name below a signed apex would turn bogus.
+//!    ignore exact targets, or every unlisted name below a signed apex would turn bogus. For an exempt client the name
+//!    is not listed, here and in the steps below; only of a listed name it is asked whether the client is exempt.
 //! 4. **Never looked up**: AXFR and IXFR (REFUSED), other meta types (NOTIMP), and queries with RD=0 (REFUSED, EDE 20),
 //!    since answering those from the cache would show what others asked.
 //! 5. **Cache** ([`Cache`](crate::dns::cache::Cache)). Before a kept answer leaves, the names it leads to (CNAME, SVCB
 //!    and HTTPS targets) are put to the policy in force: [`decide::on_targets`](crate::dns::decide::on_targets). Of
 //!    several listed ones a statutory notice wins. So a change of policy never has to flush the cache, and a lifted
 //!    name resolves at once. Only a reload that changes the upstreams empties it.
-//! 6. **Upstream** ([`Pool`](crate::dns::upstream::Pool)), if a place is free; if not, the answer is SERVFAIL with
-//!    EDE 23. There are (limit of open files - 2,048) / 5 places, at least 16 and at most 4,096. When the upstream has
-//!    answered, the answer is kept first; then the name and its targets are decided again, because the policy may have
-//!    changed meanwhile. Identical questions under way are not joined yet.
+//! 6. **Upstream** ([`Pool`](crate::dns::upstream::Pool)), if a place is free; if not, the answer is SERVFAIL with EDE
+//!    23 and a text. There are (limit of open files - 2,048) / 5 places, at least 16 and at most 4,096; once half are
+//!    taken, names of one registered domain hold an eighth of them at most ([`domains`](crate::dns::access::domains)).
+//!    When the upstream has answered, the answer is kept first; then the name and its targets are decided again,
+//!    because the policy may have changed meanwhile. Identical questions under way are not joined yet.
+//! 7. **Response rate limiting** ([`rrl`](crate::dns::access::rrl)), if it is on, for whatever leaves by UDP to a
+//!    source without a valid cookie: errors, blocked, cached and forwarded answers.
 //!
 //! # UDP
 //!

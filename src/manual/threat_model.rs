@@ -16,6 +16,11 @@
 //! |---|---|---|
 //! | a client | malformed messages, compression loops, responses | checked reads; a malformed message gets an error or is dropped and counted ([`dns::query`](crate::dns::query), [`dns::wire`](crate::dns::wire)); a panic is caught |
 //! | a client | more questions than upstreams answer | as many wait at a time as there are file descriptors for, at most 4,096; further ones get SERVFAIL with EDE 23; listed and cached names do not pass there |
+//! | a client | random names below one domain, whose servers are dead by then | once half of the places are taken, one domain holds an eighth of them ([`domains`](crate::dns::access::domains)) |
+//! | a client | more questions than its share | `[dns.rate_limit]`, if it is on ([`access`](crate::dns::access)) |
+//! | anybody who forges addresses | sending our answers to a victim | `[dns.rrl]`, if it is on; no limited answer is larger than its query but for 22 octets |
+//! | anybody who forges addresses | using up a client's limit | queries by TCP or with a valid cookie have a limit of their own |
+//! | anybody who forges addresses | washing others out of the tables of limits | what is forgotten starts with a full bucket; hashes have a key of this process ([`buckets`](crate::dns::access::buckets)) |
 //! | a client | connections that do nothing | 1,024 in all, 10 s idle, 64 answers under way |
 //! | a stranger | connections that keep clients out | strangers have 64 of their own, 1 s idle |
 //! | a stranger | using the resolver to attack others | networks outside `[dns] allow` get REFUSED; by default only this machine is allowed; at most 1,232 octets by UDP |
@@ -39,8 +44,8 @@
 //!
 //! # Not defended against
 //!
-//! - Floods: there is no rate limit for a client, no limit of TCP connections for a client, and no DNS cookies yet. Put
-//!   what you use today in front.
+//! - Floods that fill the line or the sockets' buffers, and TCP connections of one client: there is a limit for all of
+//!   them only. Limits of queries and answers are off until they are configured.
 //! - A list that is written in place: one that its writer closes or leaves alone for 2 s is taken as it is then.
 //! - Anybody on the path between client and Pagar, or Pagar and upstream: plain DNS is all there is.
 //! - Clients that use another resolver. Queries sent to somebody else are not intercepted, on purpose (SAC127).
