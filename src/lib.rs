@@ -16,7 +16,7 @@
 //! Faces: [`web`] answers the API, metrics and health.
 //!
 //! Assembly: [`config`] reads the configuration, [`cli`] the command line, [`process`] deals with the operating system,
-//! [`serve`] puts everything together and is the only file that sees both planes.
+//! [`zones`] reads the operator's zone files, [`serve`] puts everything together and is the only file that sees both planes.
 //!
 //! `tests/integration/layering.rs` checks who uses whom.
 //!
@@ -40,3 +40,4 @@ pub mod process;
 pub mod serve;
 pub mod verify;
 pub mod web;
+pub mod zones;

@@ -13,8 +13,9 @@ use tracing::Level;
 
 use crate::config::{self, Config};
 use crate::control::{self, Control, Handle, StartError};
-use crate::dns::Dns;
 use crate::dns::clock::Clock;
+use crate::dns::local::Local;
+use crate::dns::{self, Dns};
 use crate::error::ExitError;
 use crate::model::Sensitivity;
 use crate::model::name::wire_to_text;
@@ -22,6 +23,7 @@ use crate::observe::{log, metrics::Metrics};
 use crate::policy::PolicyReader;
 use crate::process::{self, Request, Signals};
 use crate::web;
+use crate::zones;
 
 /// What the command line says about logging; `None` leaves it to the configuration.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +57,8 @@ pub fn serve(path: &Path, logging: Logging) -> Result<(), ExitError> {
         Signals::new().map_err(|error| failed(&error))?
     };
     // rules before answers: what the sources say now is in force before the first query is read
+    let mut settings = config.dns.settings.clone();
+    settings.local = Arc::new(local_zones(&config, &metrics));
     let started_control = control::start(control_config(&config), metrics.clone());
     let (control, policy, handle) = started_control.map_err(|error| match error {
         StartError::NoPolicy(_) => ExitError::Data(error.to_string()),
@@ -64,10 +68,17 @@ pub fn serve(path: &Path, logging: Logging) -> Result<(), ExitError> {
     let started = Instant::now();
     let dns = {
         let _within = data_runtime.enter();
-        Dns::start(&config.dns, sockets, policy.clone(), &metrics, Clock::System(started), files)
-            .map_err(|error| failed(&error))?
+        Dns::start(
+            &dns::Config { settings, ..config.dns.clone() },
+            sockets,
+            policy.clone(),
+            &metrics,
+            Clock::System(started),
+            files,
+        )
+        .map_err(|error| failed(&error))?
     };
-    let mut server = Server { path: path.to_owned(), config, control, dns };
+    let mut server = Server { path: path.to_owned(), config, control, dns, metrics: metrics.clone() };
     let web_address = web.as_ref().and_then(|listener| listener.local_addr().ok());
     let (stop_web, stopped) = watch::channel(false);
     if let Some(listener) = web {
@@ -112,6 +123,16 @@ fn warn(config: &Config) {
     if config.sources.is_empty() {
         tracing::warn!("no [[source]] is configured: no notice is read, nothing is restricted");
     }
+}
+
+/// The zones answered here. One that is broken does not keep the rest from being answered.
+fn local_zones(config: &Config, metrics: &Metrics) -> Local {
+    let loaded = zones::load(&config.dns.local);
+    metrics.broken_zones.set(loaded.broken as i64);
+    for problem in &loaded.problems {
+        tracing::error!("{problem}; names of this zone are answered with SERVFAIL");
+    }
+    loaded.local
 }
 
 fn runtime(name: &str, threads: usize) -> std::io::Result<Runtime> {
@@ -175,6 +196,7 @@ struct Server {
     config: Config,
     control: Control,
     dns: Dns,
+    metrics: Arc<Metrics>,
 }
 
 impl Server {
@@ -200,12 +222,18 @@ impl Server {
             ("web.listen", config.web != self.config.web),
             ("log", config.log != self.config.log),
         ];
+        let loaded = zones::load(&config.dns.local);
+        if !loaded.problems.is_empty() {
+            return self.not_reloaded(&control::Lines(&loaded.problems));
+        }
         for (key, _) in needs_restart.iter().filter(|(_, changed)| *changed) {
             tracing::warn!("{key} has changed: it takes effect after a restart");
         }
         match self.control.reload(control_config(&config)) {
             Ok(()) => {
-                self.dns.reconfigure(config.dns.settings.clone());
+                let local = Arc::new(loaded.local);
+                self.metrics.broken_zones.set(0); // one would have refused the reload
+                self.dns.reconfigure(dns::Settings { local, ..config.dns.settings.clone() });
                 self.config = config;
             }
             Err(problems) => self.not_reloaded(&control::Lines(&problems)),

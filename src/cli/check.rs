@@ -12,6 +12,7 @@ use crate::control::{self, explain};
 use crate::error::ExitError;
 use crate::ingest::{Problem, Severity, Update};
 use crate::policy::Snapshot;
+use crate::zones;
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
@@ -52,7 +53,8 @@ pub(super) fn run(options: &Options) -> Result<(), ExitError> {
     }
     let at = Timestamp::now();
     let (policy, updates) = control::compile_once(&crate::serve::control_config(&config), at);
-    let problems: Vec<&Problem> = updates.iter().flat_map(problems_of).collect();
+    let local = zones::load(&config.dns.local);
+    let problems: Vec<&Problem> = updates.iter().flat_map(problems_of).chain(&local.problems).collect();
     let mut report = report(&policy, &problems, at);
     report.warnings += config.warnings.len();
     report.problems.splice(0..0, config.warnings.iter().map(of_config));

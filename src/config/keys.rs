@@ -71,13 +71,13 @@ pub(super) static ROOT: Table = Table {
         table(&BLOCK, "block"),
         tables(&AUTHORITY, "authority"),
         Key { name: "source", kind: Kind::Sources, required: None },
+        tables(&LOCAL_ZONE, "local_zone"),
         table(&CACHE, "cache"),
         table(&LEDGER, "ledger"),
         table(&WEB, "web"),
         table(&LOG, "log"),
         tables(&EXEMPT, "exempt"),
         not_built("rpz"),
-        not_built("local_zone"),
         not_built("block_page"),
     ],
 };
@@ -91,7 +91,8 @@ static DNS: Table = Table {
         table(&COOKIES, "cookies"),
         table(&RATE_LIMIT, "rate_limit"),
         table(&RRL, "rrl"),
-        not_built("local"),
+        table(&IDENTITY, "identity"),
+        table(&LOCAL, "local"),
         not_built("tls"),
         not_built("https"),
         not_built("quic"),
@@ -123,6 +124,18 @@ static EXEMPT: Table = Table {
         value("networks").or_write("networks = [\"192.0.2.0/28\"]"),
         value("reason").or_write("reason = \"police, order 7/2026\": the legal reason"),
         value("until").or_write("until = \"2027-01-01T00:00:00+08:00\": an exemption has an end"),
+    ],
+};
+
+static IDENTITY: Table = Table { name: "[dns.identity]", keys: &[value("version"), value("server_id"), value("nsid")] };
+
+static LOCAL: Table = Table { name: "[dns.local]", keys: &[value("special_names"), value("forward")] };
+
+static LOCAL_ZONE: Table = Table {
+    name: "[[local_zone]]",
+    keys: &[
+        value("zone").or_write("zone = \"portal.isp.example.\""),
+        value("path").or_write("path = \"zones/portal.zone\""),
     ],
 };
 
@@ -204,9 +217,9 @@ static LOG: Table = Table { name: "[log]", keys: &[value("format"), value("level
 
 /// Every table, to find where a misplaced key belongs.
 #[rustfmt::skip] // in rows
-pub(super) static ALL: [&Table; 17] = [
-    &ROOT, &DNS, &COOKIES, &RATE_LIMIT, &RRL, &UPSTREAM, &BLOCK, &BLOCK_PAGE, &AUTHORITY, &DIRECTORY, &LIST, &NOTICE,
-    &CACHE, &LEDGER, &WEB, &LOG, &EXEMPT,
+pub(super) static ALL: [&Table; 20] = [
+    &ROOT, &DNS, &COOKIES, &RATE_LIMIT, &RRL, &IDENTITY, &LOCAL, &LOCAL_ZONE, &UPSTREAM, &BLOCK, &BLOCK_PAGE, &AUTHORITY,
+    &DIRECTORY, &LIST, &NOTICE, &CACHE, &LEDGER, &WEB, &LOG, &EXEMPT,
 ];
 
 /// Kinds of source that are read.

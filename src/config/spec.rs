@@ -24,6 +24,8 @@ pub(super) struct Spec {
     #[serde(skip)]
     pub(super) source: Vec<Source>,
     #[serde(default)]
+    pub(super) local_zone: Vec<LocalZone>,
+    #[serde(default)]
     pub(super) cache: Cache,
     #[serde(default)]
     pub(super) ledger: Ledger,
@@ -46,6 +48,10 @@ pub(super) struct Dns {
     pub(super) rate_limit: RateLimit,
     #[serde(default)]
     pub(super) rrl: Rrl,
+    #[serde(default)]
+    pub(super) identity: Identity,
+    #[serde(default)]
+    pub(super) local: Local,
 }
 
 #[derive(Default, Deserialize)]
@@ -73,6 +79,35 @@ pub(super) struct Rrl {
     pub(super) ipv4_prefix: Option<Spanned<i64>>,
     pub(super) ipv6_prefix: Option<Spanned<i64>>,
     pub(super) log_only: Option<bool>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Identity {
+    pub(super) version: Option<Spanned<Version>>,
+    pub(super) server_id: Option<Spanned<String>>,
+    pub(super) nsid: Option<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected true for the release's own version, or text")]
+pub(super) enum Version {
+    Release(bool),
+    Text(String),
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Local {
+    pub(super) special_names: Option<bool>,
+    pub(super) forward: Option<Spanned<Vec<Spanned<String>>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LocalZone {
+    pub(super) zone: Spanned<String>,
+    pub(super) path: Spanned<String>,
 }
 
 #[derive(Deserialize)]

@@ -87,6 +87,11 @@ fn listening_addresses_and_upstreams() {
 }
 
 #[test]
+fn local_zones_and_identity() {
+    run(include_str!("tests/local.txt"));
+}
+
+#[test]
 fn pages_and_authorities() {
     run(include_str!("tests/authorities.txt"));
 }
@@ -124,6 +129,8 @@ fn the_least_has_safe_defaults() {
     assert_eq!((config.pages.ttl, config.web, config.ledger), (30, None, PathBuf::from("etc/state")));
     assert_eq!(config.log, Log { format: Format::Auto, level: tracing::Level::INFO });
     assert!(config.authorities.is_empty() && config.sources.is_empty());
+    assert!(config.dns.local.special_names && config.dns.local.forward.is_empty());
+    assert_eq!(config.dns.settings.identity, dns::identity::Identity::default(), "nothing is said unasked");
     assert!(short(&config.warnings).starts_with("- warning: no block page is set"), "{}", config.warnings);
 }
 
@@ -135,6 +142,7 @@ fn the_example_is_complete_and_clean() {
     assert_eq!(config.dns.settings.upstreams[1].address, "[2001:db8:53::1]:5353".parse().unwrap());
     assert_eq!(config.authorities[1].kind, AuthorityKind::Operator);
     assert_eq!(config.sources.len(), 3);
+    assert_eq!(config.dns.local.zones[0].1, PathBuf::from("etc/zones/portal.zone"));
     for key in keys::ALL.into_iter().flat_map(keys::Table::built) {
         assert!(text.contains(key), "{key} is missing in the example");
     }
@@ -389,9 +397,7 @@ impl<'de> Deserializer<'de> for Fields<'_> {
 fn what_is_not_built_is_refused_never_ignored() {
     for (text, what) in [
         ("[rpz]\n", "\"rpz\" in the file"),
-        ("[[local_zone]]\n", "\"local_zone\" in the file"),
         ("[block_page]\n", "\"block_page\" in the file"),
-        ("[dns.local]\n", "\"local\" in [dns]"),
         ("[dns.tls]\n", "\"tls\" in [dns]"),
         ("[dns.https]\n", "\"https\" in [dns]"),
         ("[dns.quic]\n", "\"quic\" in [dns]"),

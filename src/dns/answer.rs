@@ -47,6 +47,8 @@ pub struct Answer {
     ede: Box<[u16]>,
     rcode: u16,
     authentic: bool,
+    /// AA was set and is believed: only of our own zones.
+    authoritative: bool,
     /// TC was set: ask again over TCP.
     pub truncated: bool,
     /// Seconds it may be kept, 0 if not at all (RFC 2181 §8, RFC 2308 §5).
@@ -96,8 +98,14 @@ impl Answer {
             ede: scan.ede.into(),
             rcode,
             authentic,
+            authoritative: false,
             truncated,
         }
+    }
+
+    /// The same answer as data of ours: AA is set in what is sent (RFC 1035 §4.1.1).
+    pub fn of_ours(self) -> Self {
+        Self { authoritative: true, ..self }
     }
 
     /// Canonical wire names the answer leads to, end to end.
@@ -110,6 +118,13 @@ impl Answer {
         self.rcode
     }
 
+    /// The message, without an OPT record, with its TTLs counted down.
+    pub fn aged(&self, age: u32) -> Vec<u8> {
+        let mut bytes = self.bytes.to_vec();
+        count_down(&self.ttls, age, MAX_TTL, &mut bytes);
+        bytes
+    }
+
     /// Octets it takes in the cache.
     pub fn size(&self) -> usize {
         size_of::<Self>() + self.bytes.len() + self.ttls.len() * 2 + self.targets.len() + self.ede.len() * 2
@@ -120,22 +135,16 @@ impl Answer {
     pub fn render(&self, query: &Query, age: u32, max_ttl: u32, limit: usize, out: &mut [u8]) -> (usize, u16) {
         // an extended code needs an OPT, and speaks of our hop, not the client's
         let code = if self.rcode > 15 { rcode::SERVFAIL } else { self.rcode };
-        let bare = if query.edns.is_some() { reply::opt_len(&query.options, []) } else { 0 };
+        let bare = if query.edns.is_some() { reply::least_opt(&query.options) } else { 0 };
         let limit = limit.min(out.len());
         let question = HEADER + query.question().len();
         // whole, without additional data, or cut down to the question with TC (RFC 2181 §9)
         let fitting = [self.bytes.len(), self.required].into_iter().find(|len| len + bare <= limit);
         let body = fitting.unwrap_or(question);
-        let errors = self.ede.iter().map(|code| relayed(*code));
-        let room = body + reply::opt_len(&query.options, errors.clone()) <= limit; // an EDE gives way to the answer (RFC 8914 §2)
-        let errors = errors.filter(|_| room);
+        let errors = self.ede.iter().map(|code| relayed(*code)); // they give way to the answer (RFC 8914 §2)
         out[..body].copy_from_slice(&self.bytes[..body]);
         self.patch(query, code, fitting.is_none(), &mut out[..body]);
-        for &at in self.ttls.iter().take_while(|at| usize::from(**at) < body) {
-            let field = &mut out[usize::from(at)..][..4];
-            let ttl = u32::from_be_bytes([field[0], field[1], field[2], field[3]]);
-            field.copy_from_slice(&ttl.saturating_sub(age).min(max_ttl).to_be_bytes());
-        }
+        count_down(&self.ttls, age, max_ttl, &mut out[..body]);
         let Some(edns) = query.edns else { return (body, code) };
         let additional = u16_at(out, 10).unwrap_or(0).saturating_add(1);
         out[10..12].copy_from_slice(&additional.to_be_bytes());
@@ -152,6 +161,7 @@ impl Answer {
         } else if self.authentic && (query.dnssec_ok() || query.authentic_data()) {
             low |= 0x20; // RFC 6840 §5.8
         }
+        high |= u8::from(self.authoritative) << 2;
         out[..2].copy_from_slice(&query.id());
         out[2..4].copy_from_slice(&[high, low]);
         if cut {
@@ -161,6 +171,17 @@ impl Answer {
             out[10..12].fill(0);
         }
         out[HEADER..HEADER + query.question().len()].copy_from_slice(query.question());
+    }
+}
+
+/// Counts down the TTLs of a message, or of what is left of it.
+fn count_down(places: &[u16], age: u32, max_ttl: u32, message: &mut [u8]) {
+    for &at in places {
+        let Some(field) = message.get_mut(usize::from(at)..).and_then(|rest| rest.first_chunk_mut::<4>()) else {
+            break;
+        };
+        let ttl = u32::from_be_bytes(*field);
+        *field = ttl.saturating_sub(age).min(max_ttl).to_be_bytes();
     }
 }
 

@@ -19,10 +19,11 @@ use super::access::Access;
 use super::cache::{Cache, Kept};
 use super::clock::{Clock, Millis};
 use super::decide::{Decision, decide, on_targets};
-use super::query::{Options, Parsed, Query, parse};
-use super::reply::{self, UDP_SIZE};
+use super::local::Said;
+use super::query::{Keepalive, Options, Parsed, Query, parse};
+use super::reply::{self, Ede, UDP_SIZE};
 use super::resolve::Resolve;
-use super::wire::HEADER;
+use super::wire::{HEADER, rcode};
 
 /// How a message was answered without waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +48,7 @@ pub enum Size {
 }
 
 impl Size {
-    fn limit(self, query: &Query) -> usize {
+    pub(super) fn limit(self, query: &Query) -> usize {
         match (self, query.edns) {
             (Self::Stream, _) => usize::from(u16::MAX),
             (Self::Datagram, Some(edns)) => usize::from(edns.udp_size).min(UDP_SIZE),
@@ -104,11 +105,13 @@ impl Core {
 
     /// Takes over reloaded settings for every batch that starts from now on.
     ///
-    /// Answers of other upstreams, or believed under other terms, are forgotten.
+    /// Answers of other upstreams, or believed under other terms, are forgotten, and so are all when other zones are answered
+    /// here: the cache never holds a name of a local zone.
     pub fn reconfigure(&self, settings: Settings) {
         self.access.prepare(&settings.access);
         let old = self.settings.swap(Arc::new(settings));
-        if old.upstreams != self.settings.load().upstreams {
+        let new = self.settings.load();
+        if old.upstreams != new.upstreams || old.local != new.local {
             self.cache.clear();
         }
     }
@@ -125,6 +128,7 @@ impl Core {
             }
         };
         query.options = options(&query, from, view.settings);
+        let out = within(from.size.limit(&query), out);
         let source = match self.access.judge(&mut query, from, &view.settings.access, view.now) {
             Ok(source) => source,
             Err(error) => return self.access.malformed(message, error, from, view, out),
@@ -136,6 +140,9 @@ impl Core {
 
     /// Answers a query of a client we serve.
     fn decided(&self, query: &Query, from: &Asker, view: &View, out: &mut [u8]) -> Fast {
+        if from.size == Size::Stream && query.edns.is_some_and(|edns| edns.keepalive == Keepalive::WithData) {
+            return view.error(query, rcode::FORMERR, Ede::OTHER, out); // RFC 7828 §3.2.1; over UDP it means nothing
+        }
         let exempt = || {
             let exempt = self.access.is_exempt(from.client, view);
             view.counters.exempt.add(exempt.into());
@@ -143,24 +150,34 @@ impl Core {
         };
         match decide(query, view.policy, exempt) {
             Decision::Block(verdict) => view.block(query, &verdict, false, out),
-            Decision::Error(code, ede) => {
-                view.counters.response(code);
-                Fast::Reply(reply::error(query, code, ede, out), None)
-            }
+            Decision::Error(code, ede) => view.error(query, code, ede, out),
+            Decision::Identity => match view.settings.identity.answer(query, out) {
+                Some(len) => view.ours(len),
+                None => view.error(query, rcode::REFUSED, Ede::NOT_SUPPORTED, out),
+            },
+            Decision::LocalOnly => self
+                .local(query, from, view, out)
+                .unwrap_or_else(|| view.error(query, rcode::REFUSED, Ede::NOT_AUTHORITATIVE, out)),
+            Decision::Any => self
+                .local(query, from, view, out)
+                .unwrap_or_else(|| view.ours(reply::hinfo(query, view.settings.max_ttl, out))),
             Decision::Resolve => self.cached(query, from, view, out),
         }
     }
 
     fn cached(&self, query: &Query, from: &Asker, view: &View, out: &mut [u8]) -> Fast {
         let Some(kept) = self.cache.get(query.key(), view.now) else {
-            view.counters.cache_misses.inc();
-            return Fast::Miss;
+            // names of local zones are never kept, so that cached ones need not be looked for there
+            return self.local(query, from, view, out).unwrap_or_else(|| {
+                view.counters.cache_misses.inc();
+                Fast::Miss
+            });
         };
         view.counters.cache_hits.inc();
         self.answer(query, &kept, from, Path::Cached, view, out)
     }
 
-    /// Answers with what an upstream said, unless it leads to a listed name and the client is not exempt.
+    /// Answers with what an upstream said, or a local zone, unless it leads to a listed name and the client is not exempt.
     pub(super) fn answer(
         &self,
         query: &Query,
@@ -183,6 +200,36 @@ impl Core {
         view.counters.response(code);
         Fast::Reply(len, Some(path))
     }
+
+    /// Answers a name of a local zone; `None` if it is of none.
+    fn local(&self, query: &Query, from: &Asker, view: &View, out: &mut [u8]) -> Option<Fast> {
+        let local = &view.settings.local;
+        let kind = local.kind(query.name(), query.qtype)?;
+        view.counters.local(kind);
+        let answer = match local.answer(query) {
+            Said::Answer(answer) => Some(answer),
+            Said::Elsewhere(chain) if query.recursion_desired() => {
+                let Some(rest) = self.cache.get(&chain.key(query), view.now) else {
+                    view.counters.cache_misses.inc();
+                    return Some(Fast::Miss);
+                };
+                view.counters.cache_hits.inc();
+                chain.join(Some((&rest.answer, rest.age(view.now))))
+            }
+            Said::Elsewhere(chain) => chain.join(None),
+            Said::NotReady => return Some(view.error(query, rcode::SERVFAIL, Ede::NOT_READY, out)),
+            Said::Failed => None,
+        };
+        let Some(answer) = answer else { return Some(view.error(query, rcode::SERVFAIL, Ede::OTHER, out)) };
+        let kept = Kept::new(answer.of_ours(), view.now, view.settings.max_ttl);
+        Some(self.answer(query, &kept, from, Path::Local, view, out))
+    }
+}
+
+/// The part of a buffer an answer may take.
+pub(super) fn within(limit: usize, out: &mut [u8]) -> &mut [u8] {
+    let limit = limit.min(out.len());
+    &mut out[..limit]
 }
 
 /// Who asks, and how.
@@ -209,11 +256,12 @@ impl Asker {
 }
 
 /// What our OPT record is to say to this asker besides errors.
-pub(super) fn options<'a>(query: &Query<'a>, from: &Asker, _settings: &'a Settings) -> Options<'a> {
+pub(super) fn options<'a>(query: &Query<'a>, from: &Asker, settings: &'a Settings) -> Options<'a> {
     let Some(edns) = query.edns else { return Options::default() };
     let units = u16::try_from(from.idle.as_millis() / 100).unwrap_or(u16::MAX);
-    let keepalive = (edns.keepalive && from.size == Size::Stream).then_some(units);
-    Options { keepalive, ..Options::default() }
+    let keepalive = (edns.keepalive == Keepalive::Asked && from.size == Size::Stream).then_some(units);
+    let nsid = settings.identity.nsid.as_ref().filter(|_| edns.nsid).map(String::as_bytes);
+    Options { keepalive, nsid, ..Options::default() }
 }
 
 /// What a batch of messages is answered by and counted in: loaded once, dropped before waiting.
@@ -237,6 +285,18 @@ impl View<'_> {
         self.counters.response(code);
         self.counters.block(slots.blocked, slots.hit);
         Fast::Reply(len, Some(Path::Blocked))
+    }
+
+    /// Answers with an error.
+    fn error(&self, query: &Query, code: u16, ede: Ede, out: &mut [u8]) -> Fast {
+        self.counters.response(code);
+        Fast::Reply(reply::error(query, code, ede, out), None)
+    }
+
+    /// Answers with what is written already.
+    fn ours(&self, len: usize) -> Fast {
+        self.counters.response(rcode::NOERROR);
+        Fast::Reply(len, Some(Path::Local))
     }
 }
 

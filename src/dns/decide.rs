@@ -1,6 +1,6 @@
 //! What happens to a question that [`access`](super::access) let in: a pure function of the question and the policy.
 //!
-//! Order (DESIGN §3): notices, then what is never looked up, then cache and upstream. Policy comes before the
+//! Order (DESIGN §3): notices, then what is never looked up, then cache, local zones and upstream. Policy comes before the
 //! cache, so a newly listed name is blocked at once and a lifted one resolves at once.
 
 use crate::model::name::wire_len;
@@ -9,7 +9,7 @@ use crate::policy::{Snapshot, Verdict};
 
 use super::query::Query;
 use super::reply::Ede;
-use super::wire::{IN, rcode, rtype};
+use super::wire::{CH, IN, rcode, rtype};
 
 /// What to do with a question.
 #[derive(Debug)]
@@ -18,14 +18,22 @@ pub enum Decision<'a> {
     Block(Verdict<'a>),
     /// Answer with this error and its reason.
     Error(u16, Ede),
-    /// Look in the cache, then ask an upstream.
+    /// Say who we are, if we are to.
+    Identity,
+    /// Look into the local zones and nowhere else.
+    LocalOnly,
+    /// Look into the local zones, and else say that there is nothing to say (RFC 8482).
+    Any,
+    /// Look in the cache and the local zones, then ask an upstream.
     Resolve,
 }
 
 /// Decides about a question before anything is looked up. Whether the client is `exempt` is asked of listed names only.
 pub fn decide<'a>(query: &'a Query, policy: &'a Snapshot, exempt: impl Fn() -> bool) -> Decision<'a> {
-    if query.qclass != IN {
-        return Decision::Error(rcode::REFUSED, Ede::NOT_SUPPORTED); // never treated as IN; policy is about IN only
+    match query.qclass {
+        IN => {}
+        CH => return Decision::Identity,
+        _ => return Decision::Error(rcode::REFUSED, Ede::NOT_SUPPORTED), // never treated as IN; policy is about IN only
     }
     if let Some(verdict) = policy.decide(query.name(), consider(query.qtype))
         && !exempt()
@@ -37,7 +45,8 @@ pub fn decide<'a>(query: &'a Query, policy: &'a Snapshot, exempt: impl Fn() -> b
         rtype::AXFR | rtype::IXFR => Decision::Error(rcode::REFUSED, Ede::NOT_SUPPORTED),
         0 | rtype::OPT | 128..=254 => Decision::Error(rcode::NOTIMP, Ede::NOT_SUPPORTED),
         // answering from the cache would show what others asked
-        _ if !query.recursion_desired() => Decision::Error(rcode::REFUSED, Ede::NOT_AUTHORITATIVE),
+        _ if !query.recursion_desired() => Decision::LocalOnly,
+        rtype::ANY => Decision::Any,
         _ => Decision::Resolve,
     }
 }

@@ -9,9 +9,11 @@ use crate::observe::counters::{Counters, Dropped, Path, Shed};
 
 use super::access::Source;
 use super::access::domains::Place;
+use super::answer::question_of;
 use super::cache::Kept;
-use super::core::{Asker, Core, Fast, Size, View, options};
+use super::core::{Asker, Core, Fast, Size, View, options, within};
 use super::decide::on_targets;
+use super::local::Chain;
 use super::query::{Parsed, Query, parse};
 use super::reply::{self, Ede};
 use super::resolve::{Failure, Question};
@@ -64,6 +66,7 @@ impl Core {
         let view = View { policy: &policy, settings: &settings, counters, now: self.clock.now() };
         query.options = options(&query, from, &settings);
         let source = self.source_again(&mut query, from, &view);
+        let out = within(from.size.limit(&query), out);
         counters.response(rcode::SERVFAIL);
         let len = reply::error_with(&query, rcode::SERVFAIL, ede, text, out);
         self.access.leave(&query, source, Fast::Reply(len, Some(Path::Forwarded)), from, &view, out)
@@ -81,8 +84,11 @@ impl Core {
         let Parsed::Query(mut query) = parse(message) else {
             return self.failed(message, from, Ede::OTHER, counters, out);
         };
+        let out = within(from.size.limit(&query), out);
+        // a name of ours that leads to somebody else's: the rest is asked for and kept under its own name
+        let chain = self.settings.load().local.chain(&query);
         let question = Question {
-            section: super::answer::question_of(&query),
+            section: chain.as_ref().map_or_else(|| question_of(&query), Chain::rest),
             dnssec_ok: query.dnssec_ok(),
             checking_disabled: query.checking_disabled(),
         };
@@ -106,7 +112,19 @@ impl Core {
         let view = View { policy: &policy, settings: &settings, counters, now: self.clock.now() };
         let source = self.source_again(&mut query, from, &view);
         let kept = Arc::new(Kept::new(answer, view.now, settings.max_ttl));
-        self.cache.put(query.key(), kept.clone());
+        let kept = match chain {
+            None => {
+                self.cache.put(query.key(), kept.clone());
+                kept
+            }
+            Some(chain) => {
+                self.cache.put(&chain.key(&query), kept.clone());
+                let Some(joined) = chain.join(Some((&kept.answer, 0))) else {
+                    return self.failed(message, from, Ede::OTHER, counters, out);
+                };
+                Arc::new(Kept::new(joined.of_ours(), view.now, settings.max_ttl))
+            }
+        };
         // the policy may have changed while we waited: the name asked is decided again
         let fast = match on_targets(query.name(), query.qtype, &policy) {
             Some(verdict) if !self.access.is_exempt(from.client, &view) => view.block(&query, &verdict, false, out),

@@ -5,11 +5,12 @@
 //!  (a thread a core)       |--> core::fast: query |--> cache (kept)         |--> one sendmmsg
 //!  listen::stream --frame--+     parse -> decide -+--> error               -+
 //!  (tokio)                                        |
+//!                                                 +--> local zones
 //!                                                 +--> core::miss --> upstream --> cache --> on_targets --> reply
 //! ```
 //!
 //! It can reach the policy reader and [`observe`](crate::observe), nothing else: no query ever waits for a disk, a lock of
-//! the control plane or a download. Order: access, notices, cache, upstream; local zones will stand before the cache.
+//! the control plane or a download. Order: access, notices, cache, local zones, upstream.
 //!
 //! What is deliberately not here: recursion and DNSSEC validation (the upstreams' work), interception of queries that were
 //! sent to somebody else (REGULATION §4, SAC127), any record of who asked what.
@@ -20,7 +21,9 @@ pub mod cache;
 pub mod clock;
 pub mod core;
 pub mod decide;
+pub mod identity;
 pub mod listen;
+pub mod local;
 pub mod miss;
 pub mod query;
 pub mod reply;
@@ -43,9 +46,11 @@ use crate::policy::PolicyReader;
 use self::cache::Cache;
 use self::clock::Clock;
 use self::core::Core;
+use self::identity::Identity;
 use self::listen::Sockets;
 use self::listen::stream::Limits;
 use self::listen::udp::{Stop, Worker};
+use self::local::{Local, LocalConfig};
 use self::upstream::Pool;
 
 /// Questions that may wait for upstreams at a time, where file descriptors allow it.
@@ -66,6 +71,8 @@ pub struct Config {
     pub workers: usize,
     /// Bound of the answer cache in bytes; 0 turns it off.
     pub cache_size: u64,
+    /// Which zones are answered here. Whoever starts the data plane reads them and puts them into [`Settings::local`].
+    pub local: LocalConfig,
     /// What a reload may change.
     pub settings: Settings,
 }
@@ -83,6 +90,10 @@ pub struct Settings {
     pub access: access::Settings,
     /// Clients that are not restricted.
     pub exempt: Exemptions,
+    /// What the server says about itself.
+    pub identity: Identity,
+    /// The zones answered here.
+    pub local: Arc<Local>,
 }
 
 /// One upstream server.

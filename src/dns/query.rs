@@ -20,10 +20,22 @@ pub struct Edns<'m> {
     pub structured_errors: bool,
     /// The client asks for the name of this server (RFC 5001 §2.1).
     pub nsid: bool,
-    /// The client understands edns-tcp-keepalive (RFC 7828 §3.2.1); only over streams does that mean anything.
-    pub keepalive: bool,
+    /// Whether the client understands edns-tcp-keepalive; only over streams does that mean anything.
+    pub keepalive: Keepalive,
     /// The COOKIE option as sent, its length not checked (RFC 7873 §5.2).
     pub cookie: Option<&'m [u8]>,
+}
+
+/// edns-tcp-keepalive of a query (RFC 7828 §3.2.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Keepalive {
+    /// It is not there.
+    #[default]
+    No,
+    /// It is there.
+    Asked,
+    /// It is there with data, as only a server may send it: FORMERR over streams, ignored over UDP.
+    WithData,
 }
 
 /// Options of ours for the OPT record of an answer, besides its errors. They are about this client and this hop, so they are
@@ -216,14 +228,15 @@ fn read_opt<'m>(message: &'m [u8], record: &Record) -> Option<Opt<'m>> {
         dnssec_ok: flags & 0x80 != 0,
         structured_errors: false,
         nsid: false,
-        keepalive: false,
+        keepalive: Keepalive::No,
         cookie: None,
     };
     for option in options(&message[record.rdata..record.end]) {
         match option? {
             (option::NSID, _) => edns.nsid = true,
             (option::COOKIE, cookie) => edns.cookie = edns.cookie.or(Some(cookie)),
-            (option::KEEPALIVE, _) => edns.keepalive = true,
+            (option::KEEPALIVE, []) if edns.keepalive == Keepalive::No => edns.keepalive = Keepalive::Asked,
+            (option::KEEPALIVE, data) if !data.is_empty() => edns.keepalive = Keepalive::WithData,
             (option::STRUCTURED_ERRORS, _) => edns.structured_errors = true,
             _ => {} // RFC 6891 §6.1.2: unknown ones are ignored
         }
@@ -254,8 +267,13 @@ fn query<'m>(message: &'m [u8], name_len: usize, edns: Option<Edns<'m>>) -> Quer
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use hickory_proto::op::{Edns as HickoryEdns, Message, MessageType};
+    use hickory_proto::rr::rdata::opt::EdnsOption;
+    use hickory_proto::rr::{DNSClass, Name, RecordType};
+    use hickory_proto::serialize::binary::BinEncodable;
     use proptest::prelude::*;
+
+    use super::*;
 
     /// Header with RD, the question `wWw.example. A IN`, and what follows.
     fn message(counts: [u16; 4], rest: &[u8]) -> Vec<u8> {
@@ -268,8 +286,14 @@ mod tests {
 
     const OPT: &[u8] = b"\x00\x00\x29\x04\xd0\x00\x00\x80\x00\x00\x00";
 
-    const PLAIN: Edns =
-        Edns { udp_size: 512, dnssec_ok: false, structured_errors: false, nsid: false, keepalive: false, cookie: None };
+    const PLAIN: Edns = Edns {
+        udp_size: 512,
+        dnssec_ok: false,
+        structured_errors: false,
+        nsid: false,
+        keepalive: Keepalive::No,
+        cookie: None,
+    };
 
     fn malformed(message: &[u8]) -> Malformed {
         match parse(message) {
@@ -376,7 +400,10 @@ mod tests {
             b"\x00\x00\x29\x02\x00\x00\x00\x00\x00\x00\x14\x00\x03\x00\x00\x00\x0a\x00\x08clientck\x00\x0b\x00\x00";
         let bytes = message([1, 0, 0, 1], opt);
         let Parsed::Query(query) = parse(&bytes) else { panic!() };
-        assert_eq!(query.edns, Some(Edns { nsid: true, keepalive: true, cookie: Some(b"clientck"), ..PLAIN }));
+        assert_eq!(
+            query.edns,
+            Some(Edns { nsid: true, keepalive: Keepalive::Asked, cookie: Some(b"clientck"), ..PLAIN })
+        );
     }
 
     #[test]
@@ -385,6 +412,122 @@ mod tests {
         bytes[13..16].copy_from_slice(b"\x00.\x80");
         let Parsed::Query(query) = parse(&bytes) else { panic!() };
         assert_eq!(&query.name()[..4], b"\x03\x00.\x80");
+    }
+
+    //------ against hickory-proto ------
+
+    /// A query as other people's code writes it, with some of the options.
+    fn written(labels: &[Vec<u8>], [qtype, qclass, payload]: [u16; 3], [edns, dnssec_ok]: [bool; 2]) -> Vec<u8> {
+        let mut asked = hickory_proto::op::Query::query(
+            Name::from_labels(labels.iter().map(Vec::as_slice)).unwrap(),
+            RecordType::from(qtype),
+        );
+        asked.set_query_class(DNSClass::from(qclass));
+        let mut message = Message::query();
+        message.metadata.recursion_desired = true;
+        message.add_query(asked);
+        if edns {
+            let mut edns = HickoryEdns::new();
+            edns.set_max_payload(payload);
+            edns.set_dnssec_ok(dnssec_ok);
+            edns.options_mut().insert(EdnsOption::Unknown(option::NSID, Vec::new()));
+            edns.options_mut().insert(EdnsOption::Unknown(65_001, vec![1, 2, 3]));
+            message.set_edns(edns);
+        }
+        message.to_vec().unwrap()
+    }
+
+    fn any_query() -> impl Strategy<Value = Vec<u8>> {
+        let label = proptest::collection::vec(any::<u8>(), 1..20);
+        let labels = proptest::collection::vec(label, 0..5);
+        let qtype = prop_oneof![Just(1u16), Just(28), Just(65), Just(255), any::<u16>()];
+        let qclass = prop_oneof![9 => Just(1u16), 1 => any::<u16>()];
+        (labels, (qtype, qclass, any::<u16>()), any::<[bool; 2]>())
+            .prop_map(|(labels, (qtype, qclass, payload), edns)| written(&labels, [qtype, qclass, payload], edns))
+    }
+
+    #[derive(Clone, Debug)]
+    enum Change {
+        Flip(usize, u8),
+        Cut(usize),
+        Splice(usize, Vec<u8>),
+        Count(usize, u8),
+    }
+
+    fn any_change() -> impl Strategy<Value = Change> {
+        prop_oneof![
+            4 => (any::<usize>(), 1u8..).prop_map(|(at, value)| Change::Flip(at, value)),
+            1 => any::<usize>().prop_map(Change::Cut),
+            2 => (any::<usize>(), proptest::collection::vec(any::<u8>(), 1..14))
+                .prop_map(|(at, octets)| Change::Splice(at, octets)),
+            2 => (0usize..4, 0u8..3).prop_map(|(which, count)| Change::Count(which, count)),
+        ]
+    }
+
+    fn changed(mut message: Vec<u8>, changes: Vec<Change>) -> Vec<u8> {
+        for change in changes {
+            let len = message.len();
+            match change {
+                Change::Flip(at, value) if len > 0 => message[at % len] ^= value,
+                Change::Cut(at) => message.truncate(at % (len + 1)),
+                Change::Splice(at, octets) => drop(message.splice(at % (len + 1)..at % (len + 1), octets)),
+                Change::Count(which, count) if len >= HEADER => message[5 + 2 * which] = count,
+                _ => {}
+            }
+        }
+        message
+    }
+
+    /// Where the two may differ, and why. Everything else is a mistake of one of them.
+    fn hickory_is_stricter(message: &[u8]) -> bool {
+        // It decodes the data of every record and of the options it knows; we look at none but the OPT's own shape, since an
+        // unknown option or record is ignored (RFC 6891 §6.1.2). So it may refuse what we accept if there are records at all.
+        message[6..HEADER].iter().any(|octet| *octet != 0)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn what_is_read_is_what_hickory_reads(
+            message in any_query(),
+            changes in proptest::collection::vec(any_change(), 0..4),
+        ) {
+            let message = changed(message, changes);
+            let theirs = Message::from_vec(&message);
+            match (parse(&message), theirs) {
+                (Parsed::Query(ours), Ok(theirs)) => {
+                    prop_assert_eq!(theirs.queries.len(), 1);
+                    let asked = &theirs.queries[0];
+                    prop_assert_eq!(asked.name().to_lowercase().to_bytes().unwrap(), ours.name());
+                    prop_assert_eq!(u16::from(asked.query_type()), ours.qtype);
+                    prop_assert_eq!(u16::from(asked.query_class()), ours.qclass);
+                    prop_assert_eq!(theirs.metadata.id.to_be_bytes(), ours.id());
+                    prop_assert_eq!(theirs.metadata.recursion_desired, ours.recursion_desired());
+                    prop_assert_eq!(theirs.metadata.checking_disabled, ours.checking_disabled());
+                    prop_assert_eq!(theirs.metadata.authentic_data, ours.authentic_data());
+                    prop_assert_eq!(theirs.edns.is_some(), ours.edns.is_some());
+                    if let (Some(theirs), Some(ours)) = (theirs.edns, ours.edns) {
+                        prop_assert_eq!(theirs.max_payload().max(512), ours.udp_size);
+                        prop_assert_eq!(theirs.flags().dnssec_ok, ours.dnssec_ok);
+                        prop_assert_eq!(theirs.version(), 0);
+                    }
+                }
+                (Parsed::Query(_), Err(_)) => prop_assert!(hickory_is_stricter(&message), "{message:02x?}"),
+                (Parsed::Malformed(_), _) => {}
+                (Parsed::NoQuestion(_), Ok(theirs)) => prop_assert!(theirs.queries.is_empty() && theirs.edns.is_some()),
+                (Parsed::NoQuestion(_), Err(_)) => prop_assert!(hickory_is_stricter(&message)),
+                // silence is for what is no query only (RFC 8906 §3)
+                (Parsed::Drop(_), Ok(theirs)) => prop_assert_eq!(theirs.metadata.message_type, MessageType::Response),
+                (Parsed::Drop(_), Err(_)) => prop_assert!(message.len() < HEADER || message[2] & 0x80 != 0),
+            }
+        }
+
+        #[test]
+        fn a_plain_query_is_never_turned_away(message in any_query()) {
+            // Nothing was changed: other people's code calls it a query with one question, and so do we.
+            prop_assert!(matches!(parse(&message), Parsed::Query(_)), "{message:02x?}");
+        }
     }
 
     proptest! {

@@ -14,10 +14,16 @@ pub mod rtype {
     pub const NS: u16 = 2;
     pub const CNAME: u16 = 5;
     pub const SOA: u16 = 6;
+    pub const HINFO: u16 = 13;
+    pub const TXT: u16 = 16;
     pub const AAAA: u16 = 28;
+    pub const DNAME: u16 = 39;
     pub const OPT: u16 = 41;
     pub const DS: u16 = 43;
+    pub const RRSIG: u16 = 46;
+    pub const NSEC: u16 = 47;
     pub const DNSKEY: u16 = 48;
+    pub const NSEC3: u16 = 50;
     pub const SVCB: u16 = 64;
     pub const HTTPS: u16 = 65;
     pub const IXFR: u16 = 251;
@@ -51,6 +57,8 @@ pub mod rcode {
 
 /// Class IN.
 pub const IN: u16 = 1;
+/// Class CH: what a server says about itself.
+pub const CH: u16 = 3;
 
 /// The two octets at `at`.
 pub fn u16_at(message: &[u8], at: usize) -> Option<u16> {
@@ -200,6 +208,11 @@ impl<'o> Writer<'o> {
     /// Appends four octets.
     pub fn u32(&mut self, value: u32) {
         self.put(&value.to_be_bytes());
+    }
+
+    /// Octets there is still room for.
+    pub fn room(&self) -> usize {
+        self.out.len().saturating_sub(self.len)
     }
 
     /// Octets written, or `None` if they did not fit.

@@ -139,7 +139,7 @@ impl Update {
 }
 
 /// The values of [`Problem::code`]: they are in receipts and metrics and stay stable.
-pub const CODES: [&str; 40] = [
+pub const CODES: [&str; 41] = [
     "action",
     "address",
     "authority",
@@ -180,6 +180,7 @@ pub const CODES: [&str; 40] = [
     "version",
     "watch",
     "wildcard",
+    "zone",
 ];
 
 /// How bad a [`Problem`] is.

@@ -48,7 +48,7 @@
 //! | data plane | [`dns`](crate::dns) |
 //! | control plane, never `dns` | [`verify`](crate::verify), [`ingest`](crate::ingest), [`control`](crate::control) |
 //! | faces | [`web`](crate::web) |
-//! | assembly | [`config`](crate::config), [`cli`](crate::cli), [`process`](crate::process), [`serve`](crate::serve), [`error`](crate::error) |
+//! | assembly | [`config`](crate::config), [`cli`](crate::cli), [`process`](crate::process), [`zones`](crate::zones), [`serve`](crate::serve), [`error`](crate::error) |
 //!
 //! # Start
 //!
@@ -58,7 +58,7 @@
 //! 1. the configuration is read as a whole, or every mistake in it is reported;
 //! 2. sockets are bound, TCP first: it is the lock against a second instance on the same address;
 //! 3. signals are taken over: one that comes from here on is obeyed after the start;
-//! 4. the state directory is opened and locked, one process each, and the next serials are reserved;
+//! 4. the local zones are read (one that is broken is answered with SERVFAIL), the state directory is opened and locked, one process each, and the next serials are reserved;
 //! 5. every source is read and the first policy is published;
 //! 6. the workers start. Until here no query is read; what arrives waits in the sockets' buffers;
 //! 7. HTTP starts, and the `listening` lines go to standard output.
@@ -70,12 +70,13 @@
 //! # Reload and stop
 //!
 //! SIGHUP reads the configuration again. A bad one changes nothing, and so does one with a new or changed source that
-//! cannot be read: both are logged and counted in `pagar_config_reload_failures_total`. Networks, upstreams, `max_ttl`,
-//! limits, cookie secrets (their file is read again), exemptions, pages, authorities and sources take effect at once.
-//! Sources that stay the same are not read again; new and changed ones are read on the main thread, so that the timers
-//! of the control thread do not wait. If the upstreams differ, the cache is forgotten. The metric series of upstreams
-//! and sources that left end. `dns.listen`, `dns.workers`, `cache.size`, `ledger.path`, `web.listen` and `[log]` need a
-//! restart, and the log says so when one of them has changed.
+//! cannot be read, or a local zone that is broken: all are logged and counted in `pagar_config_reload_failures_total`.
+//! Networks, upstreams, `max_ttl`, limits, cookie secrets (their file is read again), exemptions, local zones (read
+//! again, too), identity, pages, authorities and sources take effect at once. Sources that stay the same are not read
+//! again; new and changed ones are read on the main thread, so that the timers of the control thread do not wait. If the
+//! upstreams or the local zones differ, the cache is forgotten. The metric series of upstreams and sources that left
+//! end. `dns.listen`, `dns.workers`, `cache.size`, `ledger.path`, `web.listen` and `[log]` need a restart, and the log
+//! says so when one of them has changed.
 //!
 //! SIGTERM or SIGINT: the workers answer what their sockets hold already, at most 256 batches each, and end; no TCP
 //! query is read any more, and questions under way get at most three seconds ([`Dns::drain`](crate::dns::Dns::drain)).

@@ -219,3 +219,46 @@
 //!   *Why:* the name is listed; scripts that ask so must not depend on a client. *Change:* nothing.
 //! - **An exemption without an end is refused; one whose end has passed is a warning, not an error.** *Why:* it ends by
 //!   itself while the server runs, and must not keep it from starting the next day. *Change:* nothing.
+//!
+//! # Local names and what a bare message gets
+//!
+//! - **hickory-server's `Catalog` finds the zone and builds the answer; the zones behind it are ours
+//!   ([`Zone`](crate::dns::local::Zone)).** *Why:* its in-memory handler answers a name from a wildcard above another
+//!   existing name (against RFC 4592 §3.3.1), takes a wildcard's data for a type the existing name lacks, says
+//!   NXDOMAIN where a wildcard matches without the type, and NOERROR where a CNAME ends at no name (RFC 6604); a
+//!   look-up scans all records to tell NODATA from NXDOMAIN. *Change:* a release in which the scenarios
+//!   `local_zone.rpl` hold with its handler.
+//! - **Its futures are polled once.** *Why:* in-memory handlers are ready at once, and the fast path must not wait.
+//!   One that is not ready is answered with SERVFAIL and logged. *Change:* handlers that wait, which would belong on
+//!   the async side.
+//! - **Local zones stand behind the cache.** *Why:* their names never get into it, so cached answers pay nothing for
+//!   them; a reload that changes the zones empties the cache. *Change:* nothing.
+//! - **An entry of `forward` reaches up and down: it takes out every special zone at or below it, and its own names
+//!   of a zone above it.** *Why:* who writes `in-addr.arpa` means all reverse zones, who writes
+//!   `1.168.192.in-addr.arpa` means that network. An entry that would do nothing is an error, since somebody relies
+//!   on it. `resolver.arpa` is no operator's choice (RFC 9462 §6.4). *Change:* nothing.
+//! - **DS of a reverse zone, of `home.arpa` and its like and of an operator's zone is forwarded.** *Why:* it is the
+//!   parent's data; without the parent's proof that there is none, a validating client behind us would take our
+//!   unsigned answers for bogus. For names no public zone holds (test, onion, …) it is answered here, as it must not
+//!   leave. *Change:* nothing.
+//! - **An operator's zone has no delegations, no DNAME and no signatures; they are refused.** *Why:* a stub cannot
+//!   follow a referral, and half of DNSSEC is worse than none. *Change:* an operator who needs it, and a name server
+//!   that is not enough.
+//! - **A CNAME that leaves the local zones is followed by asking an upstream for the rest.** *Why:* stubs do not
+//!   chase, so the bare CNAME of an authoritative server would not resolve. AA is set: it is about the name asked
+//!   (RFC 1035 §4.1.1). The rest loses AD and the upstream's EDE. *Change:* nothing.
+//! - **A local zone that cannot be read does not stop the start: its names get SERVFAIL with EDE 14.** *Why:* a slip
+//!   in the portal's zone must not take everybody's resolver down after a restart; asking an upstream instead would
+//!   show the world names that are never to be forwarded. A reload with it is refused as a whole, and `pagar check`
+//!   exits with 3. *Change:* nothing.
+//! - **ANY is never forwarded: HINFO "RFC8482" over every transport.** *Why:* nobody needs the whole set, and it is
+//!   what amplification asks for; over TCP as well, since one answer for all transports is what caches expect. Listed
+//!   names answer as listed, local zones give theirs. *Change:* nothing.
+//! - **TSIG is ignored: the query is treated as unsigned.** *Why:* RFC 5625 §4.5 leaves a rewriting forwarder that or
+//!   a refusal, and who signs by mistake is still served. *Change:* TSIG for transfers of policy zones, which are not
+//!   queries.
+//! - **NSID, then texts of errors, then errors give way before anything else does; an error of code 0 goes with its
+//!   text.** *Why:* RFC 8914 §2; the others are what the protocol needs. *Change:* nothing.
+//! - **170 and 171.0.0.192.in-addr.arpa, `use-application-dns.net` and example names are forwarded.** *Why:* RFC 8880
+//!   asks for nothing without DNS64; the second is a policy an operator can write as a `[[local_zone]]`; RFC 6761
+//!   §6.5. *Change:* DNS64.

@@ -10,10 +10,10 @@
 //! # In this order
 //!
 //! ```text
-//!   parse --> access --> notices --> never looked up --> cache --hit--------------------> targets --> reply --> RRL
-//!     |         |           |               |              |                                 ^
-//!     v         v           v               v              +--miss--> upstream --> cache ----+
-//!   error    REFUSED   as listed    REFUSED, NOTIMP
+//!   parse --> access --> notices --> never looked up --> cache --hit-----------------------------> targets --> reply --> RRL
+//!     |         |           |               |              |                                          ^
+//!     v         v           v               v              +--miss--> local zones --ours--------------+
+//!   error    REFUSED   as listed    REFUSED, NOTIMP                       `--> upstream --> cache ----+
 //! ```
 //!
 //! 1. **Parse** ([`query::parse`](crate::dns::query::parse)), in place. What is shorter than a header, and responses
@@ -23,34 +23,38 @@
 //!    length it cannot have is FORMERR. A client outside `[dns] allow` gets REFUSED with EDE 18. One that asks too
 //!    often gets TC, or BADCOOKIE if it offers a cookie, or REFUSED if its address is proven, each with EDE 31. A query
 //!    without a question but with a cookie is answered with one.
-//! 3. **Notices** ([`decide::decide`](crate::dns::decide::decide)). Classes other than IN get REFUSED with EDE 21;
-//!    policy is about IN only. [`Snapshot::decide`](crate::policy::Snapshot::decide) walks from the name asked to its
+//! 3. **Notices** ([`decide::decide`](crate::dns::decide::decide)). Policy is about class IN only: TXT questions of class
+//!    CH about this server get what [`Identity`](crate::dns::identity::Identity) is configured to say, all else of other
+//!    classes REFUSED with EDE 21. [`Snapshot::decide`](crate::policy::Snapshot::decide) walks from the name asked to its
 //!    ancestors and applies the precedence table in [`policy::compile`](crate::policy::compile). Listed:
 //!    [`reply::blocked`](crate::dns::reply::blocked) writes the answer, with RD=0 and DO=1 as well. DS and DNSKEY
 //!    ignore exact targets, or every unlisted name below a signed apex would turn bogus. For an exempt client the name
 //!    is not listed, here and in the steps below; only of a listed name it is asked whether the client is exempt.
 //! 4. **Never looked up**: AXFR and IXFR (REFUSED), other meta types (NOTIMP), and queries with RD=0 (REFUSED, EDE 20),
-//!    since answering those from the cache would show what others asked.
+//!    since answering those from the cache would show what others asked. ANY gets a synthesised HINFO (RFC 8482). With RD=0
+//!    and for ANY the local zones are asked first: their data are ours.
 //! 5. **Cache** ([`Cache`](crate::dns::cache::Cache)). Before a kept answer leaves, the names it leads to (CNAME, SVCB
 //!    and HTTPS targets) are put to the policy in force: [`decide::on_targets`](crate::dns::decide::on_targets). Of
 //!    several listed ones a statutory notice wins. So a change of policy never has to flush the cache, and a lifted
-//!    name resolves at once. Only a reload that changes the upstreams empties it.
-//! 6. **Upstream** ([`Pool`](crate::dns::upstream::Pool)), if a place is free; if not, the answer is SERVFAIL with EDE
+//!    name resolves at once. Only a reload that changes the upstreams or the local zones empties it.
+//! 6. **Local zones** ([`Local`](crate::dns::local::Local)), see below. The cache never holds a name of theirs, so they
+//!    can stand behind it and cost cached answers nothing.
+//! 7. **Upstream** ([`Pool`](crate::dns::upstream::Pool)), if a place is free; if not, the answer is SERVFAIL with EDE
 //!    23 and a text. There are (limit of open files - 2,048) / 5 places, at least 16 and at most 4,096; once half are
 //!    taken, names of one registered domain hold an eighth of them at most ([`domains`](crate::dns::access::domains)).
 //!    When the upstream has answered, the answer is kept first; then the name and its targets are decided again,
 //!    because the policy may have changed meanwhile. Identical questions under way are not joined yet.
-//! 7. **Response rate limiting** ([`rrl`](crate::dns::access::rrl)), if it is on, for whatever leaves by UDP to a
+//! 8. **Response rate limiting** ([`rrl`](crate::dns::access::rrl)), if it is on, for whatever leaves by UDP to a
 //!    source without a valid cookie: errors, blocked, cached and forwarded answers.
 //!
 //! # UDP
 //!
 //! Every worker owns one socket per listen address; SO_REUSEPORT lets the kernel spread clients over them. A batch of
-//! up to 64 datagrams comes with one `recvmmsg` and leaves with one `sendmmsg`. A miss leaves the batch as a task that
-//! replies by itself from the address that was asked. Answers are at most 1,232 octets, or what the client offers, or
-//! 512 without EDNS. What does not fit gives way in this order: an upstream's EDE, the additional section, both without
-//! TC; then all sections, with TC and the OPT record kept. The kernel is told not to believe path MTUs
-//! (IP_PMTUDISC_OMIT), since a forged one would make it send fragments.
+//! up to 64 datagrams comes with one `recvmmsg` and leaves with one `sendmmsg`. A miss leaves the batch as a task
+//! that replies by itself from the address that was asked. Answers are at most 1,232 octets, or what the client
+//! offers, or 512 without EDNS. What does not fit gives way in this order: what the OPT record can do without, the
+//! additional section, both without TC; then all sections, with TC and the OPT record kept. The kernel is told not to
+//! believe path MTUs (IP_PMTUDISC_OMIT), since a forged one would make it send fragments.
 //!
 //! A panic over one message is caught, counted as `pagar_dns_dropped_total{reason="panic"}`, and the worker goes on.
 //!
@@ -81,6 +85,27 @@
 //! question ends the try. TC=1 from an upstream, even if the message is cut within a record: the question is asked
 //! again over TCP, on one connection an upstream, with a second to open it and a second for the answer. Without an
 //! answer by TCP, a client on UDP gets TC and one on TCP SERVFAIL with EDE 23.
+//!
+//! # Local zones
+//!
+//! Special-use names (RFC 6761 and its registry: localhost, test, invalid, onion, local, alt, internal, home.arpa,
+//! service.arpa, resolver.arpa, …) and the reverse zones of RFC 6303 and RFC 7793 are answered here with AA and an
+//! SOA, so are the operator's `[[local_zone]]`s. The closest entry above a name decides: a zone, or an exception from
+//! `[dns.local] forward`, which may stand above a zone (it is out), be one, or stand below one (that part is
+//! forwarded). `resolver.arpa` is never forwarded (RFC 9462 §6.4). DS of an operator's zone, of a reverse zone and of
+//! `home.arpa` itself is its parent's data and goes upstream (RFC 8375 §4).
+//!
+//! Wildcards answer by the closest encloser (RFC 4592). CNAMEs are followed through all local zones, eight at most;
+//! where one leads out, an upstream is asked for the rest, which is kept under its own name; with RD=0 the answer
+//! ends there. A zone whose file could not be read at the start is answered with SERVFAIL and EDE 14, never by an
+//! upstream.
+//!
+//! # EDNS
+//!
+//! One OPT record for one OPT record, DO copied. Unknown options and flags are ignored and not echoed; NSID is
+//! answered if configured; keepalive with data is FORMERR over TCP. A query signed with TSIG is treated as unsigned:
+//! a forwarder that rewrites could not pass the signature on. Where there is no room, NSID gives way first, then the
+//! texts of Extended DNS Errors, then their codes; cookie and keepalive stay, and nothing of these ever causes TC.
 //!
 //! # What an answer for a listed name looks like
 //!

@@ -92,12 +92,28 @@ pub enum Path {
     Cached,
     /// An upstream.
     Forwarded,
+    /// This program itself: local zones, its identity, ANY.
+    Local,
 }
 
 impl Path {
     /// Every path, with its metric label.
-    pub const ALL: [(Self, &'static str); 3] =
-        [(Self::Blocked, "blocked"), (Self::Cached, "cached"), (Self::Forwarded, "forwarded")];
+    pub const ALL: [(Self, &'static str); 4] =
+        [(Self::Blocked, "blocked"), (Self::Cached, "cached"), (Self::Forwarded, "forwarded"), (Self::Local, "local")];
+}
+
+/// Whose zone a name was answered from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LocalKind {
+    /// A special-use or locally served one (RFC 6761, RFC 6303).
+    Special,
+    /// One of the operator's.
+    Operator,
+}
+
+impl LocalKind {
+    /// Every kind, with its metric label.
+    pub const ALL: [(Self, &'static str); 2] = [(Self::Special, "special"), (Self::Operator, "operator")];
 }
 
 /// Upper bounds of the duration buckets in microseconds; the last bucket is everything above.
@@ -141,6 +157,8 @@ pub struct Counters {
     pub hits: Box<[Counter]>,
     /// `dns_request_duration_seconds{path}`
     pub durations: [Histogram; Path::ALL.len()],
+    /// `dns_local_total{kind}`
+    pub local: [Counter; LocalKind::ALL.len()],
     /// `cache_hits_total`
     pub cache_hits: Counter,
     /// `cache_misses_total`
@@ -168,6 +186,7 @@ impl Default for Counters {
             blocked: (0..MAX_BLOCKED).map(|_| Counter::default()).collect(),
             hits: (0..MAX_HITS).map(|_| Counter::default()).collect(),
             durations: Default::default(),
+            local: Default::default(),
             cache_hits: Counter::default(),
             cache_misses: Counter::default(),
             shed: Default::default(),
@@ -204,6 +223,11 @@ impl Counters {
         if let Some(counter) = hit.and_then(|hit| self.hits.get(usize::from(hit))) {
             counter.inc();
         }
+    }
+
+    /// A name of a local zone was asked.
+    pub fn local(&self, kind: LocalKind) {
+        self.local[kind as usize].inc();
     }
 
     /// `n` answers of one path took this long each.

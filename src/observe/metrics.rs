@@ -39,6 +39,8 @@ pub struct Metrics {
     pub upstreams: UpstreamMetrics,
     /// `pagar_cache_bytes`
     pub cache_bytes: IntGauge,
+    /// `pagar_local_zones_broken`
+    pub broken_zones: IntGauge,
     /// Slots of the labels that come from notices.
     pub labels: Arc<Labels>,
     blocks: Blocks,
@@ -55,12 +57,15 @@ impl Metrics {
         let build = opts("build_info", "Which build this is; always 1.").const_label("version", version);
         let build = registered(&registry, IntGauge::with_opts(build.const_label("commit", commit)))?;
         build.set(1);
+        let broken =
+            opts("local_zones_broken", "Operator's zones that could not be read and are answered with SERVFAIL.");
         let cache_bytes = opts("cache_bytes", "Memory held by cached answers.");
         Ok(Self {
             policy: PolicyMetrics::new(&registry)?,
             sources: SourceMetrics::new(&registry)?,
             upstreams: UpstreamMetrics::new(&registry)?,
             cache_bytes: registered(&registry, IntGauge::with_opts(cache_bytes))?,
+            broken_zones: registered(&registry, IntGauge::with_opts(broken))?,
             labels,
             blocks,
             registry,
@@ -297,6 +302,11 @@ pub(super) const DURATION: Family = Family {
     kind: MetricType::HISTOGRAM,
     labels: &["path"],
 };
+pub(super) const LOCAL: Family = counter(
+    "pagar_dns_local_total",
+    "Queries for names of special-use zones and of the operator's own zones.",
+    &["kind"],
+);
 pub(super) const CACHE_HITS: Family = counter("pagar_cache_hits_total", "Queries answered from the cache.", &[]);
 pub(super) const CACHE_MISSES: Family =
     counter("pagar_cache_misses_total", "Queries the cache had no answer for.", &[]);
@@ -311,8 +321,8 @@ pub(super) const RRL_SLIPPED: Family =
 pub(super) const EXEMPT: Family =
     counter("pagar_dns_exempt_total", "Queries of exempt clients that others would be restricted for.", &[]);
 #[rustfmt::skip] // in rows
-const SUMMED: [Family; 13] = [
-    QUERIES, RESPONSES, DROPPED, BLOCKED, HITS, DURATION, SHED, RATE_LIMITED, RRL_EXCESS, RRL_SLIPPED, EXEMPT,
+const SUMMED: [Family; 14] = [
+    QUERIES, RESPONSES, DROPPED, BLOCKED, HITS, DURATION, LOCAL, SHED, RATE_LIMITED, RRL_EXCESS, RRL_SLIPPED, EXEMPT,
     CACHE_HITS, CACHE_MISSES,
 ];
 
@@ -449,6 +459,8 @@ mod tests {
         has(&text, r#"pagar_dns_responses_total{rcode="SERVFAIL"} 0"#);
         has(&text, r#"pagar_notices{state="in force"} 0"#);
         has(&text, "pagar_state_write_failures_total 0");
+        has(&text, r#"pagar_dns_local_total{kind="special"} 0"#);
+        has(&text, r#"pagar_dns_request_duration_seconds_count{path="local"} 0"#);
         has(&text, r#"pagar_build_info{commit="abc",version="0.1.0"} 1"#);
     }
 

@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 
-use super::counters::{Counters, Dropped, Path, Shed, Transport};
+use super::counters::{Counters, Dropped, LocalKind, Path, Shed, Transport};
 use super::family::Family;
 use super::labels::{Labels, MAX_BLOCKED, MAX_HITS};
 use super::metrics::{
-    BLOCKED, CACHE_HITS, CACHE_MISSES, DROPPED, DURATION, EXEMPT, HITS, OTHER, QUERIES, RATE_LIMITED, RCODE_LABELS,
-    RESPONSES, RRL_EXCESS, RRL_SLIPPED, SHED,
+    BLOCKED, CACHE_HITS, CACHE_MISSES, DROPPED, DURATION, EXEMPT, HITS, LOCAL, OTHER, QUERIES, RATE_LIMITED,
+    RCODE_LABELS, RESPONSES, RRL_EXCESS, RRL_SLIPPED, SHED,
 };
 
 /// The blocks given out so far.
@@ -58,6 +58,7 @@ impl Collector for Sum {
             single(RRL_EXCESS, &|block| block.rrl_excess.get()),
             single(RRL_SLIPPED, &|block| block.rrl_slipped.get()),
             single(EXEMPT, &|block| block.exempt.get()),
+            each(LOCAL, &LocalKind::ALL.map(|(_, label)| label), &|block, n| block.local[n].get()),
             single(CACHE_HITS, &|block| block.cache_hits.get()),
             single(CACHE_MISSES, &|block| block.cache_misses.get()),
         ]

@@ -48,7 +48,7 @@ fn a_real_authoritative_is_passed_on() {
         assert!(matches!(soa(&answer), Some((owner, 7, ttl)) if owner == "example." && ttl <= 60), "{answer:?}");
         let answer = ask(pagar.address(), over, "www.example.", RecordType::AAAA);
         assert_eq!((rcode(&answer), soa(&answer).unwrap().1), (ResponseCode::NoError, 7));
-        let answer = ask(pagar.address(), over, "elsewhere.test.", RecordType::A);
+        let answer = ask(pagar.address(), over, "elsewhere.invalid-tld.", RecordType::A);
         assert_eq!(rcode(&answer), ResponseCode::Refused, "the upstream's own code");
         assert!(!is_block(&answer));
     }

@@ -18,8 +18,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &["model", "policy", "ingest", "dns", "observe"]),
     ("process", &["dns"]),
     ("error", &[]),
-    ("serve", &["model", "policy", "observe", "dns", "control", "web", "config", "process", "error"]),
-    ("cli", &["model", "policy", "observe", "ingest", "control", "config", "serve", "error"]),
+    ("zones", &["model", "ingest", "dns"]),
+    ("serve", &["model", "policy", "observe", "dns", "control", "web", "config", "process", "zones", "error"]),
+    ("cli", &["model", "policy", "observe", "ingest", "control", "config", "zones", "serve", "error"]),
 ];
 
 #[test]

@@ -7,6 +7,7 @@
 //! | [`scenario`] | DNS conversations as text (`tests/scenarios/*.rpl`) against the real core, without sockets |
 //! | [`quickstart`] | the repository's first configuration, served, asked, explained |
 //! | [`forwarding`] | what is not listed: passed on, kept, over TCP; what leads to a listed name |
+//! | [`local_zones`] | zones that are answered here: the operator's and special-use names |
 //! | [`upstreams`] | liars, silence, death and return of upstreams |
 //! | [`access`] | cookies, limits, exempt clients |
 //! | [`addresses`] | IPv4, IPv6, wildcards, workers, strangers |
@@ -30,6 +31,7 @@ mod client;
 mod forwarding;
 mod harness;
 mod layering;
+mod local_zones;
 mod logging;
 mod no_lift;
 mod packets;

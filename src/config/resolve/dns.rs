@@ -1,9 +1,10 @@
 //! `[dns]`, `[[upstream]]` and `[cache]`: where we listen, whom we serve, whom we ask, and that we never ask ourselves.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 use super::values::{self, optional};
-use super::{Context, access, exempt, upstream};
+use super::{Context, access, exempt, identity, local, upstream};
 use crate::config::diagnostic::Reporter;
 use crate::config::spec::{Spanned, Spec};
 use crate::dns::{Config, Settings};
@@ -30,17 +31,24 @@ pub(super) fn config(spec: &Spec, web: Option<SocketAddr>, cx: &mut Context<'_, 
         optional(cache.max_ttl.as_ref(), |ttl| values::number(ttl, "max_ttl", 1..=LONGEST_MAX_TTL, cx.report));
     let access = access::settings(&spec.dns, cx);
     let exempt = exempt::all(&spec.exempt, cx);
+    // a zone an upstream is configured for is not answered here either: it belongs into `forward` as well
+    let local = local::config(&spec.dns.local, &spec.local_zone, cx);
+    let identity = identity::identity(&spec.dns.identity, cx.report);
+    let settings = Settings {
+        allow: allow?,
+        upstreams: upstreams?,
+        max_ttl: max_ttl?.unwrap_or(DEFAULT_MAX_TTL),
+        access: access?,
+        exempt: exempt?,
+        identity: identity?,
+        local: Arc::default(), // read by whoever starts the data plane
+    };
     Some(Config {
         listen: listen?,
         workers: workers?,
         cache_size: cache_size?.unwrap_or(DEFAULT_CACHE),
-        settings: Settings {
-            allow: allow?,
-            upstreams: upstreams?,
-            max_ttl: max_ttl?.unwrap_or(DEFAULT_MAX_TTL),
-            access: access?,
-            exempt: exempt?,
-        },
+        local: local?,
+        settings,
     })
 }
 

@@ -8,6 +8,8 @@ mod authority;
 mod block;
 mod dns;
 mod exempt;
+mod identity;
+mod local;
 mod resolv_conf;
 mod source;
 mod standing;

@@ -148,7 +148,7 @@ impl Question {
     }
 }
 
-/// `NAME TTL IN TYPE RDATA`; RDATA as in a master file, or `\# LENGTH HEX` (RFC 3597 §5).
+/// `NAME TTL IN TYPE RDATA`, or with class CH; RDATA as in a master file, or `\# LENGTH HEX` (RFC 3597 §5).
 pub(super) fn record(line: &str) -> Result<Record, String> {
     let mut rest = line;
     let mut word = || {
@@ -158,9 +158,11 @@ pub(super) fn record(line: &str) -> Result<Record, String> {
     };
     let (name, ttl, class, rtype) = (word(), word(), word(), word());
     let wrong = |what: &dyn std::fmt::Display| format!("not a record ({what}): {line}");
-    if class != "IN" {
-        return Err(wrong(&"write NAME TTL IN TYPE RDATA"));
-    }
+    let class = match class {
+        "IN" => DNSClass::IN,
+        "CH" => DNSClass::CH,
+        _ => return Err(wrong(&"write NAME TTL IN TYPE RDATA")),
+    };
     let rtype = RecordType::from(rtype::parse(rtype).ok_or_else(|| wrong(&format!("\"{rtype}\" is no type")))?);
     let data = match rest.strip_prefix("\\#") {
         Some(generic) => {
@@ -176,7 +178,9 @@ pub(super) fn record(line: &str) -> Result<Record, String> {
         }
         None => RData::try_from_str(rtype, rest).map_err(|error| wrong(&error))?,
     };
-    Ok(Record::from_rdata(to_name(&wire(name)?)?, number(ttl)?, data))
+    let mut record = Record::from_rdata(to_name(&wire(name)?)?, number(ttl)?, data);
+    record.dns_class = class;
+    Ok(record)
 }
 
 /// A name with its case, escapes resolved (RFC 1035 §5.1); always absolute.

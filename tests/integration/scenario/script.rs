@@ -7,11 +7,12 @@ use pagar::dns::access::buckets::Limit;
 use pagar::dns::access::cookie::Secrets;
 use pagar::dns::access::prefix::Prefixes;
 use pagar::dns::access::{self, Rate, rrl};
+use pagar::dns::identity::Identity;
 use pagar::model::{Action, AuthorityKind, DnsName, Exemption, Exemptions, Network, Scope, Sensitivity};
 
 use super::message::{Message, Question, SECTIONS, record};
 use super::steps;
-use super::words::{seconds, unhex, without_comment, words};
+use super::words::{seconds, unhex, unquote, without_comment, words};
 
 /// Monotonic seconds at which a scenario begins; its time of day is the same number.
 pub(super) const BEGIN: i64 = 1;
@@ -42,6 +43,11 @@ pub(super) struct Config {
     pub(super) exempt: Exemptions,
     /// Questions that may wait for upstreams.
     pub(super) places: u32,
+    pub(super) special_names: bool,
+    pub(super) forward: Vec<DnsName>,
+    pub(super) identity: Identity,
+    /// Names and texts of the operator's zones.
+    pub(super) zones: Vec<(DnsName, String)>,
 }
 
 impl Default for Config {
@@ -57,6 +63,10 @@ impl Default for Config {
             access: access::Settings::default(),
             exempt: Exemptions::default(),
             places: 16,
+            special_names: true,
+            forward: Vec::new(),
+            identity: Identity::default(),
+            zones: Vec::new(),
         }
     }
 }
@@ -171,6 +181,7 @@ struct Parser {
     begun: bool,
     ended: bool,
     in_range: bool,
+    in_zone: bool,
     entry: Option<Entry>,
     section: Option<usize>,
 }
@@ -190,6 +201,16 @@ impl Parser {
             }
             _ if !self.begun => return Err("the file begins with SCENARIO_BEGIN and a title".into()),
             "SCENARIO_END" if !self.in_range && self.entry.is_none() => self.ended = true,
+            "ZONE_END" if self.in_zone => self.in_zone = false,
+            _ if self.in_zone => {
+                let (_, text) = self.script.config.zones.last_mut().ok_or("ZONE_END without ZONE_BEGIN")?;
+                *text += &format!("{line}\n");
+            }
+            "ZONE_BEGIN" if self.script.steps.is_empty() => {
+                let name = rest.first().and_then(|name| DnsName::from_text(name).ok());
+                self.script.config.zones.push((name.ok_or("ZONE_BEGIN NAME")?, String::new()));
+                self.in_zone = true;
+            }
             "CONFIG" if self.script.steps.is_empty() => self.config(rest)?,
             "RANGE_BEGIN" if !self.in_range => {
                 let [first, last] = rest else { return Err("RANGE_BEGIN FIRST LAST, numbers of steps".into()) };
@@ -223,6 +244,14 @@ impl Parser {
                 "max_ttl" => config.max_ttl = value.parse().map_err(|_| wrong(()))?,
                 "cache" => config.cache = value.parse().map_err(|_| wrong(()))?,
                 "allow" => config.allow = value.split(',').map(str::to_owned).collect(),
+                "special_names" => config.special_names = value.parse().map_err(|_| wrong(()))?,
+                "forward" => {
+                    let names = value.split(',').map(|name| DnsName::from_text(name).map_err(|_| wrong(())));
+                    config.forward = names.collect::<Result<_, _>>()?;
+                }
+                "version" => config.identity.version = Some(unquote(value)),
+                "server_id" => config.identity.server_id = Some(unquote(value)),
+                "nsid" => config.identity.nsid = Some(unquote(value)),
                 "trust_ad" => config.trust_ad = value.parse().map_err(|_| wrong(()))?,
                 "places" => config.places = value.parse().map_err(|_| wrong(()))?,
                 "cookies" if value == "off" => config.access.cookies = None,

@@ -16,9 +16,12 @@ use pagar::dns::Settings;
 use pagar::dns::cache::Cache;
 use pagar::dns::clock::Clock;
 use pagar::dns::core::{Asker, Core, Fast, View};
+use pagar::dns::local::{Local, parse as parse_zone};
 use pagar::dns::miss::Permit;
 use pagar::ingest::Document;
-use pagar::model::{Authority, AuthorityId, Category, LegalBasis, Network, Notice, NoticeId, Sensitivity, Validity};
+use pagar::model::{
+    Authority, AuthorityId, Category, DnsName, LegalBasis, Network, Notice, NoticeId, Sensitivity, Validity,
+};
 use pagar::observe::counters::{Counters, Transport};
 use pagar::observe::metrics::Metrics;
 use pagar::policy::store::store;
@@ -136,6 +139,11 @@ impl World {
 }
 
 fn settings(config: &Config) -> Settings {
+    let read = |(origin, text): &(DnsName, String)| {
+        parse_zone(origin, text.as_bytes()).unwrap_or_else(|mistakes| panic!("{origin}: {mistakes:?}"))
+    };
+    let zones = config.zones.iter().map(read).collect();
+    let local = Arc::new(Local::new(config.special_names, &config.forward, zones, &[]));
     let allow = config.allow.iter().map(|network| network.parse::<Network>().expect("a network"));
     Settings {
         allow: allow.collect(),
@@ -143,6 +151,8 @@ fn settings(config: &Config) -> Settings {
         max_ttl: config.max_ttl,
         access: config.access.clone(),
         exempt: config.exempt.clone(),
+        identity: config.identity.clone(),
+        local,
     }
 }
 
