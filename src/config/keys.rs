@@ -68,6 +68,7 @@ pub(super) static ROOT: Table = Table {
         value("version"),
         table(&DNS, "dns").or_write("[dns] and below it listen = [\"127.0.0.1:53\"]"),
         tables(&UPSTREAM, "upstream"),
+        table(&FORWARDING, "forwarding"),
         table(&BLOCK, "block"),
         tables(&AUTHORITY, "authority"),
         Key { name: "source", kind: Kind::Sources, required: None },
@@ -131,9 +132,11 @@ static UPSTREAM: Table = Table {
     keys: &[
         value("address").or_write("address = \"192.0.2.53\", or \"system\" for the servers in resolv.conf"),
         value("trust_ad"),
-        not_built("zones"),
+        value("zones"),
     ],
 };
+
+static FORWARDING: Table = Table { name: "[forwarding]", keys: &[value("strategy"), value("hedge"), value("cookies")] };
 
 static BLOCK: Table =
     Table { name: "[block]", keys: &[value("page_v4"), value("page_v6"), value("ttl"), tables(&BLOCK_PAGE, "page")] };
@@ -204,9 +207,9 @@ static LOG: Table = Table { name: "[log]", keys: &[value("format"), value("level
 
 /// Every table, to find where a misplaced key belongs.
 #[rustfmt::skip] // in rows
-pub(super) static ALL: [&Table; 17] = [
+pub(super) static ALL: [&Table; 18] = [
     &ROOT, &DNS, &COOKIES, &RATE_LIMIT, &RRL, &UPSTREAM, &BLOCK, &BLOCK_PAGE, &AUTHORITY, &DIRECTORY, &LIST, &NOTICE,
-    &CACHE, &LEDGER, &WEB, &LOG, &EXEMPT,
+    &CACHE, &LEDGER, &WEB, &LOG, &EXEMPT, &FORWARDING,
 ];
 
 /// Kinds of source that are read.

@@ -17,6 +17,8 @@ pub(super) struct Spec {
     #[serde(default)]
     pub(super) upstream: Vec<Upstream>,
     #[serde(default)]
+    pub(super) forwarding: Forwarding,
+    #[serde(default)]
     pub(super) block: Block,
     #[serde(default)]
     pub(super) authority: Vec<Authority>,
@@ -88,6 +90,15 @@ pub(super) struct Exempt {
 pub(super) struct Upstream {
     pub(super) address: Spanned<String>,
     pub(super) trust_ad: Option<bool>,
+    pub(super) zones: Option<Spanned<Vec<Spanned<String>>>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Forwarding {
+    pub(super) strategy: Option<Spanned<String>>,
+    pub(super) hedge: Option<bool>,
+    pub(super) cookies: Option<bool>,
 }
 
 #[derive(Default, Deserialize)]

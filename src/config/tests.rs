@@ -6,8 +6,9 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, Visitor};
 
 use super::*;
+use crate::dns::{Forwarding, Strategy};
 use crate::ingest::{Kind, ListFormat};
-use crate::model::{Action, AuthorityKind, Scope, Sensitivity};
+use crate::model::{Action, AuthorityKind, DnsName, Scope, Sensitivity};
 
 /// The least that is accepted; tests append to it from line 6 on.
 const LEAST: &str = "version = 1\n[dns]\nlisten = [\"127.0.0.1:5300\"]\n[[upstream]]\naddress = \"192.0.2.53\"\n";
@@ -119,7 +120,8 @@ fn the_least_has_safe_defaults() {
     assert!(settings.allow.contains("127.9.9.9".parse().unwrap()) && settings.allow.contains("::1".parse().unwrap()));
     assert!(!settings.allow.contains("192.0.2.1".parse().unwrap()));
     assert_eq!(settings.upstreams[0].address, "192.0.2.53:53".parse().unwrap());
-    assert!(!settings.upstreams[0].trust_ad);
+    assert!(!settings.upstreams[0].trust_ad && settings.upstreams[0].zones == [DnsName::root()]);
+    assert_eq!(settings.forwarding, Forwarding { strategy: Strategy::Ordered, hedge: true, cookies: true });
     assert_eq!(settings.access, dns::access::Settings::default(), "cookies, no limits");
     assert_eq!((config.pages.ttl, config.web, config.ledger), (30, None, PathBuf::from("etc/state")));
     assert_eq!(config.log, Log { format: Format::Auto, level: tracing::Level::INFO });
@@ -175,6 +177,11 @@ address = "127.0.0.1"
 [[upstream]]
 address = "192.0.2.53:5301"
 trust_ad = true
+zones = ["Corp.example", "10.in-addr.arpa"]
+[forwarding]
+strategy = "fastest"
+hedge = false
+cookies = false
 [block]
 page_v4 = "192.0.2.80"
 ttl = 60
@@ -221,6 +228,10 @@ level = "debug"
     assert_eq!(config.warnings.to_string(), "");
     assert_eq!((config.dns.workers, config.dns.cache_size, config.dns.settings.max_ttl), (2, 65_536, 60));
     assert_eq!(config.dns.settings.upstreams.iter().map(|u| u.trust_ad).collect::<Vec<_>>(), [true, true]);
+    let zones: Vec<_> = config.dns.settings.forwarded_zones().map(ToString::to_string).collect();
+    assert_eq!(zones, ["corp.example.", "10.in-addr.arpa."]);
+    let forwarding = Forwarding { strategy: Strategy::Fastest, hedge: false, cookies: false };
+    assert_eq!(config.dns.settings.forwarding, forwarding);
     assert_eq!(config.pages.rules[0].page.v6, Some("2001:db8::81".parse().unwrap()));
     let mcmc = &config.authorities[0];
     assert_eq!((mcmc.name.as_str(), mcmc.required_signatures), ("MCMC", 2));
@@ -395,7 +406,6 @@ fn what_is_not_built_is_refused_never_ignored() {
         ("[dns.tls]\n", "\"tls\" in [dns]"),
         ("[dns.https]\n", "\"https\" in [dns]"),
         ("[dns.quic]\n", "\"quic\" in [dns]"),
-        ("zones = []\n", "\"zones\" in [[upstream]]"),
         ("[cache]\nserve_stale = true\n", "\"serve_stale\" in [cache]"),
         ("[web]\nlisten = \"127.0.0.1:1\"\n[[web.client]]\n", "\"client\" in [web]"),
         ("[web]\nlisten = \"127.0.0.1:1\"\n[web.tls]\n", "\"tls\" in [web]"),

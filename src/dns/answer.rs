@@ -110,6 +110,11 @@ impl Answer {
         self.rcode
     }
 
+    /// The INFO-CODEs the upstream sent (RFC 8914 §4).
+    pub fn ede(&self) -> &[u16] {
+        &self.ede
+    }
+
     /// Octets it takes in the cache.
     pub fn size(&self) -> usize {
         size_of::<Self>() + self.bytes.len() + self.ttls.len() * 2 + self.targets.len() + self.ede.len() * 2

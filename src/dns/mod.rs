@@ -36,7 +36,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::model::{Exemptions, Networks};
+use crate::model::{DnsName, Exemptions, Networks};
 use crate::observe::metrics::Metrics;
 use crate::policy::PolicyReader;
 
@@ -50,14 +50,14 @@ use self::upstream::Pool;
 
 /// Questions that may wait for upstreams at a time, where file descriptors allow it.
 const MAX_MISSES: u64 = 4_096;
-/// Sockets a waiting question holds at the most: a new one every 600 ms over 2.5 s.
-const SOCKETS_A_MISS: u64 = 5;
+/// Sockets a waiting question holds at the most: tries that are listened to at a time.
+const SOCKETS_A_MISS: usize = 5;
 /// File descriptors kept for everything else: listeners, TCP clients, files.
 const RESERVE: u64 = 2_048;
 /// How long questions under way are waited for on shutdown.
 const DRAIN: Duration = Duration::from_secs(3);
 
-/// The whole of `[dns]`, `[[upstream]]` and `[cache]`.
+/// The whole of `[dns]`, `[[upstream]]`, `[forwarding]` and `[cache]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Addresses to answer on, each by UDP and TCP. Port 0 takes a free port, the same for both.
@@ -75,8 +75,10 @@ pub struct Config {
 pub struct Settings {
     /// Client networks that are served; others get REFUSED.
     pub allow: Networks,
-    /// In order of preference; never empty.
+    /// In order of preference; one of them at least is for the root zone.
     pub upstreams: Vec<UpstreamConfig>,
+    /// How they are asked.
+    pub forwarding: Forwarding,
     /// Longest TTL in seconds that leaves to a client, and longest stay in the cache.
     pub max_ttl: u32,
     /// Cookies, and how often clients are answered.
@@ -92,11 +94,41 @@ pub struct UpstreamConfig {
     pub address: SocketAddr,
     /// Whether its AD bit is passed on.
     pub trust_ad: bool,
+    /// What it is asked for: names in these zones, of which the longest that encloses a name counts; never empty.
+    pub zones: Vec<DnsName>,
+}
+
+/// How upstreams are asked: `[forwarding]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forwarding {
+    /// Who is asked first.
+    pub strategy: Strategy,
+    /// Whether another is asked beside an upstream that is late.
+    pub hedge: bool,
+    /// Whether cookies are sent (RFC 7873 §5.1).
+    pub cookies: bool,
+}
+
+impl Default for Forwarding {
+    fn default() -> Self {
+        Self { strategy: Strategy::Ordered, hedge: true, cookies: true }
+    }
+}
+
+/// Which of the upstreams that are in use is asked first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strategy {
+    /// The first in the configuration.
+    Ordered,
+    /// The one that has answered fastest lately.
+    Fastest,
+    /// Each in turn.
+    Spread,
 }
 
 /// How many questions may wait at a time with so many file descriptors.
 fn max_misses(files: u64) -> u32 {
-    let enough = files.saturating_sub(RESERVE) / SOCKETS_A_MISS;
+    let enough = files.saturating_sub(RESERVE) / SOCKETS_A_MISS as u64;
     enough.clamp(16, MAX_MISSES) as u32
 }
 
@@ -121,7 +153,7 @@ impl Dns {
         files: u64,
     ) -> io::Result<Self> {
         let settings = config.settings.clone();
-        let pool = Arc::new(Pool::new(&settings.upstreams, metrics.clone(), clock.clone()));
+        let pool = Arc::new(Pool::new(&settings, metrics.clone(), clock.clone()));
         let cache = Cache::new(config.cache_size, metrics.cache_bytes.clone());
         let core = Arc::new(Core::new(policy, settings, cache, pool.clone(), max_misses(files), clock));
         let async_counters = metrics.worker();
@@ -149,7 +181,7 @@ impl Dns {
 
     /// Takes over reloaded settings; no query is lost.
     pub fn reconfigure(&self, settings: Settings) {
-        self.pool.reconfigure(&settings.upstreams);
+        self.pool.reconfigure(&settings);
         self.core.reconfigure(settings);
     }
 

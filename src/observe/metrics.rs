@@ -225,6 +225,74 @@ pub struct UpstreamMetrics {
     pub duration: HistogramVec,
     /// `pagar_upstream_healthy{upstream}`
     pub healthy: IntGaugeVec,
+    /// `pagar_upstream_state{upstream,state}`; the states are [`UPSTREAM_STATES`].
+    pub state: IntGaugeVec,
+    /// `pagar_upstream_errors_total{upstream,reason}`; the reasons are those of [`UpstreamError`].
+    pub errors: IntCounterVec,
+    /// `pagar_upstream_probes_total{upstream,result}`; the results are [`PROBE_RESULTS`].
+    pub probes: IntCounterVec,
+    /// `pagar_upstream_truncated_total{upstream}`
+    pub truncated: IntCounterVec,
+    /// `pagar_upstream_mismatches_total{upstream}`
+    pub mismatches: IntCounterVec,
+    /// `pagar_upstream_hedges_total`
+    pub hedges: IntCounter,
+}
+
+/// The values of `state` in `pagar_upstream_state`.
+pub const UPSTREAM_STATES: [&str; 3] = ["closed", "half_open", "open"];
+/// The values of `result` in `pagar_upstream_probes_total`.
+pub const PROBE_RESULTS: [&str; 2] = ["answered", "unanswered"];
+
+/// Why an upstream's answer is none: `reason` in `pagar_upstream_errors_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpstreamError {
+    /// It did not come in time.
+    Timeout,
+    /// The question could not be sent, or the connection broke.
+    Network,
+    /// It could not be used.
+    Malformed,
+    /// SERVFAIL, REFUSED or another code that says that this server could not or would not.
+    Rcode,
+}
+
+impl UpstreamError {
+    /// In the order of their numbers.
+    const WORDS: [&str; 4] = ["timeout", "network", "malformed", "rcode"];
+}
+
+/// The series of one upstream.
+#[derive(Clone, Debug)]
+pub struct UpstreamSeries {
+    /// Questions sent to it.
+    pub requests: IntCounter,
+    /// Time to its answers.
+    pub duration: Histogram,
+    /// Answers with TC by UDP.
+    pub truncated: IntCounter,
+    /// Messages that were not taken for its answer.
+    pub mismatches: IntCounter,
+    /// By [`PROBE_RESULTS`].
+    pub probes: [IntCounter; 2],
+    failures: IntCounter,
+    errors: [IntCounter; 4],
+    healthy: IntGauge,
+    state: [IntGauge; 3],
+}
+
+impl UpstreamSeries {
+    /// It gave no answer that could be used.
+    pub fn failed(&self, why: UpstreamError) {
+        self.failures.inc();
+        self.errors[why as usize].inc();
+    }
+
+    /// It is in this one of [`UPSTREAM_STATES`].
+    pub fn state(&self, at: usize) {
+        self.healthy.set(i64::from(at + 1 < UPSTREAM_STATES.len())); // all but open
+        self.state.iter().enumerate().for_each(|(each, gauge)| gauge.set(i64::from(each == at)));
+    }
 }
 
 impl UpstreamMetrics {
@@ -233,20 +301,45 @@ impl UpstreamMetrics {
         let failures = opts("upstream_failures_total", "Queries the upstream did not answer, or not properly.");
         let duration = HistogramOpts::new(full("upstream_duration_seconds"), "Time to the upstream's answer.");
         let healthy = opts("upstream_healthy", "1 if the upstream is in use, 0 if it is silent and asked last.");
+        let state = opts("upstream_state", "1 for the state the upstream is in, 0 for the others.");
+        let errors = opts("upstream_errors_total", "The failures by reason; rcode: SERVFAIL, REFUSED and the like.");
+        let probes = opts("upstream_probes_total", "Questions asked only to see whether the upstream answers.");
+        let truncated = opts("upstream_truncated_total", "Answers with TC, asked for again over TCP.");
+        let mismatches = opts(
+            "upstream_mismatches_total",
+            "Messages from the upstream's address with another id, question or cookie, ignored: mistaken or forged.",
+        );
+        let hedges = opts("upstream_hedges_total", "Questions sent to another upstream because the first was late.");
         Ok(Self {
             requests: registered(registry, IntCounterVec::new(requests, &["upstream"]))?,
             failures: registered(registry, IntCounterVec::new(failures, &["upstream"]))?,
             duration: registered(registry, HistogramVec::new(duration.buckets(UPSTREAM.to_vec()), &["upstream"]))?,
             healthy: registered(registry, IntGaugeVec::new(healthy, &["upstream"]))?,
+            state: registered(registry, IntGaugeVec::new(state, &["upstream", "state"]))?,
+            errors: registered(registry, IntCounterVec::new(errors, &["upstream", "reason"]))?,
+            probes: registered(registry, IntCounterVec::new(probes, &["upstream", "result"]))?,
+            truncated: registered(registry, IntCounterVec::new(truncated, &["upstream"]))?,
+            mismatches: registered(registry, IntCounterVec::new(mismatches, &["upstream"]))?,
+            hedges: registered(registry, IntCounter::with_opts(hedges))?,
         })
     }
 
     /// Starts the series of an upstream at 0 and takes it for healthy until it is found not to be.
-    pub fn declare(&self, upstream: &str) {
-        self.requests.with_label_values(&[upstream]);
-        self.failures.with_label_values(&[upstream]);
-        self.duration.with_label_values(&[upstream]);
-        self.healthy.with_label_values(&[upstream]).set(1);
+    pub fn declare(&self, upstream: &str) -> UpstreamSeries {
+        let counter = |family: &IntCounterVec, label: &str| family.with_label_values(&[upstream, label]);
+        let series = UpstreamSeries {
+            requests: self.requests.with_label_values(&[upstream]),
+            duration: self.duration.with_label_values(&[upstream]),
+            truncated: self.truncated.with_label_values(&[upstream]),
+            mismatches: self.mismatches.with_label_values(&[upstream]),
+            probes: PROBE_RESULTS.map(|result| counter(&self.probes, result)),
+            failures: self.failures.with_label_values(&[upstream]),
+            errors: UpstreamError::WORDS.map(|reason| counter(&self.errors, reason)),
+            healthy: self.healthy.with_label_values(&[upstream]),
+            state: UPSTREAM_STATES.map(|state| self.state.with_label_values(&[upstream, state])),
+        };
+        series.state(0);
+        series
     }
 
     /// Ends the series of an upstream that left the configuration.
@@ -256,6 +349,11 @@ impl UpstreamMetrics {
         let _ = self.failures.remove_label_values(&[upstream]);
         let _ = self.duration.remove_label_values(&[upstream]);
         let _ = self.healthy.remove_label_values(&[upstream]);
+        let _ = self.truncated.remove_label_values(&[upstream]);
+        let _ = self.mismatches.remove_label_values(&[upstream]);
+        UPSTREAM_STATES.iter().for_each(|state| drop(self.state.remove_label_values(&[upstream, state])));
+        UpstreamError::WORDS.iter().for_each(|reason| drop(self.errors.remove_label_values(&[upstream, reason])));
+        PROBE_RESULTS.iter().for_each(|result| drop(self.probes.remove_label_values(&[upstream, result])));
     }
 }
 
@@ -461,11 +559,37 @@ mod tests {
         let text = metrics.text();
         has(&text, r#"pagar_source_failures_total{source="notices"} 0"#);
         has(&text, r#"pagar_upstream_healthy{upstream="192.0.2.1:53"} 1"#);
+        has(&text, r#"pagar_upstream_state{state="closed",upstream="192.0.2.1:53"} 1"#);
+        has(&text, r#"pagar_upstream_state{state="open",upstream="192.0.2.1:53"} 0"#);
+        has(&text, r#"pagar_upstream_errors_total{reason="rcode",upstream="192.0.2.1:53"} 0"#);
+        has(&text, r#"pagar_upstream_probes_total{result="unanswered",upstream="192.0.2.1:53"} 0"#);
+        has(&text, "pagar_upstream_hedges_total 0");
         has(&text, r#"pagar_guard_refused_total{reason="root"} 0"#);
         metrics.sources.forget("notices");
         assert!(!metrics.text().contains(r#"source="notices""#));
         metrics.upstreams.forget("192.0.2.1:53");
         assert!(!metrics.text().contains(r#"upstream="192.0.2.1:53""#));
+    }
+
+    #[test]
+    fn an_upstream_is_in_one_state_and_its_failures_have_reasons() {
+        let metrics = metrics();
+        let series = metrics.upstreams.declare("a");
+        series.failed(UpstreamError::Timeout);
+        series.failed(UpstreamError::Rcode);
+        for (at, healthy) in [(2, 0), (1, 1), (0, 1), (2, 0)] {
+            series.state(at);
+            let text = metrics.text();
+            has(&text, &format!(r#"pagar_upstream_healthy{{upstream="a"}} {healthy}"#));
+            for (each, state) in UPSTREAM_STATES.iter().enumerate() {
+                let value = i32::from(each == at);
+                has(&text, &format!(r#"pagar_upstream_state{{state="{state}",upstream="a"}} {value}"#));
+            }
+        }
+        let text = metrics.text();
+        has(&text, r#"pagar_upstream_failures_total{upstream="a"} 2"#);
+        has(&text, r#"pagar_upstream_errors_total{reason="timeout",upstream="a"} 1"#);
+        has(&text, r#"pagar_upstream_errors_total{reason="rcode",upstream="a"} 1"#);
     }
 
     #[test]

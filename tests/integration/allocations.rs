@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::{BoxFuture, FutureExt};
 use jiff::Timestamp;
 use pagar::control::state::State;
+use pagar::dns::Forwarding;
 use pagar::dns::Settings;
 use pagar::dns::access::buckets::Limit;
 use pagar::dns::access::prefix::Prefixes;
@@ -109,8 +110,14 @@ fn core() -> Core {
     let entries = state.entries(&pages, |_| Slots { blocked: 0, hit: Some(0) });
     let (_, policy) = store::store(compile::resolve(index, entries, pages.ttl, Timestamp::now(), 1));
     let allow = ["127.0.0.0/8".parse().unwrap()].into_iter().collect();
-    let settings =
-        Settings { allow, upstreams: Vec::new(), max_ttl: 3_600, access: limits(), exempt: Exemptions::default() };
+    let settings = Settings {
+        allow,
+        upstreams: Vec::new(),
+        forwarding: Forwarding::default(),
+        max_ttl: 3_600,
+        access: limits(),
+        exempt: Exemptions::default(),
+    };
     let cache = Cache::new(1 << 20, prometheus::IntGauge::new("bytes", "bytes").unwrap());
     Core::new(policy, settings, cache, Arc::new(OneAddress), 8, Clock::System(Instant::now()))
 }

@@ -1,9 +1,9 @@
-//! `[dns]`, `[[upstream]]` and `[cache]`: where we listen, whom we serve, whom we ask, and that we never ask ourselves.
+//! `[dns]`, `[[upstream]]`, `[forwarding]` and `[cache]`: where we listen, whom we serve, whom we ask, and that we never ask ourselves.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::values::{self, optional};
-use super::{Context, access, exempt, upstream};
+use super::{Context, access, exempt, forwarding, upstream};
 use crate::config::diagnostic::Reporter;
 use crate::config::spec::{Spanned, Spec};
 use crate::dns::{Config, Settings};
@@ -24,6 +24,7 @@ pub(super) fn config(spec: &Spec, web: Option<SocketAddr>, cx: &mut Context<'_, 
     let workers = workers(spec.dns.workers.as_ref(), cx);
     let allow = allow(spec.dns.allow.as_ref(), cx.report);
     let upstreams = upstream::all(&spec.upstream, listen.as_deref().unwrap_or_default(), cx);
+    let forwarding = forwarding::forwarding(&spec.forwarding, cx.report);
     let cache = &spec.cache;
     let cache_size = optional(cache.size.as_ref(), |size| values::size(size, "the size of the cache", cx.report));
     let max_ttl =
@@ -37,6 +38,7 @@ pub(super) fn config(spec: &Spec, web: Option<SocketAddr>, cx: &mut Context<'_, 
         settings: Settings {
             allow: allow?,
             upstreams: upstreams?,
+            forwarding: forwarding?,
             max_ttl: max_ttl?.unwrap_or(DEFAULT_MAX_TTL),
             access: access?,
             exempt: exempt?,

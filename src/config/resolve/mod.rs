@@ -8,6 +8,7 @@ mod authority;
 mod block;
 mod dns;
 mod exempt;
+mod forwarding;
 mod resolv_conf;
 mod source;
 mod standing;

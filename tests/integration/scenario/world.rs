@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use pagar::control::state::State;
+use pagar::dns::Forwarding;
 use pagar::dns::Settings;
 use pagar::dns::cache::Cache;
 use pagar::dns::clock::Clock;
@@ -140,6 +141,7 @@ fn settings(config: &Config) -> Settings {
     Settings {
         allow: allow.collect(),
         upstreams: Vec::new(),
+        forwarding: Forwarding::default(),
         max_ttl: config.max_ttl,
         access: config.access.clone(),
         exempt: config.exempt.clone(),
