@@ -18,7 +18,11 @@ const ANCHOR: &str =
     "signed.example. IN DS 41384 13 2 ab55bfb9d7f8e52b7d026b7c11fc323734a8f99f176d965652d8facaaec731ee";
 
 /// Starts a daemon that wants to be told its port: `arguments` writes its configuration for one that is free.
-fn daemon(program: &Path, probe: &str, arguments: impl Fn(SocketAddr) -> Vec<String>) -> (Reaped, SocketAddr) {
+pub(crate) fn daemon(
+    program: &Path,
+    probe: &str,
+    arguments: impl Fn(SocketAddr) -> Vec<String>,
+) -> (Reaped, SocketAddr) {
     for _ in 0..5 {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap(); // free again
         let mut command = Command::new(program);
