@@ -117,10 +117,8 @@
 //! # After the first review
 //!
 //! 37. **An upstream that was asked for 3 s and answered nothing at all is asked last; every 5 s one question goes to
-//!     it beside the others, until it answers.** *Why:* three silent tries may be one dead zone, three seconds without
-//!     a word to anybody are not; so whatever answers one of our questions is a sign of life, an error as well, and
-//!     only silence and network errors count against it. The probe goes aside: no client waits for it, and
-//!     a slow answer counts as well. Asked last is never left out. *Change:* measured round-trip times.
+//!     it beside the others, until it answers.** Fallen: probes took its place ("Upstreams, strategies and health").
+//!     *Why:* three silent tries may be one dead zone, three seconds without a word to anybody are not.
 //! 38. **TCP to an upstream: one connection, a second to open it and a second for an answer, given up on doubt.**
 //!     *Why:* a connection that died without a word (a restarted firewall) must be found out within the 2.5 s of a
 //!     question. Doubt is an error, a time-out, or that nobody waits for the answer any more; questions already under
@@ -219,3 +217,41 @@
 //!   *Why:* the name is listed; scripts that ask so must not depend on a client. *Change:* nothing.
 //! - **An exemption without an end is refused; one whose end has passed is a warning, not an error.** *Why:* it ends by
 //!   itself while the server runs, and must not keep it from starting the next day. *Change:* nothing.
+//!
+//! # Upstreams, strategies and health
+//!
+//! - **An upstream's health comes from probes (`. NS`) alone; an unanswered question only makes it probed.** Takes the
+//!   place of decision 37, which called it dead after 3 s of silence. *Why:* an upstream that one client asks for a
+//!   dead zone is silent and well. Every resolver answers `. NS` at once, everything else refuses it at once, and any
+//!   answer counts; an upstream with zones of its own, perhaps cut off from the root, is asked for the SOA of the
+//!   first. A probe that waits while other answers come is no sign of death. *Change:* nothing.
+//! - **The breaker opens after two unanswered probes, closes after two signs of life half a second apart, and asks for
+//!   twice as many, up to 16, of one that fell silent within a minute of closing.** *Why:* one datagram may be lost;
+//!   one answer may be luck; flapping must cost the flapper its place, not the clients their time. Asked last is never
+//!   left out, so an error here costs order only. *Change:* measurements.
+//! - **An upstream that answers by TCP and not by UDP is asked by TCP at once, and its UDP probed every 10 s.** *Why:*
+//!   a filter that drops UDP is common, and 1.2 s of waiting for each question is no service. *Change:* nothing.
+//! - **SERVFAIL, REFUSED, NOTIMP, FORMERR and extended codes are asked elsewhere, once for each other upstream; EDE 6
+//!   to 12 and 15 to 17 are not.** *Why:* one broken resolver must not fail its clients. But a bogus name must not
+//!   become valid by asking one that does not validate, and an upstream's own block is its operator's will. If all
+//!   say no, an answer with an EDE is worth more than one without. *Change:* nothing.
+//! - **FORMERR without OPT is asked again without EDNS, and that is not remembered.** *Why:* RFC 6891 §6.2.2 allows the
+//!   retry; what is remembered would let one forged or odd answer take DNSSEC, EDE and cookies from everybody, and
+//!   since the flag day of 2019 such servers are the exception that pays for itself. *Change:* nothing.
+//! - **The hedge goes out after the upstream's own 95th percentile, between 20 and 600 ms, once a question, for one
+//!   question in ten with ten saved up.** *Why:* it is worth most against rare loss; on a day when everything is slow
+//!   it would double the load that makes it slow. The histogram is coarse (steps of 1.5) and fades after 256 answers.
+//!   *Change:* measurements on an ISP's traffic.
+//! - **`fastest` sends one question in twenty to another upstream.** *Why:* probes are answered from memory and say
+//!   nothing about how fast real questions are; a hedge bounds what exploring costs. *Change:* nothing.
+//! - **A zone's upstreams are the only ones for its names, the root must have some, and DS of an apex belongs above.**
+//!   *Why:* private names must not leak to the public resolver when the private one is dead; without a root every
+//!   other name would fail for a reason nobody sees; the parent has the DS (RFC 4035 §3.1.4.1). *Change:* nothing.
+//! - **Cookies towards upstreams: a secret for each upstream and day, our half made from both addresses. An answer with
+//!   another half is ignored; one without, from an upstream that has shown cookies, is asked again by TCP, and the
+//!   cookie forgotten.** *Why:* RFC 7873 §5.3 allows to drop it, but anycast sites and load balancers do differ in
+//!   that, and TCP tells a forgery from them. A retry has no cookie unless the upstream has shown that it knows them:
+//!   some filters drop what they do not know. TCP itself carries none: it needs no protection against forgeries.
+//!   *Change:* upstreams that require them by TCP.
+//! - **At most five tries of a question are listened to at a time.** *Why:* decision 12 counts five sockets for each.
+//!   *Change:* the multiplexer of decision 13.

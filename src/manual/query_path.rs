@@ -72,15 +72,36 @@
 //! EDE codes of an upstream are kept, their texts are not. Codes 4 and 15 to 18 become code 0 with a text of ours that
 //! names the code: an upstream's block must not read as a notice carried out here.
 //!
-//! A try has its own socket on a random port and a random id (RFC 5452). The next goes out after 600 ms, or as soon as
-//! one fails, while earlier ones are still listened to; an upstream gets at most three tries a question, a question at
-//! most 2.5 s. An upstream that was asked for 3 s and answered nothing is asked last, never left out, and gets one
-//! question in 5 s beside the others until it answers.
+//! **Whom** ([`Pool`](crate::dns::upstream::Pool)): the upstreams of the longest zone that encloses the name; the DS of
+//! a zone's apex goes to those of the zone above. If all of a zone are dead, its names get SERVFAIL: they are never
+//! asked of anybody else, who has no business to learn them. Among the upstreams of a zone those in use come first, in
+//! the order of `[forwarding] strategy`, then those on trial, then the silent ones. Nobody is left out.
 //!
-//! A message with another id or question is not an answer, and listening goes on; an error that has the id but no
-//! question ends the try. TC=1 from an upstream, even if the message is cut within a record: the question is asked
-//! again over TCP, on one connection an upstream, with a second to open it and a second for the answer. Without an
-//! answer by TCP, a client on UDP gets TC and one on TCP SERVFAIL with EDE 23.
+//! **When** (`upstream/race.rs`): a try has its own socket on a random port and a random id (RFC 5452). The next goes
+//! out as soon as one fails, or after 600 ms, while earlier ones are still listened to. Once a question it goes out
+//! earlier, the hedge: when the upstream takes longer than for 95 of 100 answers lately (20 ms at least), for one
+//! question in ten at the most. An upstream gets three tries, the last one by TCP if nothing at all has come from
+//! it by UDP meanwhile, three datagrams at most with the retries below (RFC 9520 §3.1), and a question 2.5 s.
+//!
+//! **What counts** (`upstream/server.rs`): a message with another id, question or client cookie is not an answer, and
+//! listening goes on (`pagar_upstream_mismatches_total`).
+//!
+//! | the upstream says | then |
+//! |---|---|
+//! | SERVFAIL, REFUSED, NOTIMP, FORMERR, an extended code | the others are asked once each; if nobody knows better, the answer that gives a reason (EDE), or the last one, is passed on |
+//! | the same with EDE 6 to 12 (DNSSEC) or 15 to 17 (its own policy) | passed on at once: a verdict is not asked around |
+//! | FORMERR without OPT | once more without OPT; not remembered |
+//! | BADCOOKIE | once more with the new cookie, then TCP |
+//! | no cookie, though it has shown that it knows them | TCP, which a host off the path cannot forge |
+//! | TC, even cut within a record, or a datagram over 4,096 octets | TCP, on one connection an upstream, with a second to open it and a second for the answer; without one the others are asked, and if nobody has the whole, a client on UDP gets TC and one on TCP SERVFAIL with EDE 23 |
+//! | an error with the id and no question, or garbage | the try has failed, the next goes out |
+//!
+//! **Health** (`upstream/breaker.rs`): an upstream that is quiet for 10 s, or leaves a question unanswered for 600 ms
+//! while nothing else is heard from it, is asked `. NS`, or the SOA of its zone. Any answer is a sign of life, whatever
+//! its code. Two such probes in a row without one, by UDP and then by UDP and TCP: it is asked last, and probed after
+//! 1, 2, 4, 8, then every 16 s. It is in use again after two signs of life half a second apart, or 4, 8, 16 of them if
+//! it keeps falling silent within a minute. One that answers by TCP only is asked by TCP at once, until UDP works
+//! again.
 //!
 //! # What an answer for a listed name looks like
 //!

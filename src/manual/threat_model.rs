@@ -24,9 +24,9 @@
 //! | a client | connections that do nothing | 1,024 in all, 10 s idle, 64 answers under way |
 //! | a stranger | connections that keep clients out | strangers have 64 of their own, 1 s idle |
 //! | a stranger | using the resolver to attack others | networks outside `[dns] allow` get REFUSED; by default only this machine is allowed; at most 1,232 octets by UDP |
-//! | a host off the path | forging an upstream's answer | random port and id for each try, a connected socket, the question compared (RFC 5452) |
+//! | a host off the path | forging an upstream's answer | random port and id for each try, a connected socket, the question compared (RFC 5452); cookies where the upstream knows them (RFC 7873) |
 //! | a host off the path | forging path MTUs, so that answers leave in fragments | the UDP listeners do not believe them (RFC 9715) |
-//! | the owner of a dead zone | making the upstream look dead | it is asked last only after 3 s without any answer to anybody |
+//! | the owner of a dead zone | making the upstream look dead | only unanswered probes make it asked last; a question without an answer makes it probed |
 //! | the owner of a listed name | CNAME or HTTPS records that lead there from another name | targets in answers are put to the policy: [`on_targets`](crate::dns::decide::on_targets) |
 //! | the owner of a listed name | pointing it at somebody else's address | names are never resolved to find more targets |
 //! | an authority's mistake | a URL, an address, the root, a top-level domain | refused as an item with a reason ([`verify::guard`](crate::verify::guard)) |
