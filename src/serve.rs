@@ -22,6 +22,7 @@ use crate::observe::{log, metrics::Metrics};
 use crate::policy::PolicyReader;
 use crate::process::{self, Request, Signals};
 use crate::web;
+pub use crate::web::api::cache::Flushed;
 
 /// What the command line says about logging; `None` leaves it to the configuration.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +76,7 @@ pub fn serve(path: &Path, logging: Logging) -> Result<(), ExitError> {
             control: handle.clone(),
             metrics: metrics.clone(),
             health: web::health::Health::new(started, addresses.clone()),
+            flush: web::api::cache::Flush::new(server.dns.flusher()),
         };
         start_web(&control_runtime, listener, state, stopped).map_err(|error| failed(&error))?;
     }

@@ -194,7 +194,8 @@ static NOTICE: Table = Table {
     ],
 };
 
-static CACHE: Table = Table { name: "[cache]", keys: &[value("size"), value("max_ttl"), not_built("serve_stale")] };
+static CACHE: Table =
+    Table { name: "[cache]", keys: &[value("size"), value("max_ttl"), value("serve_stale"), value("prefetch")] };
 
 static LEDGER: Table = Table { name: "[ledger]", keys: &[value("path")] };
 

@@ -177,6 +177,23 @@ pub(super) struct Notice {
 pub(super) struct Cache {
     pub(super) size: Option<Spanned<Size>>,
     pub(super) max_ttl: Option<Spanned<i64>>,
+    pub(super) serve_stale: Option<Spanned<ServeStale>>,
+    pub(super) prefetch: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected true, false, or { client_timeout = \"1.8s\", max = \"1d\" }")]
+pub(super) enum ServeStale {
+    Switch(bool),
+    Table(StaleTable),
+}
+
+/// Without places: serde's untagged enums lose them.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StaleTable {
+    pub(super) client_timeout: Option<String>,
+    pub(super) max: Option<String>,
 }
 
 #[derive(Deserialize)]

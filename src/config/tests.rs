@@ -1,14 +1,16 @@
 //! The configuration as its readers meet it: what is accepted, and the exact place and words of what is not.
 
-use crate::observe::log::Format;
+use std::time::Duration;
+
 use proptest::{prop_assert, proptest};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, Visitor};
 
 use super::*;
-use crate::dns::{Forwarding, Strategy};
+use crate::dns::{Forwarding, Stale, Strategy};
 use crate::ingest::{Kind, ListFormat};
 use crate::model::{Action, AuthorityKind, DnsName, Scope, Sensitivity};
+use crate::observe::log::Format;
 
 /// The least that is accepted; tests append to it from line 6 on.
 const LEAST: &str = "version = 1\n[dns]\nlisten = [\"127.0.0.1:5300\"]\n[[upstream]]\naddress = \"192.0.2.53\"\n";
@@ -406,7 +408,6 @@ fn what_is_not_built_is_refused_never_ignored() {
         ("[dns.tls]\n", "\"tls\" in [dns]"),
         ("[dns.https]\n", "\"https\" in [dns]"),
         ("[dns.quic]\n", "\"quic\" in [dns]"),
-        ("[cache]\nserve_stale = true\n", "\"serve_stale\" in [cache]"),
         ("[web]\nlisten = \"127.0.0.1:1\"\n[[web.client]]\n", "\"client\" in [web]"),
         ("[web]\nlisten = \"127.0.0.1:1\"\n[web.tls]\n", "\"tls\" in [web]"),
         ("[[source]]\nkind = \"rpz\"\nzone = \"rpz.example.\"\n", "source kind \"rpz\""),
@@ -446,6 +447,21 @@ fn upstreams_keep_their_order_and_are_asked_once() {
     let addresses: Vec<_> = config.dns.settings.upstreams.iter().map(|one| one.address.to_string()).collect();
     assert_eq!(addresses, ["192.0.2.53:53", "[2001:db8::1]:5301", "[2001:db8::2]:53", "[fe80::1%2]:53"]);
     assert_eq!(short(&config.warnings), "7:11 warning: upstream 192.0.2.53:53 is listed twice; the first counts");
+}
+
+#[test]
+fn stale_answers_are_off_unless_switched_on_and_prefetch_on_unless_switched_off() {
+    let settings = |cache: &str| good(&format!("{LEAST}[block]\npage_v4 = \"192.0.2.80\"\n{cache}")).dns.settings;
+    let stale = |client_timeout, max| {
+        let (client_timeout, max) = (Duration::from_millis(client_timeout), Duration::from_secs(max));
+        Some(Stale { client_timeout, max })
+    };
+    assert_eq!((settings("").stale, settings("").prefetch), (None, true));
+    assert_eq!(settings("[cache]\nserve_stale = false").stale, None);
+    assert_eq!(settings("[cache]\nserve_stale = true").stale, stale(1_800, 86_400));
+    assert_eq!(settings("[cache]\nserve_stale = { max = \"12h\" }").stale, stale(1_800, 43_200));
+    assert_eq!(settings("[cache.serve_stale]\nclient_timeout = \"0s\"").stale, stale(0, 86_400));
+    assert!(!settings("[cache]\nprefetch = false").prefetch);
 }
 
 #[test]

@@ -5,7 +5,9 @@
 //!  (a thread a core)       |--> core::fast: query |--> cache (kept)         |--> one sendmmsg
 //!  listen::stream --frame--+     parse -> decide -+--> error               -+
 //!  (tokio)                                        |
-//!                                                 +--> core::miss --> upstream --> cache --> on_targets --> reply
+//!                                                 +--> core::miss --> flight --> upstream --> cache
+//!                                                                       |  (one for all who ask the same)
+//!                                                                       +--> on_targets --> reply, each his own
 //! ```
 //!
 //! It can reach the policy reader and [`observe`](crate::observe), nothing else: no query ever waits for a disk, a lock of
@@ -17,9 +19,11 @@
 pub mod access;
 pub mod answer;
 pub mod cache;
+mod chain;
 pub mod clock;
 pub mod core;
 pub mod decide;
+mod flight;
 pub mod listen;
 pub mod miss;
 pub mod query;
@@ -48,7 +52,7 @@ use self::listen::stream::Limits;
 use self::listen::udp::{Stop, Worker};
 use self::upstream::Pool;
 
-/// Questions that may wait for upstreams at a time, where file descriptors allow it.
+/// Different questions that may be under way at a time, where file descriptors allow it.
 const MAX_MISSES: u64 = 4_096;
 /// Sockets a waiting question holds at the most: tries that are listened to at a time.
 const SOCKETS_A_MISS: usize = 5;
@@ -85,6 +89,19 @@ pub struct Settings {
     pub access: access::Settings,
     /// Clients that are not restricted.
     pub exempt: Exemptions,
+    /// Whether answers that are asked for are fetched anew before they expire.
+    pub prefetch: bool,
+    /// Whether expired answers are used when no upstream answers (RFC 8767).
+    pub stale: Option<Stale>,
+}
+
+/// How expired answers are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stale {
+    /// How long a client waits for a fresh answer first.
+    pub client_timeout: Duration,
+    /// How long after its TTL an answer may still be used.
+    pub max: Duration,
 }
 
 /// One upstream server.
@@ -126,7 +143,7 @@ pub enum Strategy {
     Spread,
 }
 
-/// How many questions may wait at a time with so many file descriptors.
+/// How many questions may be under way at a time with so many file descriptors.
 fn max_misses(files: u64) -> u32 {
     let enough = files.saturating_sub(RESERVE) / SOCKETS_A_MISS as u64;
     enough.clamp(16, MAX_MISSES) as u32
@@ -154,8 +171,14 @@ impl Dns {
     ) -> io::Result<Self> {
         let settings = config.settings.clone();
         let pool = Arc::new(Pool::new(&settings, metrics.clone(), clock.clone()));
-        let cache = Cache::new(config.cache_size, metrics.cache_bytes.clone());
-        let core = Arc::new(Core::new(policy, settings, cache, pool.clone(), max_misses(files), clock));
+        let cache = Arc::new(Cache::new(config.cache_size));
+        metrics.cache_bytes.read_from({
+            let cache = cache.clone();
+            move || cache.bytes()
+        });
+        let runtime = tokio::runtime::Handle::current();
+        let core = Core::new(policy, settings, cache, pool.clone(), max_misses(files), clock, runtime.clone());
+        let core = Arc::new(core);
         let async_counters = metrics.worker();
         let (stop_streams, stopped) = watch::channel(false);
         let mut per_worker: Vec<Vec<_>> = (0..config.workers).map(|_| Vec::new()).collect();
@@ -171,8 +194,8 @@ impl Dns {
         }
         let mut workers = Vec::new();
         for (n, sockets) in per_worker.into_iter().enumerate() {
-            let runtime = tokio::runtime::Handle::current();
-            let (worker, stop) = Worker::new(core.clone(), sockets, runtime, metrics.worker(), async_counters.clone())?;
+            let (worker, stop) =
+                Worker::new(core.clone(), sockets, runtime.clone(), metrics.worker(), async_counters.clone())?;
             let thread = std::thread::Builder::new().name(format!("pagar-udp-{n}")).spawn(|| worker.run())?;
             workers.push((thread, stop));
         }
@@ -183,6 +206,13 @@ impl Dns {
     pub fn reconfigure(&self, settings: Settings) {
         self.pool.reconfigure(&settings);
         self.core.reconfigure(settings);
+    }
+
+    /// Forgets cached names on behalf of somebody who does not know this plane: the canonical wire name, whether the
+    /// names below it too, and back comes how many entries it was.
+    pub fn flusher(&self) -> impl Fn(&[u8], bool) -> u64 + Send + Sync + 'static {
+        let core = self.core.clone();
+        move |name, subtree| core.flush(name, subtree)
     }
 
     /// Stops reading, waits at most three seconds for questions under way.

@@ -15,8 +15,10 @@ pub mod rtype {
     pub const CNAME: u16 = 5;
     pub const SOA: u16 = 6;
     pub const AAAA: u16 = 28;
+    pub const DNAME: u16 = 39;
     pub const OPT: u16 = 41;
     pub const DS: u16 = 43;
+    pub const RRSIG: u16 = 46;
     pub const DNSKEY: u16 = 48;
     pub const SVCB: u16 = 64;
     pub const HTTPS: u16 = 65;

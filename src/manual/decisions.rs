@@ -164,6 +164,50 @@
 //!     paste what the customer sent, and "not listed" would be a wrong answer; so would it be where a source cannot be
 //!     read. *Change:* nothing.
 //!
+//! # The cache
+//!
+//! - **An NXDOMAIN is kept under type 0 of its name, and a look-up that finds no fresh answer of its type looks
+//!   there.** *Why:* it denies all types (RFC 2308 §5); type 0 is never looked up, so the key is free; a hit on data
+//!   still takes one lock. Data of another type that is within its TTL is not thrown away, what is past it gives way to
+//!   the newer of the two. *Change:* nothing.
+//! - **NXDOMAIN is not extended to the names below it (RFC 8020), not even from a validating upstream.** *Why:* the
+//!   kept octets have the denied name in their question and pointers into it, so each answer would be a message built
+//!   anew, for what upstreams that validate do themselves (RFC 8198). *Change:* measured floods below names that do not
+//!   exist which the bounds on questions do not hold.
+//! - **A negative answer is believed for three hours at most.** *Why:* RFC 2308 §5 calls one to three hours reasonable,
+//!   and a name that was registered should not stay denied for a day. `max_ttl` bounds it further. *Change:* nothing.
+//! - **Failures are kept from 1 s, doubling, to 60 s; the RFC allows 5 minutes.** *Why:* at a minute a broken name
+//!   costs the upstream next to nothing, and one that was repaired is back within a minute. Any success forgets it.
+//!   *Change:* upstreams that suffer.
+//! - **No failure is kept while no upstream is in use, and silence is forgotten when one is back.** *Why:* an uplink
+//!   that broke says nothing about names, and must not leave them dead when it returns. An upstream's own error code
+//!   was heard and stays. *Change:* nothing.
+//! - **Failures have a map of their own, 8 MiB, and are kept with `size = 0` as well.** *Why:* a flood of failing names
+//!   must not push out answers, and RFC 9520 §3.2 does not ask whether one likes caches. *Change:* nothing.
+//! - **`serve_stale` is off by default.** *Why:* an expired address may be somebody else's by now, and an operator
+//!   should have decided that old answers are better than none. The sample in the interfaces shows the key, not a
+//!   default. *Change:* a fleet that has run with it.
+//! - **Of RFC 8767's timers, client response (1.8 s) and longest use (1 day) are keys, failure recheck (30 s) and the
+//!   TTL (30 s) are not, and query resolution is the upstreams' 2.5 s.** *Why:* nobody tunes the others, and a
+//!   forwarder waits for a resolver, not for the Internet. *Change:* an operator with a reason.
+//! - **Prefetch is on: in the last tenth of a life of 10 s or more, once an answer.** *Why:* names that are asked for
+//!   all the time never expire in front of a client; what nobody asks for costs nothing. It takes a place among the
+//!   questions under way, and is left out when there is none. *Change:* upstreams that count queries.
+//! - **Questions are joined in a table under one mutex, looked at only when the cache has nothing.** *Why:* what it
+//!   guards is a look-up and perhaps the start of a task, against milliseconds for the upstream. The cache is looked at
+//!   again under it, so that one question is one question. *Change:* that mutex in a profile.
+//! - **256 queries wait for one question, four queries in all for each question that may be under way.** *Why:* a
+//!   waiter costs a task and a buffer, a question sockets; and one dead popular name must not take all places.
+//!   *Change:* measured bursts.
+//! - **An answer with a record that does not belong is refused whole, not cleaned.** *Why:* upstreams are resolvers,
+//!   which clean their answers; one that does not is broken or lying, and the next one is asked. Cleaning would mean to
+//!   write the message anew. *Change:* a resolver in use that sends such answers for good names.
+//! - **An empty or flushed cache has a number, and what began under another number is not kept.** *Why:* otherwise the
+//!   answer of an upstream that was just taken out comes in behind the clearing. *Change:* nothing.
+//! - **`POST /v1/cache/flush` refuses whatever carries `Origin` or a `Sec-Fetch-Site` other than `none`.** *Why:* there
+//!   are no credentials yet, browsers let any page POST to 127.0.0.1, and pages cannot take these headers off.
+//!   *Change:* `[[web.client]]`.
+//!
 //! # Where the tree differs from the first plan
 //!
 //! - [`model::rtype`](crate::model::rtype): record types by name, needed by both `why` and the API, which share no

@@ -10,10 +10,11 @@
 //! # In this order
 //!
 //! ```text
-//!   parse --> access --> notices --> never looked up --> cache --hit--------------------> targets --> reply --> RRL
-//!     |         |           |               |              |                                 ^
-//!     v         v           v               v              +--miss--> upstream --> cache ----+
-//!   error    REFUSED   as listed    REFUSED, NOTIMP
+//!   parse --> access --> notices --> never looked up --> cache --hit------------------------> targets --> reply --> RRL
+//!     |         |           |               |              |                                     ^
+//!     v         v           v               v              +--miss--> flight, upstream, cache ---+
+//!   error    REFUSED   as listed    REFUSED, NOTIMP        |
+//!                                                          +--failed a moment ago--> SERVFAIL, or a stale answer
 //! ```
 //!
 //! 1. **Parse** ([`query::parse`](crate::dns::query::parse)), in place. What is shorter than a header, and responses
@@ -34,14 +35,45 @@
 //! 5. **Cache** ([`Cache`](crate::dns::cache::Cache)). Before a kept answer leaves, the names it leads to (CNAME, SVCB
 //!    and HTTPS targets) are put to the policy in force: [`decide::on_targets`](crate::dns::decide::on_targets). Of
 //!    several listed ones a statutory notice wins. So a change of policy never has to flush the cache, and a lifted
-//!    name resolves at once. Only a reload that changes the upstreams empties it.
-//! 6. **Upstream** ([`Pool`](crate::dns::upstream::Pool)), if a place is free; if not, the answer is SERVFAIL with EDE
-//!    23 and a text. There are (limit of open files - 2,048) / 5 places, at least 16 and at most 4,096; once half are
-//!    taken, names of one registered domain hold an eighth of them at most ([`domains`](crate::dns::access::domains)).
-//!    When the upstream has answered, the answer is kept first; then the name and its targets are decided again,
-//!    because the policy may have changed meanwhile. Identical questions under way are not joined yet.
+//!    name resolves at once. Only a reload that changes the upstreams, or a flush, takes answers out.
+//! 6. **Upstream** ([`Pool`](crate::dns::upstream::Pool)), once for all who ask the same at a time: "Questions under
+//!    way" below. When the upstream has answered, the answer is kept first; then the name and its targets are decided
+//!    again for each who waits, because the policy may have changed meanwhile.
 //! 7. **Response rate limiting** ([`rrl`](crate::dns::access::rrl)), if it is on, for whatever leaves by UDP to a
 //!    source without a valid cookie: errors, blocked, cached and forwarded answers.
+//!
+//! # What is kept
+//!
+//! The key is name, type, DO and CD. An answer is kept until the first of its TTLs ends; a negative one for the lower
+//! of its SOA's TTL and MINIMUM (RFC 2308 §5), three hours at most, and not at all without an SOA. An NXDOMAIN for the
+//! name asked itself is found for every type of that name; behind a CNAME it is about another name and kept for its
+//! type. What may not be kept (TTL 0) goes to those who wait for it and no further, but takes the place of what was
+//! known before.
+//!
+//! **Failures** (RFC 9520): an upstream's error code, silence, or octets that are no answer are kept for 1 s, twice as
+//! long each time they come back, up to 60 s, and forgotten at the first success. Meanwhile nobody asks; the answer is
+//! the code and EDE of the failure with EDE 13. While no upstream is in use, nothing is kept, since that says nothing
+//! about the name, and when one is back, what was kept of silence is forgotten.
+//!
+//! **Fetched ahead** (`[cache] prefetch`): the first query that meets an answer in the last tenth of its time, if that
+//! was 10 s or more, has it fetched anew beside it.
+//!
+//! **Stale answers** (`[cache] serve_stale`, RFC 8767; off by default): a query that meets an answer past its TTL asks
+//! upstreams first. If they fail, or after `client_timeout`, the old answer goes out with TTL 30 and EDE 3, or 19 for
+//! NXDOMAIN, while the question goes on until its end; after a failure, for 30 s, it goes out at once. Fresh data,
+//! NODATA and NXDOMAIN take its place, errors do not. What is listed is blocked, stale or not.
+//!
+//! `POST /v1/cache/flush` and `pagar cache flush` make it forget a name, or the names below it too: answers of all
+//! types, answers of other names that lead there, denials, failures. What is under way then is not kept when it comes.
+//!
+//! # Questions under way
+//!
+//! A question is a task of its own ([`Core::miss`](crate::dns::core::Core::miss) joins it or begins it): it goes on
+//! when the asker has gone, for as long as the upstreams take. Four bounds: (limit of open files - 2,048) / 5 questions
+//! under way, at least 16 and at most 4,096; once half of these places are taken, names of one registered domain hold an
+//! eighth of them at most ([`domains`](crate::dns::access::domains)); 256 queries wait for one question, and four times
+//! as many as there are places wait in all. Beyond each the answer is SERVFAIL with EDE 23 and a text, or a stale answer
+//! if there is one, and is counted (`pagar_dns_shed_total{reason}`).
 //!
 //! # UDP
 //!
@@ -102,6 +134,11 @@
 //! 1, 2, 4, 8, then every 16 s. It is in use again after two signs of life half a second apart, or 4, 8, 16 of them if
 //! it keeps falling silent within a minute. One that answers by TCP only is asked by TCP at once, until UDP works
 //! again.
+//!
+//! An answer is refused as a whole, and counts as a failed try, if its answer section is not the CNAME chain that
+//! begins at the question, of at most 16 links and without a loop, with the records of its names and the DNAMEs above
+//! them (`dns/chain.rs`); if a record is of another class; if an address has a wrong length. The records of an RRset
+//! leave with one TTL, the lowest (RFC 2181 §5.2).
 //!
 //! # What an answer for a listed name looks like
 //!

@@ -15,12 +15,15 @@
 //! | who | may try | what stands against it |
 //! |---|---|---|
 //! | a client | malformed messages, compression loops, responses | checked reads; a malformed message gets an error or is dropped and counted ([`dns::query`](crate::dns::query), [`dns::wire`](crate::dns::wire)); a panic is caught |
-//! | a client | more questions than upstreams answer | as many wait at a time as there are file descriptors for, at most 4,096; further ones get SERVFAIL with EDE 23; listed and cached names do not pass there |
+//! | a client | more questions than upstreams answer | as many are under way as there are file descriptors for, at most 4,096, and four times as many queries wait for them; further ones get SERVFAIL with EDE 23; listed and cached names do not pass there |
 //! | a client | random names below one domain, whose servers are dead by then | once half of the places are taken, one domain holds an eighth of them ([`domains`](crate::dns::access::domains)) |
 //! | a client | more questions than its share | `[dns.rate_limit]`, if it is on ([`access`](crate::dns::access)) |
 //! | anybody who forges addresses | sending our answers to a victim | `[dns.rrl]`, if it is on; no limited answer is larger than its query but for 22 octets |
 //! | anybody who forges addresses | using up a client's limit | queries by TCP or with a valid cookie have a limit of their own |
 //! | anybody who forges addresses | washing others out of the tables of limits | what is forgotten starts with a full bucket; hashes have a key of this process ([`buckets`](crate::dns::access::buckets)) |
+//! | a client | the same question many times at once, so that a forged answer has many ids to meet | one question upstream for all who ask it (RFC 5452 §5), 256 waiters each |
+//! | a client | names that fail, over and over | a failure is kept up to a minute, in memory of its own (RFC 9520) |
+//! | an upstream | records that answer something else, chains without end | an answer section that is not the question's chain is refused whole |
 //! | a client | connections that do nothing | 1,024 in all, 10 s idle, 64 answers under way |
 //! | a stranger | connections that keep clients out | strangers have 64 of their own, 1 s idle |
 //! | a stranger | using the resolver to attack others | networks outside `[dns] allow` get REFUSED; by default only this machine is allowed; at most 1,232 octets by UDP |
@@ -35,6 +38,7 @@
 //! | a slip of the pen | a wrong path in a reloaded configuration | a new source that cannot be read keeps the whole configuration from being taken over |
 //! | a second pagar | the same state directory | it is locked; the second one does not start |
 //! | a web page in a browser on the machine | reading the API by DNS rebinding | `Host` must be a loopback address or `localhost`; no CORS header |
+//! | a web page in a browser on the machine | emptying the cache with a form | a request with `Origin` or `Sec-Fetch-Site` changes nothing |
 //!
 //! # Guaranteed
 //!

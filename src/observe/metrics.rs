@@ -23,6 +23,7 @@ use super::counters::{Counters, RCODES};
 use super::family::Family;
 use super::labels::Labels;
 use super::process::Process;
+use super::sampled::Sampled;
 use super::sum::{Blocks, Sum};
 
 /// The values of `state` in `pagar_notices`: the words of `control::explain::state_at`, and those refused as a whole.
@@ -38,7 +39,7 @@ pub struct Metrics {
     /// The servers that are forwarded to.
     pub upstreams: UpstreamMetrics,
     /// `pagar_cache_bytes`
-    pub cache_bytes: IntGauge,
+    pub cache_bytes: Sampled,
     /// Slots of the labels that come from notices.
     pub labels: Arc<Labels>,
     blocks: Blocks,
@@ -55,12 +56,11 @@ impl Metrics {
         let build = opts("build_info", "Which build this is; always 1.").const_label("version", version);
         let build = registered(&registry, IntGauge::with_opts(build.const_label("commit", commit)))?;
         build.set(1);
-        let cache_bytes = opts("cache_bytes", "Memory held by cached answers.");
         Ok(Self {
             policy: PolicyMetrics::new(&registry)?,
             sources: SourceMetrics::new(&registry)?,
             upstreams: UpstreamMetrics::new(&registry)?,
-            cache_bytes: registered(&registry, IntGauge::with_opts(cache_bytes))?,
+            cache_bytes: registered(&registry, Sampled::new(CACHE_BYTES))?,
             labels,
             blocks,
             registry,
@@ -395,11 +395,16 @@ pub(super) const DURATION: Family = Family {
     kind: MetricType::HISTOGRAM,
     labels: &["path"],
 };
-pub(super) const CACHE_HITS: Family = counter("pagar_cache_hits_total", "Queries answered from the cache.", &[]);
+const CACHE_BYTES: Family = gauge("pagar_cache_bytes", "Memory held by cached answers and failures.");
+pub(super) const CACHE_HITS: Family =
+    counter("pagar_cache_hits_total", "Queries answered from the cache, within the TTL.", &[]);
 pub(super) const CACHE_MISSES: Family =
     counter("pagar_cache_misses_total", "Queries the cache had no answer for.", &[]);
-pub(super) const SHED: Family =
-    counter("pagar_dns_shed_total", "Questions not put to an upstream because too many wait already.", &["reason"]);
+pub(super) const SHED: Family = counter(
+    "pagar_dns_shed_total",
+    "Queries that do not wait for an upstream because too many do: SERVFAIL, or a stale answer.",
+    &["reason"],
+);
 pub(super) const RATE_LIMITED: Family =
     counter("pagar_dns_rate_limited_total", "Queries beyond the limit of their client.", &[]);
 pub(super) const RRL_EXCESS: Family =
@@ -408,10 +413,18 @@ pub(super) const RRL_SLIPPED: Family =
     counter("pagar_dns_rrl_slipped_total", "Answers beyond the limit of [dns.rrl] that left empty and with TC.", &[]);
 pub(super) const EXEMPT: Family =
     counter("pagar_dns_exempt_total", "Queries of exempt clients that others would be restricted for.", &[]);
+pub(super) const CACHE_STALE: Family =
+    counter("pagar_cache_stale_total", "Queries answered from the cache after the TTL (RFC 8767).", &[]);
+pub(super) const CACHE_FAILURES: Family =
+    counter("pagar_cache_failures_total", "Queries answered with a failure of a short time before (RFC 9520).", &[]);
+pub(super) const CACHE_PREFETCHES: Family =
+    counter("pagar_cache_prefetches_total", "Answers fetched anew before they expired.", &[]);
+pub(super) const JOINED: Family =
+    counter("pagar_dns_joined_total", "Queries that waited for a question another query had asked already.", &[]);
 #[rustfmt::skip] // in rows
-const SUMMED: [Family; 13] = [
-    QUERIES, RESPONSES, DROPPED, BLOCKED, HITS, DURATION, SHED, RATE_LIMITED, RRL_EXCESS, RRL_SLIPPED, EXEMPT,
-    CACHE_HITS, CACHE_MISSES,
+const SUMMED: [Family; 17] = [
+    QUERIES, RESPONSES, DROPPED, BLOCKED, HITS, DURATION, SHED, JOINED, RATE_LIMITED, RRL_EXCESS, RRL_SLIPPED, EXEMPT,
+    CACHE_HITS, CACHE_MISSES, CACHE_STALE, CACHE_FAILURES, CACHE_PREFETCHES,
 ];
 
 const STARTED: Family = gauge("process_start_time_seconds", "When the process started, since the epoch.");
@@ -547,7 +560,20 @@ mod tests {
         has(&text, r#"pagar_dns_responses_total{rcode="SERVFAIL"} 0"#);
         has(&text, r#"pagar_notices{state="in force"} 0"#);
         has(&text, "pagar_state_write_failures_total 0");
+        has(&text, r#"pagar_dns_shed_total{reason="waiting"} 0"#);
+        has(&text, "pagar_cache_bytes 0");
         has(&text, r#"pagar_build_info{commit="abc",version="0.1.0"} 1"#);
+    }
+
+    #[test]
+    fn a_sampled_gauge_is_read_when_it_is_asked_for() {
+        let metrics = metrics();
+        let value = Arc::new(std::sync::atomic::AtomicU64::new(7));
+        let source = value.clone();
+        metrics.cache_bytes.read_from(move || source.load(Relaxed));
+        has(&metrics.text(), "pagar_cache_bytes 7");
+        value.store(8, Relaxed);
+        has(&metrics.text(), "pagar_cache_bytes 8");
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod labels;
 pub mod log;
 pub mod metrics;
 mod process;
+pub mod sampled;
 mod sum;
 
 pub use metrics::Metrics;

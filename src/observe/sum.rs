@@ -9,8 +9,8 @@ use super::counters::{Counters, Dropped, Path, Shed, Transport};
 use super::family::Family;
 use super::labels::{Labels, MAX_BLOCKED, MAX_HITS};
 use super::metrics::{
-    BLOCKED, CACHE_HITS, CACHE_MISSES, DROPPED, DURATION, EXEMPT, HITS, OTHER, QUERIES, RATE_LIMITED, RCODE_LABELS,
-    RESPONSES, RRL_EXCESS, RRL_SLIPPED, SHED,
+    BLOCKED, CACHE_FAILURES, CACHE_HITS, CACHE_MISSES, CACHE_PREFETCHES, CACHE_STALE, DROPPED, DURATION, EXEMPT, HITS,
+    JOINED, OTHER, QUERIES, RATE_LIMITED, RCODE_LABELS, RESPONSES, RRL_EXCESS, RRL_SLIPPED, SHED,
 };
 
 /// The blocks given out so far.
@@ -60,6 +60,10 @@ impl Collector for Sum {
             single(EXEMPT, &|block| block.exempt.get()),
             single(CACHE_HITS, &|block| block.cache_hits.get()),
             single(CACHE_MISSES, &|block| block.cache_misses.get()),
+            single(CACHE_STALE, &|block| block.cache_stale.get()),
+            single(CACHE_FAILURES, &|block| block.cache_failures.get()),
+            single(CACHE_PREFETCHES, &|block| block.cache_prefetches.get()),
+            single(JOINED, &|block| block.joined.get()),
         ]
     }
 }

@@ -7,6 +7,7 @@
 //! | [`scenario`] | DNS conversations as text (`tests/scenarios/*.rpl`) against the real core, without sockets |
 //! | [`quickstart`] | the repository's first configuration, served, asked, explained |
 //! | [`forwarding`] | what is not listed: passed on, kept, over TCP; what leads to a listed name |
+//! | [`caching`] | bursts of one question, stale answers, failures, a cache that is told to forget |
 //! | [`upstreams`] | liars, silence, death and return of upstreams |
 //! | [`access`] | cookies, limits, exempt clients |
 //! | [`addresses`] | IPv4, IPv6, wildcards, workers, strangers |
@@ -26,6 +27,7 @@
 mod access;
 mod addresses;
 mod allocations;
+mod caching;
 mod client;
 mod forwarding;
 mod harness;

@@ -198,7 +198,7 @@ fn when_all_are_silent_listed_names_are_answered_and_the_rest_fails_until_one_re
     let pagar = site.start();
     for over in BOTH {
         let answer = ask(pagar.address(), over, "dark.example.", RecordType::A);
-        assert_eq!((rcode(&answer), ede_codes(&answer)), (ResponseCode::ServFail, vec![22]));
+        assert_eq!((rcode(&answer), ede_codes(&answer)[0]), (ResponseCode::ServFail, 22));
         let asked = Instant::now();
         assert!(is_block(&ask(pagar.address(), over, "www.listed.example.", RecordType::A)));
         assert!(asked.elapsed() < Duration::from_secs(2), "a block waits for nobody");
@@ -229,7 +229,7 @@ fn when_all_have_died_it_says_so_and_recovers_when_one_is_started_again() {
     for over in BOTH {
         let asked = Instant::now();
         let answer = ask(pagar.address(), over, "dark.example.", RecordType::A);
-        assert_eq!((rcode(&answer), ede_codes(&answer)), (ResponseCode::ServFail, vec![23]));
+        assert_eq!((rcode(&answer), ede_codes(&answer)[0]), (ResponseCode::ServFail, 23));
         assert!(asked.elapsed() < Duration::from_secs(2), "nobody is waited for who cannot answer");
         assert!(is_block(&ask(pagar.address(), over, "listed.example.", RecordType::A)));
         let kept = ask(pagar.address(), over, "before.example.", RecordType::A);

@@ -1,7 +1,8 @@
-//! `[dns]`, `[[upstream]]`, `[forwarding]` and `[cache]`: where we listen, whom we serve, whom we ask, and that we never ask ourselves.
+//! `[dns]`, `[[upstream]]` and `[forwarding]`: where we listen, whom we serve, whom we ask, and that we never ask ourselves.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use super::cache::{self, Cache};
 use super::values::{self, optional};
 use super::{Context, access, exempt, forwarding, upstream};
 use crate::config::diagnostic::Reporter;
@@ -9,10 +10,6 @@ use crate::config::spec::{Spanned, Spec};
 use crate::dns::{Config, Settings};
 use crate::model::{Network, Networks};
 
-const DEFAULT_CACHE: u64 = 256 << 20;
-const DEFAULT_MAX_TTL: u32 = 3600;
-/// A week, RFC 8767 §4's bound for a TTL.
-const LONGEST_MAX_TTL: i64 = 604_800;
 /// More threads than any machine we know has cores; a guard against a slip, not a tuning advice.
 const MOST_WORKERS: i64 = 1024;
 /// What is said of a network of everybody, and the hint.
@@ -25,25 +22,14 @@ pub(super) fn config(spec: &Spec, web: Option<SocketAddr>, cx: &mut Context<'_, 
     let allow = allow(spec.dns.allow.as_ref(), cx.report);
     let upstreams = upstream::all(&spec.upstream, listen.as_deref().unwrap_or_default(), cx);
     let forwarding = forwarding::forwarding(&spec.forwarding, cx.report);
-    let cache = &spec.cache;
-    let cache_size = optional(cache.size.as_ref(), |size| values::size(size, "the size of the cache", cx.report));
-    let max_ttl =
-        optional(cache.max_ttl.as_ref(), |ttl| values::number(ttl, "max_ttl", 1..=LONGEST_MAX_TTL, cx.report));
+    let cache = cache::cache(&spec.cache, cx.report);
     let access = access::settings(&spec.dns, cx);
     let exempt = exempt::all(&spec.exempt, cx);
-    Some(Config {
-        listen: listen?,
-        workers: workers?,
-        cache_size: cache_size?.unwrap_or(DEFAULT_CACHE),
-        settings: Settings {
-            allow: allow?,
-            upstreams: upstreams?,
-            forwarding: forwarding?,
-            max_ttl: max_ttl?.unwrap_or(DEFAULT_MAX_TTL),
-            access: access?,
-            exempt: exempt?,
-        },
-    })
+    let (listen, workers, allow, upstreams) = (listen?, workers?, allow?, upstreams?);
+    let (forwarding, access, exempt) = (forwarding?, access?, exempt?);
+    let Cache { size, max_ttl, prefetch, stale } = cache?;
+    let settings = Settings { allow, upstreams, forwarding, max_ttl, access, exempt, prefetch, stale };
+    Some(Config { listen, workers, cache_size: size, settings })
 }
 
 fn listen(

@@ -6,6 +6,7 @@
 mod access;
 mod authority;
 mod block;
+mod cache;
 mod dns;
 mod exempt;
 mod forwarding;

@@ -139,7 +139,7 @@ impl Connection {
             counters.query(Transport::Tcp);
         }
         match fast {
-            Fast::Miss => match core.permit(message) {
+            Fast::Miss => match core.permit() {
                 Ok(permit) => {
                     let (core, counters, message) = (core.clone(), counters.clone(), message.to_vec());
                     tokio::spawn(async move {

@@ -161,7 +161,7 @@ impl Worker {
             if fast != Fast::Miss {
                 return fast;
             }
-            match self.core.permit(message) {
+            match self.core.permit() {
                 Ok(permit) => {
                     self.miss(message.into(), route, socket.clone(), started, permit);
                     Fast::Miss

@@ -341,7 +341,7 @@ impl Trial<'_> {
                 series.failed(match error.failure() {
                     Some(Failure::Garbage) => UpstreamError::Malformed,
                     Some(Failure::Silence) => UpstreamError::Timeout,
-                    Some(Failure::Network) | None => UpstreamError::Network,
+                    Some(Failure::Network | Failure::Broken) | None => UpstreamError::Network,
                 });
             }
         }

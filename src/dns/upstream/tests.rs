@@ -27,6 +27,8 @@ fn settings(upstreams: Vec<UpstreamConfig>) -> Settings {
         max_ttl: 60,
         access: crate::dns::access::Settings::default(),
         exempt: crate::model::Exemptions::default(),
+        prefetch: false,
+        stale: None,
     }
 }
 
