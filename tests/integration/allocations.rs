@@ -20,6 +20,7 @@ use pagar::dns::cache::Cache;
 use pagar::dns::clock::Clock;
 use pagar::dns::core::{Asker, Core, Fast, View};
 use pagar::dns::listen::mmsg::Batch;
+use pagar::dns::listen::stream::Limits;
 use pagar::dns::resolve::{Failure, Question, Resolve};
 use pagar::model::*;
 use pagar::observe::counters::{Counters, Path};
@@ -109,8 +110,15 @@ fn core() -> Core {
     let entries = state.entries(&pages, |_| Slots { blocked: 0, hit: Some(0) });
     let (_, policy) = store::store(compile::resolve(index, entries, pages.ttl, Timestamp::now(), 1));
     let allow = ["127.0.0.0/8".parse().unwrap()].into_iter().collect();
-    let settings =
-        Settings { allow, upstreams: Vec::new(), max_ttl: 3_600, access: limits(), exempt: Exemptions::default() };
+    let settings = Settings {
+        allow,
+        upstreams: Vec::new(),
+        max_ttl: 3_600,
+        access: limits(),
+        exempt: Exemptions::default(),
+        tcp: Limits::default(),
+        proxy: Networks::default(),
+    };
     let cache = Cache::new(1 << 20, prometheus::IntGauge::new("bytes", "bytes").unwrap());
     Core::new(policy, settings, cache, Arc::new(OneAddress), 8, Clock::System(Instant::now()))
 }

@@ -8,9 +8,11 @@ mod authority;
 mod block;
 mod dns;
 mod exempt;
+mod proxy;
 mod resolv_conf;
 mod source;
 mod standing;
+mod tcp;
 mod upstream;
 mod values;
 

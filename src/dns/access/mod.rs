@@ -304,7 +304,15 @@ mod tests {
 
     fn settings(access: Settings) -> crate::dns::Settings {
         let allow = ["127.0.0.0/8".parse::<crate::model::Network>().unwrap()].into_iter().collect();
-        crate::dns::Settings { allow, upstreams: Vec::new(), max_ttl: 60, access, exempt: Exemptions::default() }
+        crate::dns::Settings {
+            allow,
+            upstreams: Vec::new(),
+            max_ttl: 60,
+            access,
+            exempt: Exemptions::default(),
+            tcp: Default::default(),
+            proxy: Default::default(),
+        }
     }
 
     fn world(access: Settings, places: u32) -> World {

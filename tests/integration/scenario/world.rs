@@ -16,9 +16,12 @@ use pagar::dns::Settings;
 use pagar::dns::cache::Cache;
 use pagar::dns::clock::Clock;
 use pagar::dns::core::{Asker, Core, Fast, View};
+use pagar::dns::listen::stream::Limits;
 use pagar::dns::miss::Permit;
 use pagar::ingest::Document;
-use pagar::model::{Authority, AuthorityId, Category, LegalBasis, Network, Notice, NoticeId, Sensitivity, Validity};
+use pagar::model::{
+    Authority, AuthorityId, Category, LegalBasis, Network, Networks, Notice, NoticeId, Sensitivity, Validity,
+};
 use pagar::observe::counters::{Counters, Transport};
 use pagar::observe::metrics::Metrics;
 use pagar::policy::store::store;
@@ -143,6 +146,8 @@ fn settings(config: &Config) -> Settings {
         max_ttl: config.max_ttl,
         access: config.access.clone(),
         exempt: config.exempt.clone(),
+        tcp: Limits::default(),
+        proxy: Networks::default(),
     }
 }
 
