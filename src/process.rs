@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -15,6 +16,10 @@ use crate::dns::listen::mmsg::{ignore_path_mtu, want_pktinfo};
 const UDP_BUFFER: usize = 4 << 20;
 /// TCP connections the kernel holds until they are accepted.
 const BACKLOG: i32 = 1_024;
+/// How long octets may stay unacknowledged, or the client's window shut, before the kernel gives a connection up; by
+/// default it keeps what we closed for a quarter of an hour. More than [`Limits`](crate::dns::listen::stream::Limits)
+/// allow for writing. Keepalives are not asked for: no connection is idle for so long.
+const TCP_USER_TIMEOUT: Duration = Duration::from_secs(15);
 /// Attempts to find a port that is free for TCP and UDP, where the configuration says 0.
 const PORT_ATTEMPTS: usize = 16;
 
@@ -45,8 +50,8 @@ impl fmt::Display for BindError {
 
 impl std::error::Error for BindError {}
 
-/// Binds every listen address: TCP first and without SO_REUSEPORT, since that would hide a port in use and give half the
-/// queries to whoever has it; then one UDP socket a worker.
+/// Binds every listen address: TCP first and without SO_REUSEPORT, since that would hide a port in use and give half
+/// the queries to whoever has it; then one UDP socket a worker.
 pub fn bind_dns(listen: &[SocketAddr], workers: usize) -> Result<Vec<Sockets>, BindError> {
     listen.iter().map(|address| bind_one(*address, workers)).collect()
 }
@@ -72,6 +77,7 @@ pub fn bind_tcp(address: SocketAddr) -> Result<TcpListener, BindError> {
     let bind = || {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?; // connections of a former run in TIME_WAIT do not keep us out
+        socket.set_tcp_user_timeout(Some(TCP_USER_TIMEOUT))?; // its connections inherit it
         if address.is_ipv6() {
             socket.set_only_v6(true)?;
         }
@@ -99,8 +105,8 @@ fn bind_udp(address: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket)
 }
 
-/// Raises the limit of open files to what the system allows, since every question that waits for an upstream holds sockets;
-/// returns the limit.
+/// Raises the limit of open files to what the system allows, since every question that waits for an upstream holds
+/// sockets; returns the limit.
 pub fn raise_file_limit() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     match setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {

@@ -68,16 +68,14 @@ pub fn serve(path: &Path, logging: Logging) -> Result<(), ExitError> {
         Dns::start(&config.dns, sockets, policy.clone(), &metrics, Clock::System(started), files)
             .map_err(|error| failed(&error))?
     };
-    let mut server = Server { path: path.to_owned(), config, control, dns };
+    let health = web::health::Health::new(started, addresses.clone());
+    health.set_balancers(config.dns.settings.proxy.clone());
+    let mut server = Server { path: path.to_owned(), config, control, dns, health: health.clone() };
     let web_address = web.as_ref().and_then(|listener| listener.local_addr().ok());
     let (stop_web, stopped) = watch::channel(false);
     if let Some(listener) = web {
-        let state = web::State {
-            control: handle.clone(),
-            metrics: metrics.clone(),
-            health: web::health::Health::new(started, addresses.clone()),
-            flush: web::api::cache::Flush::new(server.dns.flusher()),
-        };
+        let flush = web::api::cache::Flush::new(server.dns.flusher());
+        let state = web::State { control: handle.clone(), metrics: metrics.clone(), health, flush };
         start_web(&control_runtime, listener, state, stopped).map_err(|error| failed(&error))?;
     }
     announce(&addresses, web_address, &handle, &policy);
@@ -177,6 +175,7 @@ struct Server {
     config: Config,
     control: Control,
     dns: Dns,
+    health: web::health::Health,
 }
 
 impl Server {
@@ -207,6 +206,7 @@ impl Server {
         }
         match self.control.reload(control_config(&config)) {
             Ok(()) => {
+                self.health.set_balancers(config.dns.settings.proxy.clone());
                 self.dns.reconfigure(config.dns.settings.clone());
                 self.config = config;
             }

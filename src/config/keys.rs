@@ -92,6 +92,8 @@ static DNS: Table = Table {
         table(&COOKIES, "cookies"),
         table(&RATE_LIMIT, "rate_limit"),
         table(&RRL, "rrl"),
+        table(&TCP, "tcp"),
+        table(&PROXY, "proxy"),
         not_built("local"),
         not_built("tls"),
         not_built("https"),
@@ -126,6 +128,12 @@ static EXEMPT: Table = Table {
         value("until").or_write("until = \"2027-01-01T00:00:00+08:00\": an exemption has an end"),
     ],
 };
+
+static TCP: Table =
+    Table { name: "[dns.tcp]", keys: &[value("connections"), value("per_client"), value("idle"), value("pipeline")] };
+
+static PROXY: Table =
+    Table { name: "[dns.proxy]", keys: &[value("from").or_write("from = [\"192.0.2.10/32\"], your balancers")] };
 
 static UPSTREAM: Table = Table {
     name: "[[upstream]]",
@@ -208,9 +216,9 @@ static LOG: Table = Table { name: "[log]", keys: &[value("format"), value("level
 
 /// Every table, to find where a misplaced key belongs.
 #[rustfmt::skip] // in rows
-pub(super) static ALL: [&Table; 18] = [
-    &ROOT, &DNS, &COOKIES, &RATE_LIMIT, &RRL, &UPSTREAM, &BLOCK, &BLOCK_PAGE, &AUTHORITY, &DIRECTORY, &LIST, &NOTICE,
-    &CACHE, &LEDGER, &WEB, &LOG, &EXEMPT, &FORWARDING,
+pub(super) static ALL: [&Table; 20] = [
+    &ROOT, &DNS, &COOKIES, &RATE_LIMIT, &RRL, &TCP, &PROXY, &UPSTREAM, &BLOCK, &BLOCK_PAGE, &AUTHORITY, &DIRECTORY,
+    &LIST, &NOTICE, &CACHE, &LEDGER, &WEB, &LOG, &EXEMPT, &FORWARDING,
 ];
 
 /// Kinds of source that are read.

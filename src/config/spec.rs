@@ -48,6 +48,9 @@ pub(super) struct Dns {
     pub(super) rate_limit: RateLimit,
     #[serde(default)]
     pub(super) rrl: Rrl,
+    #[serde(default)]
+    pub(super) tcp: Tcp,
+    pub(super) proxy: Option<Proxy>,
 }
 
 #[derive(Default, Deserialize)]
@@ -77,12 +80,27 @@ pub(super) struct Rrl {
     pub(super) log_only: Option<bool>,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tcp {
+    pub(super) connections: Option<Spanned<i64>>,
+    pub(super) per_client: Option<Spanned<i64>>,
+    pub(super) idle: Option<Spanned<String>>,
+    pub(super) pipeline: Option<Spanned<i64>>,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Exempt {
     pub(super) networks: Spanned<Vec<Spanned<String>>>,
     pub(super) reason: Spanned<String>,
     pub(super) until: Spanned<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Proxy {
+    pub(super) from: Spanned<Vec<Spanned<String>>>,
 }
 
 #[derive(Deserialize)]

@@ -343,6 +343,8 @@ fn the_tables_of_keys_and_the_structs_agree() {
     assert_eq!(built_in("[dns.rate_limit]"), fields::<spec::RateLimit>(&[]));
     assert_eq!(built_in("[dns.rrl]"), fields::<spec::Rrl>(&[]));
     assert_eq!(built_in("[[exempt]]"), fields::<spec::Exempt>(&[]));
+    assert_eq!(built_in("[dns.tcp]"), fields::<spec::Tcp>(&[]));
+    assert_eq!(built_in("[dns.proxy]"), fields::<spec::Proxy>(&[]));
     assert_eq!(built_in("[[upstream]]"), fields::<spec::Upstream>(&[]));
     assert_eq!(built_in("[block]"), fields::<spec::Block>(&[]));
     assert_eq!(built_in("[[block.page]]"), fields::<spec::BlockPage>(&[]));

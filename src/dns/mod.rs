@@ -49,6 +49,8 @@ use self::clock::Clock;
 use self::core::Core;
 use self::listen::Sockets;
 use self::listen::stream::Limits;
+use self::listen::stream::accept::Acceptor;
+use self::listen::stream::places::Places;
 use self::listen::udp::{Stop, Worker};
 use self::upstream::Pool;
 
@@ -56,8 +58,8 @@ use self::upstream::Pool;
 const MAX_MISSES: u64 = 4_096;
 /// Sockets a waiting question holds at the most: tries that are listened to at a time.
 const SOCKETS_A_MISS: usize = 5;
-/// File descriptors kept for everything else: listeners, TCP clients, files.
-const RESERVE: u64 = 2_048;
+/// File descriptors kept for everything but those and the TCP clients: listeners, files.
+const RESERVE: u64 = 1_024;
 /// How long questions under way are waited for on shutdown.
 const DRAIN: Duration = Duration::from_secs(3);
 
@@ -93,6 +95,10 @@ pub struct Settings {
     pub prefetch: bool,
     /// Whether expired answers are used when no upstream answers (RFC 8767).
     pub stale: Option<Stale>,
+    /// What TCP connections of clients may cost.
+    pub tcp: Limits,
+    /// Balancers: what comes from them begins with a PROXY header.
+    pub proxy: Networks,
 }
 
 /// How expired answers are used.
@@ -143,9 +149,9 @@ pub enum Strategy {
     Spread,
 }
 
-/// How many questions may be under way at a time with so many file descriptors.
-fn max_misses(files: u64) -> u32 {
-    let enough = files.saturating_sub(RESERVE) / SOCKETS_A_MISS as u64;
+/// How many questions may be under way at a time with so many file descriptors, of which so many are for TCP clients.
+fn max_misses(files: u64, connections: usize) -> u32 {
+    let enough = files.saturating_sub(RESERVE + connections as u64) / SOCKETS_A_MISS as u64;
     enough.clamp(16, MAX_MISSES) as u32
 }
 
@@ -155,6 +161,7 @@ pub struct Dns {
     pool: Arc<Pool>,
     workers: Vec<(JoinHandle<()>, Stop)>,
     stop_streams: watch::Sender<bool>,
+    places: Arc<Places>,
     streams: Vec<tokio::task::JoinHandle<()>>,
 }
 
@@ -176,21 +183,22 @@ impl Dns {
             let cache = cache.clone();
             move || cache.bytes()
         });
+        let places = Places::new(files, metrics.tcp.clone());
+        places.warn(&settings.tcp);
+        let misses = max_misses(files, settings.tcp.connections.min(places.most()));
         let runtime = tokio::runtime::Handle::current();
-        let core = Core::new(policy, settings, cache, pool.clone(), max_misses(files), clock, runtime.clone());
-        let core = Arc::new(core);
+        let core = Arc::new(Core::new(policy, settings, cache, pool.clone(), misses, clock, runtime.clone()));
         let async_counters = metrics.worker();
         let (stop_streams, stopped) = watch::channel(false);
         let mut per_worker: Vec<Vec<_>> = (0..config.workers).map(|_| Vec::new()).collect();
         let mut streams = Vec::new();
-        let limits = Limits::default();
+        let acceptor = Acceptor::new(core.clone(), async_counters.clone(), places.clone(), metrics.tcp.clone());
         for sockets in sockets {
             for (worker, socket) in per_worker.iter_mut().zip(sockets.udp) {
                 worker.push(socket);
             }
             let listener = tokio::net::TcpListener::from_std(sockets.tcp)?;
-            let (core, counters, stop) = (core.clone(), async_counters.clone(), stopped.clone());
-            streams.push(tokio::spawn(listen::stream::listen(listener, core, limits.clone(), counters, stop)));
+            streams.push(tokio::spawn(acceptor.clone().listen(listener, stopped.clone())));
         }
         let mut workers = Vec::new();
         for (n, sockets) in per_worker.into_iter().enumerate() {
@@ -199,12 +207,13 @@ impl Dns {
             let thread = std::thread::Builder::new().name(format!("pagar-udp-{n}")).spawn(|| worker.run())?;
             workers.push((thread, stop));
         }
-        Ok(Self { core, pool, workers, stop_streams, streams })
+        Ok(Self { core, pool, workers, stop_streams, places, streams })
     }
 
     /// Takes over reloaded settings; no query is lost.
     pub fn reconfigure(&self, settings: Settings) {
         self.pool.reconfigure(&settings);
+        self.places.warn(&settings.tcp);
         self.core.reconfigure(settings);
     }
 
@@ -221,6 +230,7 @@ impl Dns {
             stop.stop();
         }
         let _ = self.stop_streams.send(true);
+        self.places.shut_down();
         for (thread, _) in self.workers {
             let _ = thread.join(); // within a batch; its panics are caught inside
         }
@@ -229,6 +239,7 @@ impl Dns {
             for stream in self.streams {
                 let _ = stream.await;
             }
+            self.places.emptied().await;
         })
         .await;
     }

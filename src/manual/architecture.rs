@@ -71,12 +71,13 @@
 //!
 //! SIGHUP reads the configuration again. A bad one changes nothing, and so does one with a new or changed source that
 //! cannot be read: both are logged and counted in `pagar_config_reload_failures_total`. Networks, upstreams,
-//! `[forwarding]`, `[cache]` but for its size, limits, cookie secrets (their file is read again), exemptions, pages,
-//! authorities and sources take effect at once. Sources that stay the same are not read again; new and changed ones are
-//! read on the main thread, so that the timers of the control thread do not wait. If the upstreams differ, the cache is
-//! forgotten, with what is under way. The metric series of upstreams and sources that left end. `dns.listen`,
-//! `dns.workers`, `cache.size`, `ledger.path`, `web.listen` and `[log]` need a restart, and the log says so when one of
-//! them has changed.
+//! `[forwarding]`, `[cache]` but for its size, limits, cookie secrets (their file is read again), exemptions, balancers,
+//! pages, authorities and sources take effect at once; no TCP connection is closed for it. Sources that stay the same
+//! are not read again; new and changed ones are read on the main thread, so that the timers of the control thread do
+//! not wait. If the upstreams differ, the cache is forgotten, with what is under way. The metric series of upstreams and
+//! sources that left end. `dns.listen`, `dns.workers`, `cache.size`, `ledger.path`, `web.listen` and `[log]` need a
+//! restart, and the log says so when one of them has changed.
 //!
 //! SIGTERM or SIGINT: the workers answer what their sockets hold already, at most 256 batches each, and end; no TCP
-//! query is read any more, and questions under way get at most three seconds ([`Dns::drain`](crate::dns::Dns::drain)).
+//! query is read any more, and questions under way get at most three seconds ([`Dns::drain`](crate::dns::Dns::drain)). A
+//! TCP connection is closed, with FIN, when it has its answers.

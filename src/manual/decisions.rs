@@ -299,3 +299,38 @@
 //!   *Change:* upstreams that require them by TCP.
 //! - **At most five tries of a question are listened to at a time.** *Why:* decision 12 counts five sockets for each.
 //!   *Change:* the multiplexer of decision 13.
+//!
+//! # TCP and the PROXY protocol
+//!
+//! - **One task a connection, which holds no buffer while its client is silent.** It reads into the stack, answers by
+//!   way of one buffer a thread, and keeps only what the kernel did not take; questions that wait for upstreams are
+//!   tasks of their own. *Why:* ten thousand idle connections must cost megabytes, not gigabytes; it was 64 KiB and two
+//!   tasks each. *Change:* nothing.
+//! - **When places run out, an idle connection gives way: of the client with most, the one idle for longest. None idle:
+//!   the new one is closed.** This takes the place of the second half of decision 12, where further ones waited. *Why:*
+//!   waiting lets whoever holds the places decide for how long, and a client that is told can use another server. A
+//!   connection in use is never taken away, so the worst that happens to a busy office is a new connection. *Change:*
+//!   an attack that keeps its connections busy: the limit for each client is there for it.
+//! - **A client at its own limit loses its own oldest idle connection.** *Why:* an office behind one address opens new
+//!   ones because its devices forget old ones (they sleep, they move); the newest is the one most likely alive. *Change:*
+//!   nothing.
+//! - **One client is an IPv4 address or an IPv6 /64.** *Why:* a subscriber chooses addresses within a /64 freely; wider
+//!   would punish neighbours. *Change:* carriers that delegate less.
+//! - **Strangers are bounded like clients, 64 among them.** This takes the place of decision 39, which closed the
+//!   newcomer. *Why:* one rule, and a stranger that asks at once is refused at once. *Change:* nothing.
+//! - **Only an answer is activity.** *Why:* octets that trickle in, and responses sent to us, would hold a place for
+//!   ever. *Change:* nothing.
+//! - **Never more connections than half of the file descriptors; accept(2) without any evicts, rests for 10 ms to 1 s,
+//!   and logs once a minute.** No descriptor is held in reserve to accept and close with. *Why:* closing what waits
+//!   tells its clients less than the kernel's queue does, which holds them until an idle one has gone. *Change:* nothing.
+//! - **No TCP Fast Open.** *Why:* data in a SYN may be replayed and comes before the address is proven, every server of
+//!   an anycast address would need the same key, and clients that care keep their connection open. *Change:* stubs
+//!   that use it.
+//! - **No TCP_DEFER_ACCEPT.** *Why:* it moves silent connections into the kernel's queue of half-open ones, where there
+//!   is no limit for each client and no metric, and drops them without a word. *Change:* nothing.
+//! - **TCP_USER_TIMEOUT of 15 s, no keepalives.** *Why:* what we closed must not stay in the kernel for a quarter of an
+//!   hour because its client went away; keepalives would come long after the idle time. *Change:* nothing.
+//! - **PROXY protocol version 2 only, addresses only, from named networks only; an unknown family is refused.** *Why:*
+//!   version 1 has no datagrams; a client without an address cannot be held against `allow`; a header from anybody is
+//!   anybody's claim. Networks may overlap `allow` or loopback: a balancer on the same machine is usual. *Change:* a
+//!   balancer that passes something on in TLVs that we must know.

@@ -88,10 +88,29 @@
 //!
 //! # TCP
 //!
-//! Two-octet frames, several queries a connection, answered as they become ready. At most 1,024 connections of clients
-//! over all listen addresses, further ones wait; 64 answers under way on each, and ten seconds of idleness. Strangers,
-//! whom `[dns] allow` does not name, have 64 connections among them, further ones are closed, and one second
-//! ([`listen::stream`](crate::dns::listen::stream)).
+//! Two-octet frames, several queries a connection, answered as they become ready, those that are ready together in one
+//! write ([`listen::stream`](crate::dns::listen::stream)). A malformed query gets its error and the connection stays; a
+//! frame shorter than a header ends it. After a half-close, what was read is answered. One task and no buffer while
+//! idle. The bounds, with the defaults of `[dns.tcp]`:
+//!
+//! | what | bound | then |
+//! |---|---|---|
+//! | connections of all clients | 1,024, and half of the file descriptors | an idle one of the client with most gives way; none idle: the new one is closed |
+//! | of one client (IPv4 address, IPv6 /64) | 64 | its own oldest idle one gives way; none idle: the new one is closed |
+//! | of strangers, whom `[dns] allow` does not name | 64 among them | the same among them |
+//! | time without an answer | 10 s, less when more than half of the places are taken; strangers 1 s | closed |
+//! | a frame, from its first octet | 5 s; strangers 1 s | closed |
+//! | questions under way on a connection | 64 | nothing is read |
+//! | answers that wait to be written | 64 KiB beyond those under way | nothing is read |
+//! | a write | 10 s; strangers 1 s | closed |
+//!
+//! # Behind a load balancer
+//!
+//! From the addresses in `[dns.proxy] from`, every connection and every datagram begins with a PROXY header of version 2
+//! ([`listen::proxy`](crate::dns::listen::proxy)), or is closed, or dropped, and counted as
+//! `pagar_dns_dropped_total{reason="proxy"}`. The client it names is the one `allow` and the limits are about; the reply
+//! goes to the balancer. From elsewhere a header is never looked for. A client whose question the balancer brings by TCP
+//! counts as proven, however it came to the balancer: the balancer is then the one to bound what leaves by UDP.
 //!
 //! # Forwarding
 //!

@@ -24,7 +24,8 @@
 //! | a client | the same question many times at once, so that a forged answer has many ids to meet | one question upstream for all who ask it (RFC 5452 §5), 256 waiters each |
 //! | a client | names that fail, over and over | a failure is kept up to a minute, in memory of its own (RFC 9520) |
 //! | an upstream | records that answer something else, chains without end | an answer section that is not the question's chain is refused whole |
-//! | a client | connections that do nothing | 1,024 in all, 10 s idle, 64 answers under way |
+//! | a client | connections that do nothing, or very little | 64 of one client, 1,024 in all; idle ones give way to new ones, first those of whoever has most; 10 s idle, 5 s a frame ([`places`](crate::dns::listen::stream::places)) |
+//! | a client | asking without reading the answers | 64 KiB unwritten stop the reading; 10 s close it |
 //! | a stranger | connections that keep clients out | strangers have 64 of their own, 1 s idle |
 //! | a stranger | using the resolver to attack others | networks outside `[dns] allow` get REFUSED; by default only this machine is allowed; at most 1,232 octets by UDP |
 //! | a host off the path | forging an upstream's answer | random port and id for each try, a connected socket, the question compared (RFC 5452); cookies where the upstream knows them (RFC 7873) |
@@ -48,8 +49,8 @@
 //!
 //! # Not defended against
 //!
-//! - Floods that fill the line or the sockets' buffers, and TCP connections of one client: there is a limit for all of
-//!   them only. Limits of queries and answers are off until they are configured.
+//! - Floods that fill the line or the sockets' buffers. Limits of queries and answers are off until they are configured.
+//! - A forged PROXY header by UDP: whoever can send from a balancer's address is believed. Filter it at the border.
 //! - A list that is written in place: one that its writer closes or leaves alone for 2 s is taken as it is then.
 //! - Anybody on the path between client and Pagar, or Pagar and upstream: plain DNS is all there is.
 //! - Clients that use another resolver. Queries sent to somebody else are not intercepted, on purpose (SAC127).

@@ -56,16 +56,19 @@ pub enum Dropped {
     Panic,
     /// Response rate limiting held the answer back.
     Rrl,
+    /// A balancer's, without a PROXY header of version 2.
+    Proxy,
 }
 
 impl Dropped {
     /// Every reason, with its metric label.
-    pub const ALL: [(Self, &'static str); 5] = [
+    pub const ALL: [(Self, &'static str); 6] = [
         (Self::Short, "short"),
         (Self::Response, "response"),
         (Self::Send, "send"),
         (Self::Panic, "panic"),
         (Self::Rrl, "rrl"),
+        (Self::Proxy, "proxy"),
     ];
 }
 
@@ -86,6 +89,38 @@ impl Shed {
     /// Every reason, with its metric label.
     pub const ALL: [(Self, &'static str); 4] =
         [(Self::Domain, "domain"), (Self::Queue, "queue"), (Self::Waiting, "waiting"), (Self::Joined, "joined")];
+}
+
+/// Why a TCP connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// By the client, or the network lost it.
+    Client,
+    /// It was idle for too long.
+    Idle,
+    /// It was idle and gave way to another.
+    Evicted,
+    /// There was no place for it.
+    Limit,
+    /// A frame without room for a header, or no PROXY header where there must be one.
+    Framing,
+    /// The client did not finish a frame, or did not read its answers.
+    Slow,
+    /// The server stops.
+    Shutdown,
+}
+
+impl Closed {
+    /// Every reason, with its metric label.
+    pub const ALL: [(Self, &'static str); 7] = [
+        (Self::Client, "client"),
+        (Self::Idle, "idle"),
+        (Self::Evicted, "evicted"),
+        (Self::Limit, "limit"),
+        (Self::Framing, "framing"),
+        (Self::Slow, "slow"),
+        (Self::Shutdown, "shutdown"),
+    ];
 }
 
 /// Where an answer came from.

@@ -19,7 +19,7 @@ use prometheus::proto::MetricType;
 use prometheus::{Encoder, Error, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge};
 use prometheus::{GaugeVec, IntGaugeVec, Opts, Registry, TextEncoder};
 
-use super::counters::{Counters, RCODES};
+use super::counters::{Closed, Counters, RCODES};
 use super::family::Family;
 use super::labels::Labels;
 use super::process::Process;
@@ -40,6 +40,8 @@ pub struct Metrics {
     pub upstreams: UpstreamMetrics,
     /// `pagar_cache_bytes`
     pub cache_bytes: Sampled,
+    /// The clients' TCP connections.
+    pub tcp: TcpMetrics,
     /// Slots of the labels that come from notices.
     pub labels: Arc<Labels>,
     blocks: Blocks,
@@ -61,6 +63,7 @@ impl Metrics {
             sources: SourceMetrics::new(&registry)?,
             upstreams: UpstreamMetrics::new(&registry)?,
             cache_bytes: registered(&registry, Sampled::new(CACHE_BYTES))?,
+            tcp: TcpMetrics::new(&registry)?,
             labels,
             blocks,
             registry,
@@ -354,6 +357,36 @@ impl UpstreamMetrics {
         UPSTREAM_STATES.iter().for_each(|state| drop(self.state.remove_label_values(&[upstream, state])));
         UpstreamError::WORDS.iter().for_each(|reason| drop(self.errors.remove_label_values(&[upstream, reason])));
         PROBE_RESULTS.iter().for_each(|result| drop(self.probes.remove_label_values(&[upstream, result])));
+    }
+}
+
+/// The clients' TCP connections; written by the async side when one comes or goes.
+#[derive(Clone, Debug)]
+pub struct TcpMetrics {
+    /// `pagar_tcp_connections`
+    pub connections: IntGauge,
+    /// `pagar_tcp_accept_errors_total`
+    pub accept_errors: IntCounter,
+    /// `pagar_tcp_closed_total{reason}`, in the order of [`Closed::ALL`].
+    closed: [IntCounter; Closed::ALL.len()],
+}
+
+impl TcpMetrics {
+    fn new(registry: &Registry) -> Result<Self, Error> {
+        let connections = opts("tcp_connections", "TCP connections of clients that are open.");
+        let errors = opts("tcp_accept_errors_total", "Times accepting failed, as for want of file descriptors.");
+        let closed = opts("tcp_closed_total", "TCP connections that ended or were refused, by reason.");
+        let closed = registered(registry, IntCounterVec::new(closed, &["reason"]))?;
+        Ok(Self {
+            connections: registered(registry, IntGauge::with_opts(connections))?,
+            accept_errors: registered(registry, IntCounter::with_opts(errors))?,
+            closed: Closed::ALL.map(|(_, reason)| closed.with_label_values(&[reason])),
+        })
+    }
+
+    /// A connection ended, or was refused.
+    pub fn closed(&self, why: Closed) {
+        self.closed[why as usize].inc();
     }
 }
 

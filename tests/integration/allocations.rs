@@ -22,6 +22,7 @@ use pagar::dns::cache::Cache;
 use pagar::dns::clock::Clock;
 use pagar::dns::core::{Asker, Core, Fast, View};
 use pagar::dns::listen::mmsg::Batch;
+use pagar::dns::listen::stream::Limits;
 use pagar::dns::resolve::{Failure, Question, Resolve};
 use pagar::model::*;
 use pagar::observe::counters::{Counters, Path};
@@ -123,6 +124,8 @@ fn core(runtime: tokio::runtime::Handle) -> Core {
         exempt: Exemptions::default(),
         prefetch: true,
         stale: None,
+        tcp: Limits::default(),
+        proxy: Networks::default(),
     };
     let cache = Arc::new(Cache::new(1 << 20));
     let clock = Clock::Manual(Arc::new(AtomicU64::new(1))); // no failure runs out on a slow machine

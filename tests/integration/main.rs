@@ -12,6 +12,7 @@
 //! | [`access`] | cookies, limits, exempt clients |
 //! | [`addresses`] | IPv4, IPv6, wildcards, workers, strangers |
 //! | [`packets`] | what no client should send |
+//! | [`tcp`] | TCP as a full transport, its limits, the PROXY protocol |
 //! | [`swap`] | notices and lists that come, change, break and go under queries |
 //! | [`no_lift`] | handling of files and configurations that ends no notice |
 //! | [`under_load`] | a whole list swapped again and again while questions come in |
@@ -41,6 +42,7 @@ mod scenario;
 mod shutdown;
 mod startup;
 mod swap;
+mod tcp;
 mod under_load;
 mod upstream;
 mod upstreams;

@@ -1,10 +1,10 @@
 //! `[dns]`, `[[upstream]]` and `[forwarding]`: where we listen, whom we serve, whom we ask, and that we never ask ourselves.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use super::cache::{self, Cache};
 use super::values::{self, optional};
-use super::{Context, access, exempt, forwarding, upstream};
+use super::{Context, access, exempt, forwarding, proxy, tcp, upstream};
 use crate::config::diagnostic::Reporter;
 use crate::config::spec::{Spanned, Spec};
 use crate::dns::{Config, Settings};
@@ -20,15 +20,17 @@ pub(super) fn config(spec: &Spec, web: Option<SocketAddr>, cx: &mut Context<'_, 
     let listen = listen(&spec.dns.listen, web, cx.report);
     let workers = workers(spec.dns.workers.as_ref(), cx);
     let allow = allow(spec.dns.allow.as_ref(), cx.report);
+    let tcp = tcp::limits(&spec.dns.tcp, cx);
+    let proxy = proxy::from(spec.dns.proxy.as_ref(), cx);
     let upstreams = upstream::all(&spec.upstream, listen.as_deref().unwrap_or_default(), cx);
     let forwarding = forwarding::forwarding(&spec.forwarding, cx.report);
     let cache = cache::cache(&spec.cache, cx.report);
     let access = access::settings(&spec.dns, cx);
     let exempt = exempt::all(&spec.exempt, cx);
     let (listen, workers, allow, upstreams) = (listen?, workers?, allow?, upstreams?);
-    let (forwarding, access, exempt) = (forwarding?, access?, exempt?);
+    let (forwarding, access, exempt, tcp, proxy) = (forwarding?, access?, exempt?, tcp?, proxy?);
     let Cache { size, max_ttl, prefetch, stale } = cache?;
-    let settings = Settings { allow, upstreams, forwarding, max_ttl, access, exempt, prefetch, stale };
+    let settings = Settings { allow, upstreams, forwarding, max_ttl, access, exempt, prefetch, stale, tcp, proxy };
     Some(Config { listen, workers, cache_size: size, settings })
 }
 
@@ -93,19 +95,8 @@ pub(super) fn network(
     [everybody, hint]: [&str; 2],
     report: &mut Reporter<'_>,
 ) -> Option<Network> {
-    let network: Network = match written.as_ref().parse() {
-        Ok(network) => network,
-        Err(error) => {
-            report.error(written.span(), format!("{:?}: {error}", written.as_ref()));
-            return None;
-        }
-    };
-    // Only the whole of a family holds both its first and its last address.
-    let whole = [
-        [Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST].map(IpAddr::from),
-        [Ipv6Addr::UNSPECIFIED, Ipv6Addr::from_bits(u128::MAX)].map(IpAddr::from),
-    ];
-    if whole.iter().any(|ends| ends.iter().all(|end| network.contains(*end))) {
+    let network = values::network(written, report)?;
+    if values::is_everybody(&network) {
         report.warning(written.span(), format!("{network} {everybody}")).hint(hint);
     }
     Some(network)

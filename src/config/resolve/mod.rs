@@ -10,9 +10,11 @@ mod cache;
 mod dns;
 mod exempt;
 mod forwarding;
+mod proxy;
 mod resolv_conf;
 mod source;
 mod standing;
+mod tcp;
 mod upstream;
 mod values;
 

@@ -317,6 +317,8 @@ mod tests {
             exempt: Exemptions::default(),
             prefetch: false,
             stale: None,
+            tcp: Default::default(),
+            proxy: Default::default(),
         }
     }
 

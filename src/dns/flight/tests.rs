@@ -226,6 +226,8 @@ fn core(upstream: &Arc<Upstream>, stale: Option<Stale>) -> (Core, Arc<Cache>, Se
         exempt: crate::model::Exemptions::default(),
         prefetch: true,
         stale,
+        tcp: Default::default(),
+        proxy: Default::default(),
     };
     let time = Arc::new(AtomicU64::new(1_000));
     let clock = Clock::Manual(time.clone());

@@ -29,6 +29,8 @@ fn settings(upstreams: Vec<UpstreamConfig>) -> Settings {
         exempt: crate::model::Exemptions::default(),
         prefetch: false,
         stale: None,
+        tcp: Default::default(),
+        proxy: Default::default(),
     }
 }
 

@@ -15,10 +15,13 @@ use pagar::control::state::State;
 use pagar::dns::cache::Cache;
 use pagar::dns::clock::Clock;
 use pagar::dns::core::{Asker, Core, Fast, View};
+use pagar::dns::listen::stream::Limits;
 use pagar::dns::miss::Permit;
 use pagar::dns::{Forwarding, Settings, Stale};
 use pagar::ingest::Document;
-use pagar::model::{Authority, AuthorityId, Category, LegalBasis, Network, Notice, NoticeId, Sensitivity, Validity};
+use pagar::model::{
+    Authority, AuthorityId, Category, LegalBasis, Network, Networks, Notice, NoticeId, Sensitivity, Validity,
+};
 use pagar::observe::counters::{Counters, Transport};
 use pagar::observe::metrics::Metrics;
 use pagar::policy::store::store;
@@ -167,6 +170,8 @@ fn settings(config: &Config) -> Settings {
         exempt: config.exempt.clone(),
         prefetch: config.prefetch,
         stale: config.serve_stale.map(stale),
+        tcp: Limits::default(),
+        proxy: Networks::default(),
     }
 }
 
