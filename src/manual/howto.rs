@@ -35,7 +35,7 @@
 //! 1. `dns/listen/<x>.rs`: carries messages to [`Core::fast`](crate::dns::core::Core::fast) and
 //!    [`Core::miss`](crate::dns::core::Core::miss), with its own bounds on clients, size and time.
 //! 2. A variant of [`Transport`](crate::observe::counters::Transport) and of its `ALL`: the metric label.
-//! 3. Its socket: [`Sockets`](crate::dns::listen::Sockets), [`process::bind_dns`](crate::process::bind_dns); started
+//! 3. Its socket: [`Sockets`](crate::dns::listen::Sockets), [`process::sockets`](crate::process::sockets); started
 //!    and drained in `dns/mod.rs`.
 //! 4. Its keys, as below.
 //!

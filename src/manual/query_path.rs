@@ -45,7 +45,8 @@
 //!
 //! # UDP
 //!
-//! Every worker owns one socket per listen address; SO_REUSEPORT lets the kernel spread clients over them. A batch of
+//! Every worker owns one socket per listen address; SO_REUSEPORT lets the kernel spread clients over them. (After an
+//! upgrade to fewer workers, one owns several; with a single socket from systemd, all read that one.) A batch of
 //! up to 64 datagrams comes with one `recvmmsg` and leaves with one `sendmmsg`. A miss leaves the batch as a task that
 //! replies by itself from the address that was asked. Answers are at most 1,232 octets, or what the client offers, or
 //! 512 without EDNS. What does not fit gives way in this order: an upstream's EDE, the additional section, both without
@@ -59,7 +60,7 @@
 //! Two-octet frames, several queries a connection, answered as they become ready. At most 1,024 connections of clients
 //! over all listen addresses, further ones wait; 64 answers under way on each, and ten seconds of idleness. Strangers,
 //! whom `[dns] allow` does not name, have 64 connections among them, further ones are closed, and one second
-//! ([`listen::stream`](crate::dns::listen::stream)).
+//! ([`listen::stream`](crate::dns::listen::stream)). When the server stops, each has a second for what is on its way.
 //!
 //! # Forwarding
 //!
