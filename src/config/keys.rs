@@ -76,6 +76,7 @@ pub(super) static ROOT: Table = Table {
         table(&WEB, "web"),
         table(&LOG, "log"),
         tables(&EXEMPT, "exempt"),
+        table(&PROCESS, "process"),
         not_built("rpz"),
         not_built("local_zone"),
         not_built("block_page"),
@@ -200,13 +201,15 @@ static WEB: Table = Table {
     keys: &[value("listen").or_write("listen = \"127.0.0.1:8053\""), not_built("client"), not_built("tls")],
 };
 
+static PROCESS: Table = Table { name: "[process]", keys: &[value("stop_delay"), value("core_dumps")] };
+
 static LOG: Table = Table { name: "[log]", keys: &[value("format"), value("level")] };
 
 /// Every table, to find where a misplaced key belongs.
 #[rustfmt::skip] // in rows
-pub(super) static ALL: [&Table; 17] = [
+pub(super) static ALL: [&Table; 18] = [
     &ROOT, &DNS, &COOKIES, &RATE_LIMIT, &RRL, &UPSTREAM, &BLOCK, &BLOCK_PAGE, &AUTHORITY, &DIRECTORY, &LIST, &NOTICE,
-    &CACHE, &LEDGER, &WEB, &LOG, &EXEMPT,
+    &CACHE, &LEDGER, &WEB, &LOG, &EXEMPT, &PROCESS,
 ];
 
 /// Kinds of source that are read.

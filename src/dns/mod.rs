@@ -130,8 +130,9 @@ impl Dns {
         let mut streams = Vec::new();
         let limits = Limits::default();
         for sockets in sockets {
-            for (worker, socket) in per_worker.iter_mut().zip(sockets.udp) {
-                worker.push(socket);
+            // more sockets than workers: from before a hand-over, and none may be closed with queries in it
+            for (n, socket) in sockets.udp.into_iter().enumerate() {
+                per_worker[n % config.workers].push(socket);
             }
             let listener = tokio::net::TcpListener::from_std(sockets.tcp)?;
             let (core, counters, stop) = (core.clone(), async_counters.clone(), stopped.clone());
@@ -153,20 +154,27 @@ impl Dns {
         self.core.reconfigure(settings);
     }
 
-    /// Stops reading, waits at most three seconds for questions under way.
-    pub async fn drain(self) {
+    /// Stops reading from the listening sockets; what was read, and connections that were accepted, go on.
+    ///
+    /// After this another process may read from the same sockets.
+    pub async fn stop(&mut self) {
         for (_, stop) in &self.workers {
             stop.stop();
         }
         let _ = self.stop_streams.send(true);
-        for (thread, _) in self.workers {
-            let _ = thread.join(); // within a batch; its panics are caught inside
+        for (thread, _) in self.workers.drain(..) {
+            let _ = thread.join(); // within some batches; its panics are caught inside
         }
+        for stream in self.streams.drain(..) {
+            let _ = stream.await;
+        }
+    }
+
+    /// Waits at most three seconds for questions under way and for connections to end. After [`Self::stop`].
+    pub async fn drained(self) {
         let _ = tokio::time::timeout(DRAIN, async {
             self.core.drained().await;
-            for stream in self.streams {
-                let _ = stream.await;
-            }
+            self.stop_streams.closed().await; // every connection has a receiver
         })
         .await;
     }

@@ -1,6 +1,7 @@
 //! `GET /healthz` and `GET /readyz`: whether the process runs, and whether it can do its work.
 //!
-//! Ready means: a policy has been published, every worker thread moves, and every DNS socket answers a real message.
+//! Ready means: a policy has been published, every worker thread moves, every DNS socket answers a real message, and
+//! nobody has asked the server to stop.
 //! That upstreams are dead does not make it unready: listed names are still answered, and a load balancer that took all
 //! nodes out of service would make a bad day worse.
 //!
@@ -11,6 +12,8 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
@@ -24,13 +27,12 @@ use tokio::time::timeout;
 use super::problem::Problem;
 use crate::control::Handle;
 use crate::observe::Metrics;
+use crate::observe::beats::stuck;
 
 /// How long a socket has to answer.
 const ANSWER: Duration = Duration::from_millis(500);
 /// How long a finding is good for.
 const FRESH: Duration = Duration::from_secs(1);
-/// How old a worker's beat may be; an idle worker wakes up more often than this to give one.
-const BEAT: Duration = Duration::from_secs(3);
 /// A DNS header (RFC 1035 §4.1.1).
 const HEADER: usize = 12;
 
@@ -40,6 +42,7 @@ pub struct Health {
     started: Instant,
     sockets: Arc<[SocketAddr]>,
     found: Arc<Mutex<Option<Finding>>>,
+    stopping: Arc<AtomicBool>,
 }
 
 /// What a probe of all sockets found.
@@ -52,7 +55,12 @@ struct Finding {
 impl Health {
     /// `started` is the instant beats are counted from, `sockets` what is bound for UDP and TCP each.
     pub fn new(started: Instant, sockets: Vec<SocketAddr>) -> Self {
-        Self { started, sockets: sockets.into(), found: Arc::default() }
+        Self { started, sockets: sockets.into(), found: Arc::default(), stopping: Arc::default() }
+    }
+
+    /// From here on it is not ready, although it still answers: whoever sends clients here is to send them elsewhere.
+    pub fn stop(&self) {
+        self.stopping.store(true, Relaxed);
     }
 
     /// What is wrong with the sockets, now or less than a second ago.
@@ -64,17 +72,6 @@ impl Health {
         let wrong = probe_all(&self.sockets).await;
         *found = Some(Finding { at: Instant::now(), wrong: wrong.clone() });
         wrong
-    }
-
-    /// What is wrong with the workers.
-    fn workers(&self, beats: &[u64]) -> Vec<String> {
-        if beats.is_empty() {
-            return vec!["no DNS worker has begun".to_owned()];
-        }
-        let now = self.started.elapsed();
-        let ages = beats.iter().map(|beat| now.saturating_sub(Duration::from_millis(*beat)));
-        let stuck = ages.enumerate().filter(|(_, age)| *age >= BEAT);
-        stuck.map(|(n, age)| format!("worker {n} has not moved for {} s", age.as_secs())).collect()
     }
 }
 
@@ -96,10 +93,13 @@ pub(super) fn ready(state: State) -> MethodRouter {
 
 async fn readiness(axum::extract::State(state): axum::extract::State<State>) -> Result<&'static str, Problem> {
     let mut wrong = Vec::new();
+    if state.health.stopping.load(Relaxed) {
+        wrong.push("the server is stopping".to_owned());
+    }
     if !state.control.is_ready() {
         wrong.push("no policy has been published".to_owned());
     }
-    wrong.extend(state.health.workers(&state.metrics.beats()));
+    wrong.extend(stuck(&state.metrics.beats(), state.health.started.elapsed()));
     wrong.extend(state.health.sockets().await);
     if wrong.is_empty() {
         return Ok("ready\n");
@@ -169,7 +169,6 @@ fn answers(message: &[u8; HEADER], id: u16) -> bool {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::AtomicUsize;
-    use std::sync::atomic::Ordering::Relaxed;
 
     use tokio::net::TcpListener;
 
@@ -233,6 +232,8 @@ mod tests {
         let worker = state.metrics.worker();
         worker.beat_ms.store(9_000, Relaxed);
         assert_eq!(causes(&state).await, [] as [&str; 0]);
+        state.health.clone().stop();
+        assert_eq!(causes(&state).await, ["the server is stopping"]);
     }
 
     #[tokio::test]

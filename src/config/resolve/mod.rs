@@ -8,6 +8,7 @@ mod authority;
 mod block;
 mod dns;
 mod exempt;
+mod process;
 mod resolv_conf;
 mod source;
 mod standing;
@@ -43,6 +44,7 @@ pub(super) fn config(spec: Spec, path: &Path, env: &Environment, report: &mut Re
     let sources = source::all(&spec.source, &authorities, &mut cx);
     let ledger = spec.ledger.path.map_or_else(|| Some(base.join("state")), |written| path_of(&written, &mut cx));
     let log = log(&spec.log, &mut cx);
+    let process = process::process(&spec.process, cx.report);
     Some(Config {
         dns: dns?,
         pages: pages?,
@@ -51,6 +53,7 @@ pub(super) fn config(spec: Spec, path: &Path, env: &Environment, report: &mut Re
         ledger: ledger?,
         web: web?,
         log: log?,
+        process: process?,
         path: path.to_owned(),
         warnings: Diagnostics::default(),
     })

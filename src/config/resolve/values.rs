@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -122,6 +123,38 @@ pub(super) fn time(written: &Spanned<String>, what: &str, report: &mut Reporter<
     time
 }
 
+/// A length of time with its unit.
+pub(super) fn duration(
+    written: &Spanned<String>,
+    what: &str,
+    range: RangeInclusive<Duration>,
+    report: &mut Reporter<'_>,
+) -> Option<Duration> {
+    let text = written.as_ref().as_str();
+    let duration = duration_of(text).filter(|duration| range.contains(duration));
+    if duration.is_none() {
+        let (least, most) = (range.start().as_secs_f64(), range.end().as_secs_f64());
+        report
+            .error(written.span(), format!("{what} is {text:?}"))
+            .hint(format!("write a time from \"{least}s\" to \"{most}s\", with ms, s, m, h or d"));
+    }
+    duration
+}
+
+fn duration_of(text: &str) -> Option<Duration> {
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let factor = match unit.trim_start() {
+        "ms" => 0.001,
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3_600.0,
+        "d" => 86_400.0,
+        _ => return None,
+    };
+    Duration::try_from_secs_f64(number.parse::<f64>().ok()? * factor).ok()
+}
+
 /// A number of bytes, plain or with a binary unit.
 pub(super) fn size(written: &Spanned<Size>, what: &str, report: &mut Reporter<'_>) -> Option<u64> {
     let bytes = match written.as_ref() {
@@ -152,6 +185,28 @@ fn bytes_of(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn durations_have_a_unit() {
+        for (text, millis) in [
+            ("0s", Some(0)),
+            ("500ms", Some(500)),
+            ("1.8s", Some(1_800)),
+            ("2 m", Some(120_000)),
+            ("1h", Some(3_600_000)),
+            ("1d", Some(86_400_000)),
+            ("5", None),
+            ("-1s", None),
+            ("1.2.3s", None),
+            (".s", None),
+            ("s", None),
+            ("", None),
+            ("1e3s", None),
+            ("99999999999999999999999d", None),
+        ] {
+            assert_eq!(duration_of(text).map(|duration| duration.as_millis()), millis, "{text}");
+        }
+    }
 
     #[test]
     fn sizes_have_binary_units() {

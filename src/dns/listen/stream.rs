@@ -6,13 +6,14 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 
 use crate::dns::core::{Asker, Core, Fast, View};
 use crate::dns::wire::HEADER;
@@ -28,6 +29,9 @@ const PIPELINE: usize = 64;
 const IDLE: Duration = Duration::from_secs(10);
 /// The same for strangers.
 const STRANGER_IDLE: Duration = Duration::from_secs(1);
+/// How long connections are read from once the server stops. Clients ask again what was lost with a connection (RFC
+/// 7766 §6.2.4), but those that have just connected, or have a query on its way, should not have to.
+const LAST_READS: Duration = Duration::from_secs(1);
 /// Largest answer: the length has two octets.
 const MAX_ANSWER: usize = u16::MAX as usize;
 /// Rest after accept() failed, as it does without pause when file descriptors run out.
@@ -103,19 +107,16 @@ struct Connection {
 }
 
 impl Connection {
-    /// Serves until the client closes, goes idle or breaks the framing, or `stop` turns true; queries read by then are
-    /// answered.
+    /// Serves until the client closes, goes idle or breaks the framing, or `stop` has been true for a while; queries
+    /// read by then are answered.
     async fn serve(self, stream: impl AsyncRead + AsyncWrite + Send + 'static, mut stop: watch::Receiver<bool>) {
         let (mut reader, writer) = tokio::io::split(stream);
         let (answers, queue) = mpsc::channel(PIPELINE);
         let writing = tokio::spawn(write_frames(writer, queue));
-        let (mut frame, mut scratch) = (Vec::new(), vec![0; MAX_ANSWER]);
+        let (mut frame, mut scratch, mut end) = (Vec::new(), vec![0; MAX_ANSWER], None);
         while let Ok(place) = answers.clone().reserve_owned().await {
-            let read = tokio::select! {
-                read = timeout(self.idle, read_frame(&mut reader, &mut frame)) => read,
-                _ = stop.wait_for(|stop| *stop) => break,
-            };
-            if !matches!(read, Ok(Ok(()))) {
+            let read = read_frame(&mut reader, &mut frame);
+            if !matches!(before_the_end(read, self.idle, &mut stop, &mut end).await, Some(Ok(()))) {
                 break;
             }
             self.answer(&frame, &mut scratch, place);
@@ -157,6 +158,23 @@ impl Connection {
             fast => finish(fast, scratch, place, counters, started),
         }
     }
+}
+
+/// What comes within `idle`; once `stop` is true, for [`LAST_READS`] in all: queries on their way are not lost. `end`
+/// is when that is over.
+async fn before_the_end<T>(
+    read: impl Future<Output = T>,
+    idle: Duration,
+    stop: &mut watch::Receiver<bool>,
+    end: &mut Option<Instant>,
+) -> Option<T> {
+    let mut read = pin!(read);
+    tokio::select! {
+        read = timeout(idle, &mut read) => return read.ok(),
+        _ = stop.wait_for(|stop| *stop) => {}
+    }
+    let end = *end.get_or_insert_with(|| Instant::now() + LAST_READS.min(idle));
+    timeout_at(end.into(), read).await.ok()
 }
 
 /// Reads a length and that many octets. A frame without room for a header is an error: nothing behind it can be trusted.
