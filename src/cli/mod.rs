@@ -47,7 +47,7 @@ enum Color {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Answer queries in the foreground; SIGHUP reloads the configuration, SIGTERM drains and ends
+    /// Answer queries in the foreground; SIGHUP reloads, SIGUSR2 hands over to a new process, SIGTERM drains and ends
     Serve {
         /// The configuration file
         #[arg(long, value_name = "FILE")]

@@ -77,6 +77,7 @@ pub(super) static ROOT: Table = Table {
         table(&WEB, "web"),
         table(&LOG, "log"),
         tables(&EXEMPT, "exempt"),
+        table(&PROCESS, "process"),
         not_built("rpz"),
         not_built("local_zone"),
         not_built("block_page"),
@@ -212,13 +213,15 @@ static WEB: Table = Table {
     keys: &[value("listen").or_write("listen = \"127.0.0.1:8053\""), not_built("client"), not_built("tls")],
 };
 
+static PROCESS: Table = Table { name: "[process]", keys: &[value("stop_delay"), value("core_dumps")] };
+
 static LOG: Table = Table { name: "[log]", keys: &[value("format"), value("level")] };
 
 /// Every table, to find where a misplaced key belongs.
 #[rustfmt::skip] // in rows
-pub(super) static ALL: [&Table; 20] = [
+pub(super) static ALL: [&Table; 21] = [
     &ROOT, &DNS, &COOKIES, &RATE_LIMIT, &RRL, &TCP, &PROXY, &UPSTREAM, &BLOCK, &BLOCK_PAGE, &AUTHORITY, &DIRECTORY,
-    &LIST, &NOTICE, &CACHE, &LEDGER, &WEB, &LOG, &EXEMPT, &FORWARDING,
+    &LIST, &NOTICE, &CACHE, &LEDGER, &WEB, &LOG, &EXEMPT, &FORWARDING, &PROCESS,
 ];
 
 /// Kinds of source that are read.

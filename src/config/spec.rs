@@ -34,6 +34,8 @@ pub(super) struct Spec {
     pub(super) log: Log,
     #[serde(default)]
     pub(super) exempt: Vec<Exempt>,
+    #[serde(default)]
+    pub(super) process: Process,
 }
 
 #[derive(Deserialize)]
@@ -238,6 +240,13 @@ pub(super) struct Web {
 pub(super) struct Log {
     pub(super) format: Option<Spanned<String>>,
     pub(super) level: Option<Spanned<String>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Process {
+    pub(super) stop_delay: Option<Spanned<String>>,
+    pub(super) core_dumps: Option<bool>,
 }
 
 impl Spec {

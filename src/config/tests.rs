@@ -105,6 +105,11 @@ fn cookies_limits_and_exempt_clients() {
 }
 
 #[test]
+fn process() {
+    run(include_str!("tests/process.txt"));
+}
+
+#[test]
 fn warnings() {
     run(include_str!("tests/warnings.txt"));
 }
@@ -127,6 +132,7 @@ fn the_least_has_safe_defaults() {
     assert_eq!(settings.access, dns::access::Settings::default(), "cookies, no limits");
     assert_eq!((config.pages.ttl, config.web, config.ledger), (30, None, PathBuf::from("etc/state")));
     assert_eq!(config.log, Log { format: Format::Auto, level: tracing::Level::INFO });
+    assert_eq!(config.process, Process { stop_delay: Duration::ZERO, core_dumps: false });
     assert!(config.authorities.is_empty() && config.sources.is_empty());
     assert!(short(&config.warnings).starts_with("- warning: no block page is set"), "{}", config.warnings);
 }

@@ -62,6 +62,9 @@ const SOCKETS_A_MISS: usize = 5;
 const RESERVE: u64 = 1_024;
 /// How long questions under way are waited for on shutdown.
 const DRAIN: Duration = Duration::from_secs(3);
+/// How long connections are read from once the server stops. Clients ask again what was lost with a connection (RFC
+/// 7766 §6.2.4), but those that have just connected, or have a query on its way, should not have to.
+const LAST_READS: Duration = Duration::from_secs(1);
 
 /// The whole of `[dns]`, `[[upstream]]`, `[forwarding]` and `[cache]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -194,8 +197,9 @@ impl Dns {
         let mut streams = Vec::new();
         let acceptor = Acceptor::new(core.clone(), async_counters.clone(), places.clone(), metrics.tcp.clone());
         for sockets in sockets {
-            for (worker, socket) in per_worker.iter_mut().zip(sockets.udp) {
-                worker.push(socket);
+            // more sockets than workers: from before a hand-over, and none may be closed with queries in it
+            for (n, socket) in sockets.udp.into_iter().enumerate() {
+                per_worker[n % config.workers].push(socket);
             }
             let listener = tokio::net::TcpListener::from_std(sockets.tcp)?;
             streams.push(tokio::spawn(acceptor.clone().listen(listener, stopped.clone())));
@@ -224,21 +228,28 @@ impl Dns {
         move |name, subtree| core.flush(name, subtree)
     }
 
-    /// Stops reading, waits at most three seconds for questions under way.
-    pub async fn drain(self) {
+    /// Stops reading from the listening sockets; what was read, and connections that were accepted, go on.
+    ///
+    /// After this another process may read from the same sockets.
+    pub async fn stop(&mut self) {
         for (_, stop) in &self.workers {
             stop.stop();
         }
         let _ = self.stop_streams.send(true);
-        self.places.shut_down();
-        for (thread, _) in self.workers {
-            let _ = thread.join(); // within a batch; its panics are caught inside
+        for (thread, _) in self.workers.drain(..) {
+            let _ = thread.join(); // within some batches; its panics are caught inside
         }
+        for stream in self.streams.drain(..) {
+            let _ = stream.await;
+        }
+    }
+
+    /// Waits at most three seconds for questions under way and for connections to end. After [`Self::stop`].
+    pub async fn drained(self) {
         let _ = tokio::time::timeout(DRAIN, async {
+            let _ = tokio::time::timeout(LAST_READS, self.places.emptied()).await;
+            self.places.shut_down();
             self.core.drained().await;
-            for stream in self.streams {
-                let _ = stream.await;
-            }
             self.places.emptied().await;
         })
         .await;

@@ -10,7 +10,8 @@
 //!    [`mmsg`](crate::dns::listen::mmsg). *Why:* a worker needs to wait for a few sockets and a waker, not an executor.
 //!    *Change:* a measured gain from io_uring or AF_XDP.
 //! 3. **TCP is bound first and without SO_REUSEPORT.** *Why:* the UDP sockets share their port, so a second instance
-//!    would silently take half of the queries; the TCP port is the lock. *Change:* nothing we know of.
+//!    would silently take half of the queries; the TCP port is the lock. Sockets that systemd opened, and those of a
+//!    process that hands over, are taken as they are. *Change:* nothing we know of.
 //! 4. **Policy before cache, decided on every hit; answers are never removed from the cache when the policy changes.**
 //!    *Why:* a new listing must act at once and a lift too; a flush would make every swap a storm of misses. *Change:*
 //!    nothing.
@@ -106,8 +107,7 @@
 //!     which is a thread's on Linux. *Change:* nothing.
 //! 33. **Panics unwind; a panic in a worker or in the control thread is caught and counted or logged.** *Why:* one bad
 //!     message must not take the resolver down. *Change:* nothing.
-//! 34. **systemd `Type=exec`.** *Why:* no sd_notify message is sent yet. *Change:* already decided: `Type=notify` with
-//!     a watchdog that every worker feeds.
+//! 34. **systemd `Type=exec`** has fallen: `Type=notify` with a watchdog took its place, see *Running as a service*.
 //! 35. **If not one configured source can be read at start, the program does not start (exit code 3).** *Why:*
 //!     answering then would lift every restriction there is; one source that is missing must not take the resolver
 //!     down. *Change:* the ledger, which restores the last good policy.
@@ -154,7 +154,8 @@
 //! 50. **The state directory is locked (flock): one pagar each.** *Why:* two would use the same serials. The TCP port
 //!     is no lock between two that listen on different addresses. *Change:* nothing.
 //! 51. **Signals are taken over before the sources are read.** *Why:* by default SIGHUP ends a process, and reading a
-//!     long list takes time; what is asked meanwhile is done afterwards. *Change:* nothing.
+//!     long list takes time; what is asked meanwhile is done afterwards. During an upgrade it is why the old process
+//!     may pass on a SIGHUP as soon as the new one is ready. *Change:* nothing.
 //! 52. **What the UDP sockets hold when the word to stop comes is still answered**, up to 256 batches of 64 from each.
 //!     *Why:* a restart should cost the queries that come after it only. The bound is there because a flood must not
 //!     keep the process alive. *Change:* nothing.
@@ -207,6 +208,43 @@
 //! - **`POST /v1/cache/flush` refuses whatever carries `Origin` or a `Sec-Fetch-Site` other than `none`.** *Why:* there
 //!   are no credentials yet, browsers let any page POST to 127.0.0.1, and pages cannot take these headers off.
 //!   *Change:* `[[web.client]]`.
+//!
+//! # Running as a service
+//!
+//! - **The watchdog is fed only if every worker gave a beat within 3 s, a task on the data plane's runtime comes back,
+//!   and the control thread exists.** *Why:* a process can be there and answer nobody. The control thread has no time
+//!   limit, because a restart would only begin the same long compilation again. *Change:* a control plane that compiles
+//!   in steps.
+//! - **READY=1 after a reload comes when the configuration is in force**; the main thread waits for the control thread.
+//!   *Why:* `systemctl reload` of systemd 253 (`Type=notify-reload`) returns then, and scripts go on with the new
+//!   state. *Change:* nothing.
+//! - **An upgrade starts a child and passes descriptors over a socket pair (SCM_RIGHTS), not by inheritance with
+//!   `LISTEN_FDS`.** *Why:* inherited numbers have to be arranged between fork and exec and made values by `unsafe`; a
+//!   message says what it carries, and the line that carries it tells at once if the other side dies. *Change:*
+//!   nothing.
+//! - **The new process reads nothing before the old one has stopped reading.** *Why:* if both answered, a client could
+//!   see an answer of the old policy after one of the new. The sockets' buffers bridge the milliseconds between.
+//!   *Change:* nothing.
+//! - **The old process publishes until it is relieved**, from its own block of serials. *Why:* the new one may read for
+//!   a minute, and a notice or a lift must not wait for it. Its block lies below the new one's; only more than 1,000
+//!   publications in that time would take a later block. *Change:* the ledger, which has one writer.
+//! - **Fewer workers after an upgrade keep all UDP sockets and share them out.** *Why:* closing one loses what the
+//!   kernel puts into it until the last moment. *Change:* a way to take a socket out of its SO_REUSEPORT group first.
+//! - **NotifyAccess=main; the old process says MAINPID= before the new one speaks.** *Why:* whatever else runs in the
+//!   service's group cannot feed its watchdog. *Change:* nothing.
+//! - **A socket of systemd that the configuration does not ask for is an error.** *Why:* its queries would wait until
+//!   they time out, and nobody would know. An address that an upgrade gives up is closed and logged: that was asked
+//!   for. *Change:* nothing.
+//! - **`stop_delay`: not ready, but answering.** *Why:* a route must be withdrawn before the node is silent. Dead
+//!   upstreams do not make a node unready: all nodes would leave at once, and listed names are answered without them.
+//!   *Change:* an operator whose nodes have upstreams of their own; `deploy/anycast.md` says how.
+//! - **Core dumps are forbidden unless `process.core_dumps`, by limit and by PR_SET_DUMPABLE.** *Why:* memory holds
+//!   what clients ask and the names of secret notices, and the limit does not bind a kernel that pipes dumps to a
+//!   program. *Change:* nothing.
+//! - **A panic is logged with its place; its message only if it is static text.** *Why:* a message that was put
+//!   together may quote a name; below info it is shown. *Change:* nothing.
+//! - **listenfd for systemd's sockets.** *Why:* `sd-notify` gives numbers, and making them values is `unsafe`.
+//!   *Change:* owned descriptors from the standard library or `sd-notify`.
 //!
 //! # Where the tree differs from the first plan
 //!

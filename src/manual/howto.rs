@@ -36,7 +36,7 @@
 //!    [`Core::miss`](crate::dns::core::Core::miss), with its own bounds on clients, size and time. Frames on
 //!    any stream are served by [`connection::serve`](crate::dns::listen::stream::connection::serve).
 //! 2. A variant of [`Transport`](crate::observe::counters::Transport) and of its `ALL`: the metric label.
-//! 3. Its socket: [`Sockets`](crate::dns::listen::Sockets), [`process::bind_dns`](crate::process::bind_dns); started
+//! 3. Its socket: [`Sockets`](crate::dns::listen::Sockets), [`process::sockets`](crate::process::sockets); started
 //!    and drained in `dns/mod.rs`.
 //! 4. Its keys, as below.
 //!

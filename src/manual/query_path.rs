@@ -77,7 +77,8 @@
 //!
 //! # UDP
 //!
-//! Every worker owns one socket per listen address; SO_REUSEPORT lets the kernel spread clients over them. A batch of
+//! Every worker owns one socket per listen address; SO_REUSEPORT lets the kernel spread clients over them. (After an
+//! upgrade to fewer workers, one owns several; with a single socket from systemd, all read that one.) A batch of
 //! up to 64 datagrams comes with one `recvmmsg` and leaves with one `sendmmsg`. A miss leaves the batch as a task that
 //! replies by itself from the address that was asked. Answers are at most 1,232 octets, or what the client offers, or
 //! 512 without EDNS. What does not fit gives way in this order: an upstream's EDE, the additional section, both without
@@ -91,7 +92,7 @@
 //! Two-octet frames, several queries a connection, answered as they become ready, those that are ready together in one
 //! write ([`listen::stream`](crate::dns::listen::stream)). A malformed query gets its error and the connection stays; a
 //! frame shorter than a header ends it. After a half-close, what was read is answered. One task and no buffer while
-//! idle. The bounds, with the defaults of `[dns.tcp]`:
+//! idle. When the server stops, each has a second for what is on its way. The bounds, with the defaults of `[dns.tcp]`:
 //!
 //! | what | bound | then |
 //! |---|---|---|

@@ -38,6 +38,7 @@
 //! | a broken delivery | half a file, an error page in place of a list, an empty list, an unmounted directory | quiet times, more bad lines than good ones, last good content ([`notice_path`](super::notice_path)) |
 //! | a slip of the pen | a wrong path in a reloaded configuration | a new source that cannot be read keeps the whole configuration from being taken over |
 //! | a second pagar | the same state directory | it is locked; the second one does not start |
+//! | another process of the user | reading names from memory, or from a core dump | core dumps and tracing are forbidden unless `process.core_dumps` |
 //! | a web page in a browser on the machine | reading the API by DNS rebinding | `Host` must be a loopback address or `localhost`; no CORS header |
 //! | a web page in a browser on the machine | emptying the cache with a form | a request with `Origin` or `Sec-Fetch-Site` changes nothing |
 //!

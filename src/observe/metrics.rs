@@ -327,6 +327,13 @@ impl UpstreamMetrics {
         })
     }
 
+    /// How many upstreams are in use, and how many there are.
+    pub fn in_use(&self) -> (usize, usize) {
+        let families = self.healthy.collect();
+        let all = families.iter().flat_map(prometheus::proto::MetricFamily::get_metric);
+        all.fold((0, 0), |(used, all), one| (used + usize::from(one.get_gauge().get_value() > 0.0), all + 1))
+    }
+
     /// Starts the series of an upstream at 0 and takes it for healthy until it is found not to be.
     pub fn declare(&self, upstream: &str) -> UpstreamSeries {
         let counter = |family: &IntCounterVec, label: &str| family.with_label_values(&[upstream, label]);

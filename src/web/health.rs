@@ -1,6 +1,7 @@
 //! `GET /healthz` and `GET /readyz`: whether the process runs, and whether it can do its work.
 //!
-//! Ready means: a policy has been published, every worker thread moves, and every DNS socket answers a real message.
+//! Ready means: a policy has been published, every worker thread moves, every DNS socket answers a real message, and
+//! nobody has asked the server to stop.
 //! That upstreams are dead does not make it unready: listed names are still answered, and a load balancer that took all
 //! nodes out of service would make a bad day worse.
 //!
@@ -12,6 +13,8 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -27,13 +30,12 @@ use super::problem::Problem;
 use crate::control::Handle;
 use crate::model::Networks;
 use crate::observe::Metrics;
+use crate::observe::beats::stuck;
 
 /// How long a socket has to answer.
 const ANSWER: Duration = Duration::from_millis(500);
 /// How long a finding is good for.
 const FRESH: Duration = Duration::from_secs(1);
-/// How old a worker's beat may be; an idle worker wakes up more often than this to give one.
-const BEAT: Duration = Duration::from_secs(3);
 /// A DNS header (RFC 1035 §4.1.1).
 const HEADER: usize = 12;
 /// A PROXY header of version 2 by which a balancer speaks for itself: command LOCAL, nothing more (its §2.2).
@@ -46,6 +48,7 @@ pub struct Health {
     sockets: Arc<[SocketAddr]>,
     balancers: Arc<ArcSwap<Networks>>,
     found: Arc<Mutex<Option<Finding>>>,
+    stopping: Arc<AtomicBool>,
 }
 
 /// What a probe of all sockets found.
@@ -58,12 +61,18 @@ struct Finding {
 impl Health {
     /// `started` is the instant beats are counted from, `sockets` what is bound for UDP and TCP each.
     pub fn new(started: Instant, sockets: Vec<SocketAddr>) -> Self {
-        Self { started, sockets: sockets.into(), balancers: Arc::default(), found: Arc::default() }
+        let (balancers, found, stopping) = Default::default();
+        Self { started, sockets: sockets.into(), balancers, found, stopping }
     }
 
     /// Who must begin with a PROXY header, `[dns.proxy] from`: said once and after every reload.
     pub fn set_balancers(&self, balancers: Networks) {
         self.balancers.store(Arc::new(balancers));
+    }
+
+    /// From here on it is not ready, although it still answers: whoever sends clients here is to send them elsewhere.
+    pub fn stop(&self) {
+        self.stopping.store(true, Relaxed);
     }
 
     /// What is wrong with the sockets, now or less than a second ago.
@@ -75,17 +84,6 @@ impl Health {
         let wrong = probe_all(&self.sockets, &self.balancers.load_full()).await;
         *found = Some(Finding { at: Instant::now(), wrong: wrong.clone() });
         wrong
-    }
-
-    /// What is wrong with the workers.
-    fn workers(&self, beats: &[u64]) -> Vec<String> {
-        if beats.is_empty() {
-            return vec!["no DNS worker has begun".to_owned()];
-        }
-        let now = self.started.elapsed();
-        let ages = beats.iter().map(|beat| now.saturating_sub(Duration::from_millis(*beat)));
-        let stuck = ages.enumerate().filter(|(_, age)| *age >= BEAT);
-        stuck.map(|(n, age)| format!("worker {n} has not moved for {} s", age.as_secs())).collect()
     }
 }
 
@@ -107,10 +105,13 @@ pub(super) fn ready(state: State) -> MethodRouter {
 
 async fn readiness(axum::extract::State(state): axum::extract::State<State>) -> Result<&'static str, Problem> {
     let mut wrong = Vec::new();
+    if state.health.stopping.load(Relaxed) {
+        wrong.push("the server is stopping".to_owned());
+    }
     if !state.control.is_ready() {
         wrong.push("no policy has been published".to_owned());
     }
-    wrong.extend(state.health.workers(&state.metrics.beats()));
+    wrong.extend(stuck(&state.metrics.beats(), state.health.started.elapsed()));
     wrong.extend(state.health.sockets().await);
     if wrong.is_empty() {
         return Ok("ready\n");
@@ -186,7 +187,6 @@ fn answers(message: &[u8; HEADER], id: u16) -> bool {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::AtomicUsize;
-    use std::sync::atomic::Ordering::Relaxed;
 
     use tokio::net::TcpListener;
 
@@ -250,6 +250,8 @@ mod tests {
         let worker = state.metrics.worker();
         worker.beat_ms.store(9_000, Relaxed);
         assert_eq!(causes(&state).await, [] as [&str; 0]);
+        state.health.clone().stop();
+        assert_eq!(causes(&state).await, ["the server is stopping"]);
     }
 
     #[tokio::test]

@@ -17,7 +17,9 @@
 //! | [`no_lift`] | handling of files and configurations that ends no notice |
 //! | [`under_load`] | a whole list swapped again and again while questions come in |
 //! | [`reload`] | SIGHUP |
-//! | [`shutdown`] | SIGTERM with questions under way |
+//! | [`shutdown`] | SIGTERM with questions under way, and a delay before the end |
+//! | [`upgrade`] | SIGUSR2: a new process takes over under load, or fails to |
+//! | [`systemd`] | what the service manager is told, and sockets it opened |
 //! | [`startup`] | what keeps it from starting, and what `pagar check` says of it |
 //! | [`logging`] | what the log holds, and what it must not |
 //! | [`validating`] | a validating resolver behind us |
@@ -42,8 +44,10 @@ mod scenario;
 mod shutdown;
 mod startup;
 mod swap;
+mod systemd;
 mod tcp;
 mod under_load;
+mod upgrade;
 mod upstream;
 mod upstreams;
 mod validating;

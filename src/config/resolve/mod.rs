@@ -10,6 +10,7 @@ mod cache;
 mod dns;
 mod exempt;
 mod forwarding;
+mod process;
 mod proxy;
 mod resolv_conf;
 mod source;
@@ -47,6 +48,7 @@ pub(super) fn config(spec: Spec, path: &Path, env: &Environment, report: &mut Re
     let sources = source::all(&spec.source, &authorities, &mut cx);
     let ledger = spec.ledger.path.map_or_else(|| Some(base.join("state")), |written| path_of(&written, &mut cx));
     let log = log(&spec.log, &mut cx);
+    let process = process::process(&spec.process, cx.report);
     Some(Config {
         dns: dns?,
         pages: pages?,
@@ -55,6 +57,7 @@ pub(super) fn config(spec: Spec, path: &Path, env: &Environment, report: &mut Re
         ledger: ledger?,
         web: web?,
         log: log?,
+        process: process?,
         path: path.to_owned(),
         warnings: Diagnostics::default(),
     })
