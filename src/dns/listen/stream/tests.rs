@@ -338,7 +338,7 @@ async fn a_response_is_not_answered_and_a_query_behind_it_is() {
 async fn as_many_questions_are_under_way_as_the_pipeline_holds() {
     let world = World::new(Limits { pipeline: 2, ..limits() });
     let (mut stream, _served) = world.connect(4_096);
-    let octets: Vec<u8> = (0..5).flat_map(|n| query(n, b"slow", true)).collect();
+    let octets: Vec<u8> = (0..5).flat_map(|n| query(n, format!("slow{n}").as_bytes(), true)).collect();
     stream.write_all(&octets).await.unwrap();
     until("two are asked", || world.asked() == 2).await;
     for answered in 1..=5 {
