@@ -19,20 +19,23 @@
 //! | [`startup`] | what keeps it from starting, and what `pagar check` says of it |
 //! | [`logging`] | what the log holds, and what it must not |
 //! | [`validating`] | a validating resolver behind us |
+//! | [`compliance`] | what the standards want, as a table; unbound and named beside us |
 //!
 //! All but the first three start the real program on free ports ([`harness`]), ask it as others would ([`client`]) and
-//! let it ask servers inside the test ([`upstream`]). Nothing leaves the machine.
+//! let it ask servers inside the test ([`upstream`]) or other people's ([`peers`]). Nothing leaves the machine.
 
 mod access;
 mod addresses;
 mod allocations;
 mod client;
+mod compliance;
 mod forwarding;
 mod harness;
 mod layering;
 mod logging;
 mod no_lift;
 mod packets;
+mod peers;
 mod quickstart;
 mod reload;
 mod scenario;
