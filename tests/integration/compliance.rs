@@ -62,7 +62,7 @@ fn table() -> Vec<Probe> {
 enum Outcome {
     Silence,
     Closed,
-    Reply(Reply),
+    Reply(Box<Reply>),
 }
 
 #[derive(Debug, Default)]
@@ -111,7 +111,7 @@ fn read(printed: &str) -> Outcome {
             reply.complaints.push(line.to_owned());
         }
     }
-    Outcome::Reply(reply)
+    Outcome::Reply(Box::new(reply))
 }
 
 /// The names of the options in the lines that follow an OPT record.

@@ -20,6 +20,7 @@
 //! | [`logging`] | what the log holds, and what it must not |
 //! | [`validating`] | a validating resolver behind us |
 //! | [`compliance`] | what the standards want, as a table; unbound and named beside us |
+//! | [`differential`] | random questions to Pagar and to unbound: the same replies |
 //!
 //! All but the first three start the real program on free ports ([`harness`]), ask it as others would ([`client`]) and
 //! let it ask servers inside the test ([`upstream`]) or other people's ([`peers`]). Nothing leaves the machine.
@@ -29,6 +30,7 @@ mod addresses;
 mod allocations;
 mod client;
 mod compliance;
+mod differential;
 mod forwarding;
 mod harness;
 mod layering;

@@ -73,7 +73,8 @@ pub(crate) fn nsd(site: &Site, program: &Path, zones: &[(&str, &str)]) -> Daemon
         let text = format!(
             "server:\n ip-address: {ip}@{port}\n server-count: 1\n username: \"\"\n chroot: \"\"\n database: \"\"\n \
              zonesdir: \"{directory}\"\n pidfile: \"\"\n zonelistfile: \"{directory}/zone.list\"\n \
-             xfrdfile: \"{directory}/xfrd.state\"\n xfrdir: \"{directory}\"\n tcp-count: 1000\n\
+             xfrdfile: \"{directory}/xfrd.state\"\n xfrdir: \"{directory}\"\n tcp-count: 1000\n \
+             rrl-ratelimit: 0\n\
              remote-control:\n control-enable: no\n{list}"
         );
         site.write("nsd.conf", &text);
