@@ -14,6 +14,7 @@
 //! | [`swap`] | notices and lists that come, change, break and go under queries |
 //! | [`no_lift`] | handling of files and configurations that ends no notice |
 //! | [`under_load`] | a whole list swapped again and again while questions come in |
+//! | [`attacks`] | floods, hoards of connections, silence, shortage: what clients notice, and how long |
 //! | [`reload`] | SIGHUP |
 //! | [`shutdown`] | SIGTERM with questions under way |
 //! | [`startup`] | what keeps it from starting, and what `pagar check` says of it |
@@ -28,6 +29,7 @@
 mod access;
 mod addresses;
 mod allocations;
+mod attacks;
 mod client;
 mod compliance;
 mod differential;
