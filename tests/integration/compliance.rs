@@ -1,5 +1,5 @@
-//! What the standards say a forwarder must say to a client: every line of `tests/compliance.txt` is put to Pagar, and to
-//! unbound and named beside it, by clients that are not ours (dig and dnspython).
+//! What the standards want a forwarder to say to a client: every line of `tests/compliance.txt` is put to Pagar, and
+//! to unbound and named beside it, by clients that are not ours (dig and dnspython).
 //!
 //! Pagar's replies must be as the line expects, and as the committed sheet `tests/compliance.md` shows them;
 //! `PAGAR_BLESS=1` writes the sheet anew. Every run leaves its own in
@@ -293,11 +293,16 @@ impl Column {
     }
 }
 
+const HEAD: &str = "\
+Written by `PAGAR_BLESS=1 cargo test compliance`. The exact probes, and what each must get, are in `compliance.txt`.
+All servers forward to one nsd. A cell: rcode, flags but QR, records in answer/authority/additional section, EDNS
+version, DO, options. **Bold**: not as expected, an option not offered included, or not readable for the client.
+
+";
+
 fn sheet(probes: &[Probe], columns: &[Column]) -> String {
     let mut text = "# Compliance sheet\n\n".to_owned();
-    text += "Written by `PAGAR_BLESS=1 cargo test compliance` from `tests/compliance.txt`, which has the exact probes and \
-             what each must get.\nA cell: rcode, flags but QR, records in answer/authority/additional section, EDNS \
-             version, DO, options. **Bold**: not as expected, or the client could not read it.\nAll forward to one nsd.\n\n";
+    text += HEAD;
     columns.iter().for_each(|column| writeln!(text, "- {}: {}", column.title, column.version).unwrap());
     for column in columns {
         let asked = column.outcomes.iter().flatten().count();

@@ -77,7 +77,7 @@ fn pagar_and_unbound_answer_alike() {
     for (what, (times, first)) in &tally.faults {
         println!("--- {times} times {what}\n{first}");
     }
-    assert!(tally.faults.is_empty(), "the replies differ: {:?}", tally.faults.keys());
+    assert!(tally.faults.is_empty(), "the replies differ, see above: {:?}", tally.faults.keys());
     assert_eq!(tally.asked, count / CLIENTS * CLIENTS);
     assert_eq!(pagar.metric("pagar_dns_dropped_total{reason=\"panic\"}"), 0.0);
 }

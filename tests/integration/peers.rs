@@ -1,5 +1,5 @@
-//! Other people's servers beside and behind ours, each on a free port of 127.0.0.1 and as quiet as it gets: [`nsd`] with
-//! the zones of `zones/`, [`unbound`] and [`named`] as forwarders.
+//! Other people's servers beside and behind ours, each on a free port of 127.0.0.1 and as quiet as it gets: [`nsd`]
+//! with the zones of `zones/`, [`unbound`] and [`named`] as forwarders.
 
 use std::fmt::Write as _;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
@@ -59,11 +59,12 @@ pub(crate) fn zone_file(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/integration/zones").join(file)
 }
 
-/// nsd with these zones, each a name and a file of `zones/`.
+/// nsd with these zones, each a name and a file of `zones/`; and with one that it cannot load, `broken.example`, for
+/// which it says SERVFAIL.
 pub(crate) fn nsd(site: &Site, program: &Path, zones: &[(&str, &str)]) -> Daemon {
     let directory = site.path("nsd");
     std::fs::create_dir(&directory).unwrap();
-    let mut list = String::new();
+    let mut list = "zone:\n name: broken.example.\n zonefile: none\n".to_owned();
     for (name, file) in zones {
         std::fs::copy(zone_file(file), directory.join(file)).unwrap();
         writeln!(list, "zone:\n name: \"{name}\"\n zonefile: {file}").unwrap();

@@ -29,7 +29,7 @@ import dns.rdatatype
 PATIENCE = 2.0
 OPCODES = {0: "QUERY", 1: "IQUERY", 2: "STATUS", 4: "NOTIFY", 5: "UPDATE"}
 FLAGS = [("qr", 15), ("aa", 10), ("tc", 9), ("rd", 8), ("ra", 7), ("ad", 5), ("cd", 4)]
-RCODES = ["NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "YXDOMAIN", "YXRRSET", "NXRRSET", "NOTAUTH"]
+RCODES = "NOERROR FORMERR SERVFAIL NXDOMAIN NOTIMP REFUSED YXDOMAIN YXRRSET NXRRSET NOTAUTH NOTZONE".split()
 
 
 def owner(text):
@@ -111,7 +111,7 @@ def show(message, reply):
         print(f";; Warning: dnspython: {error!r}")
     rcode = (flags & 15) | (((parsed.ednsflags >> 24) << 4) if parsed and parsed.edns >= 0 else 0)
     opcode = flags >> 11 & 15
-    status = {16: "BADVERS", 23: "BADCOOKIE"}.get(rcode) or RCODES[rcode]
+    status = {16: "BADVERS", 23: "BADCOOKIE"}.get(rcode) or dict(enumerate(RCODES)).get(rcode, rcode)
     print(f";; ->>HEADER<<- opcode: {OPCODES.get(opcode, f'RESERVED{opcode}')}, status: {status}, id: {ident}")
     names = " ".join(name for name, bit in FLAGS if flags >> bit & 1)
     zero = "; MBZ: 0x4" if flags & 0x40 else ""
