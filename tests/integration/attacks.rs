@@ -37,7 +37,7 @@ fn paced(scene: &Scene, rate: u32, mut each: impl FnMut(u32)) {
     let started = Instant::now();
     let mut done = 0;
     while started.elapsed() < scene.measure.attack {
-        let due = (started.elapsed().as_secs_f64() * f64::from(rate)) as u32;
+        let due = 1 + (started.elapsed().as_secs_f64() * f64::from(rate)) as u32;
         (done..due).for_each(&mut each);
         done = due.max(done);
         thread::sleep(Duration::from_millis(1));
@@ -47,7 +47,7 @@ fn paced(scene: &Scene, rate: u32, mut each: impl FnMut(u32)) {
 //------ Floods ------
 
 /// Questions for names that do not exist, or are never answered, below one zone.
-fn random_subdomains(scene: &Scene, zone: &str) {
+fn random_subdomains(scene: &Scene, zone: &str) -> String {
     let socket = UdpSocket::bind(source(1)).unwrap();
     socket.connect(scene.server()).unwrap();
     let before = scene.upstream.asked();
@@ -55,7 +55,7 @@ fn random_subdomains(scene: &Scene, zone: &str) {
         let name = format!("{:08x}.{zone}.example.", number.wrapping_mul(0x9e37_79b1));
         let _ = socket.send(&query(&name, RecordType::A).to_vec().unwrap());
     });
-    println!("(the upstream was asked {} questions)", scene.upstream.asked() - before);
+    format!("{} a second, {} reached the upstream", scene.measure.flood, scene.upstream.asked() - before)
 }
 
 #[test]
@@ -79,20 +79,21 @@ fn spoofed_sources() {
             let number = number as usize;
             let _ = sockets[number % sockets.len()].send_to(&questions[number % questions.len()], scene.server());
         });
+        format!("{} a second from {} addresses", scene.measure.flood, sockets.len())
     });
 }
 
 //------ Connections ------
 
-/// Connections from many addresses, as many as there may be files; whether they are accepted is not waited for.
-fn connections(scene: &Scene, count: usize) -> Vec<Socket> {
+/// Connections from so many addresses, as many as there may be files; whether they are accepted is not waited for.
+fn connections(scene: &Scene, count: usize, addresses: usize) -> Vec<Socket> {
     let hard = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: hard, maximum: hard }).unwrap();
     let most = hard.map_or(count, |hard| count.min(hard as usize - 1_000));
     let mut sockets = Vec::new();
     for number in 0..most {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        socket.bind(&source(number % 1_000).into()).unwrap();
+        socket.bind(&source(number % addresses).into()).unwrap();
         socket.set_nonblocking(true).unwrap();
         let _ = socket.connect(&scene.server().into()); // under way
         sockets.push(socket);
@@ -100,23 +101,37 @@ fn connections(scene: &Scene, count: usize) -> Vec<Socket> {
     sockets
 }
 
-/// How many of them the server has not closed.
-fn open(sockets: &[Socket]) -> usize {
+/// How many there are, and how many of them the server has not closed.
+fn told(sockets: &[Socket]) -> String {
     let is_open = |mut socket: &Socket| {
-        socket.peer_addr().is_ok()
-            && !matches!(socket.read(&mut [0; 1]), Ok(0))
-            && socket.take_error().unwrap().is_none()
+        let ended = matches!(socket.read(&mut [0; 1]), Ok(0));
+        socket.peer_addr().is_ok() && !ended && socket.take_error().unwrap().is_none()
     };
-    sockets.iter().filter(|socket| is_open(socket)).count()
+    format!("{} tried, {} open at the end", sockets.len(), sockets.iter().filter(|socket| is_open(socket)).count())
+}
+
+fn idle(scene: &Scene, count: usize, addresses: usize) -> String {
+    let sockets = connections(scene, count, addresses);
+    thread::sleep(scene.measure.attack);
+    told(&sockets)
 }
 
 #[test]
 fn idle_connections() {
-    attack("idle connections", Bound(0.02), None, |scene| {
-        let sockets = connections(scene, scene.measure.connections);
-        thread::sleep(scene.measure.attack);
-        println!("({} connections tried, {} open at the end)", sockets.len(), open(&sockets));
+    attack("idle connections, 1,000 addresses", Bound(0.02), None, |scene| {
+        idle(scene, scene.measure.connections, 1_000)
     });
+}
+
+#[test]
+fn idle_connections_of_one_client() {
+    attack("idle connections, one address", Bound(0.02), None, |scene| idle(scene, scene.measure.connections, 1));
+}
+
+/// More connections than the server may have files.
+#[test]
+fn no_file_descriptors() {
+    attack("256 files, idle connections", Bound(0.02), Some(256), |scene| idle(scene, 600, 600));
 }
 
 /// Many questions for a large answer, and nothing read.
@@ -124,7 +139,7 @@ fn idle_connections() {
 fn slow_readers() {
     attack("slow readers", Bound(0.02), None, |scene| {
         assert_eq!(ask(scene.server(), Over::Tcp, LARGE, RecordType::TXT).answers.len(), 1);
-        let sockets = connections(scene, scene.measure.connections / 10);
+        let sockets = connections(scene, scene.measure.connections / 10, 100);
         let questions = frame(&query(LARGE, RecordType::TXT).to_vec().unwrap()).repeat(100);
         let mut written = 0;
         paced(scene, 10, |_| {
@@ -132,7 +147,7 @@ fn slow_readers() {
                 written += socket.write(&questions).unwrap_or_default(); // as much as goes
             }
         });
-        println!("({} connections wrote {written} octets of questions and read nothing)", sockets.len());
+        format!("{} tried, {written} octets of questions taken", sockets.len())
     });
 }
 
@@ -140,24 +155,14 @@ fn slow_readers() {
 #[test]
 fn slow_writers() {
     attack("slow writers", Bound(0.02), None, |scene| {
-        let sockets = connections(scene, scene.measure.connections / 2);
+        let sockets = connections(scene, scene.measure.connections / 2, 1_000);
         let question = frame(&query(LISTED, RecordType::A).to_vec().unwrap());
         let mut octets = question[..question.len() - 1].iter();
         paced(scene, 1, |_| {
             let Some(octet) = octets.next() else { return };
             sockets.iter().for_each(|mut socket| _ = socket.write(&[*octet]));
         });
-        println!("({} connections tried, {} open at the end)", sockets.len(), open(&sockets));
-    });
-}
-
-/// More connections than the server may have files.
-#[test]
-fn no_file_descriptors() {
-    attack("256 file descriptors, more connections", Bound(0.02), Some(256), |scene| {
-        let sockets = connections(scene, 600);
-        thread::sleep(scene.measure.attack);
-        println!("({} connections tried, {} open at the end)", sockets.len(), open(&sockets));
+        told(&sockets)
     });
 }
 
@@ -175,5 +180,6 @@ fn a_silent_upstream() {
             let _ = socket.send(&question.to_vec().unwrap());
         });
         scene.upstream.set_dark(false);
+        format!("{} new names a second", scene.measure.flood / 10)
     });
 }

@@ -156,3 +156,25 @@ impl Witness {
         self.thread.take().unwrap().join().unwrap()
     }
 }
+
+#[test]
+fn the_meter_counts_what_is_lost_and_what_is_late() {
+    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = server.local_addr().unwrap();
+    let meter = Meter::start(address, 100, Duration::from_secs(3), vec![vec![0; 17], vec![0; 17]]);
+    let mut seen = 0;
+    let mut octets = [0; 17];
+    while meter.now() < Duration::from_secs(2) {
+        server.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        let Ok((len, from)) = server.recv_from(&mut octets) else { continue };
+        seen += 1;
+        octets[7] = u8::from(seen % 5 != 0); // every fifth has no answer record
+        server.send_to(&octets[..len], from).unwrap();
+        if seen == 50 {
+            thread::sleep(Duration::from_millis(300)); // what is due meanwhile waits, and counts as late
+        }
+    }
+    let phase = meter.phase(Duration::ZERO, Duration::from_millis(900));
+    assert_eq!((phase.asked, phase.lost), (90, 18));
+    assert!(phase.p99 > Duration::from_millis(150), "{phase:?}");
+}

@@ -92,8 +92,8 @@ impl Scene {
 
 /// One attack: before, during, after; prints its row of the table and checks it.
 ///
-/// `harm` does it, until the time given, and undoes it. What the table says of the time after must be calm again.
-pub(super) fn attack(what: &str, bound: Bound, files: Option<u64>, harm: impl FnOnce(&Scene)) {
+/// `harm` does it for as long as the measure says, undoes it, and tells how much it was. Afterwards all must be calm again.
+pub(super) fn attack(what: &str, bound: Bound, files: Option<u64>, harm: impl FnOnce(&Scene) -> String) {
     static ALONE: Mutex<()> = Mutex::new(());
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner); // another attack's failure is not ours
     let measure = Measure::of_this_run();
@@ -109,7 +109,7 @@ pub(super) fn attack(what: &str, bound: Bound, files: Option<u64>, harm: impl Fn
     let fresh = Witness::start(&meter, fresh_question(server));
     thread::sleep(measure.calm);
     let begun = meter.now();
-    harm(&scene);
+    let told = harm(&scene);
     let ended = meter.now();
     thread::sleep(measure.calm.max(PATIENCE) + PATIENCE); // the last second is known
     while meter.phase(meter.now() - PATIENCE * 2, meter.now() - PATIENCE).lost > 0 && meter.now() < ended + LIMIT {
@@ -120,6 +120,7 @@ pub(super) fn attack(what: &str, bound: Bound, files: Option<u64>, harm: impl Fn
     let before = meter.phase(Duration::from_millis(100), begun);
     let result = Row {
         what,
+        told,
         before,
         during: meter.phase(begun, ended),
         after: meter.phase(ended, last),
@@ -197,13 +198,14 @@ fn resident(pagar: &Pagar) -> u64 {
 static HEAD: Once = Once::new();
 /// Delays in milliseconds, all other times in seconds.
 const TITLES: &str = "
-| attack | lost before | lost during | lost after | p50 / p99 before | p50 / p99 during | calm after | new by TCP \
+| attack | of which | lost before | lost during | lost after | p50 / p99 before | p50 / p99 during | calm after | new by TCP \
 during, again after | fresh names during, again after | MiB before, after |
-|---|---|---|---|---|---|---|---|---|---|
+|---|---|---|---|---|---|---|---|---|---|---|
 ";
 
 struct Row<'a> {
     what: &'a str,
+    told: String,
     before: Phase,
     during: Phase,
     after: Phase,
@@ -215,8 +217,8 @@ struct Row<'a> {
 
 impl fmt::Display for Row<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let Self { what, before, during, after, tcp, fresh, resident: [was, is], .. } = self;
-        write!(f, "| {what} |")?;
+        let Self { what, told, before, during, after, tcp, fresh, resident: [was, is], .. } = self;
+        write!(f, "| {what} | {told} |")?;
         for phase in [before, during, after] {
             write!(f, " {} of {} |", phase.lost, phase.asked)?;
         }
