@@ -19,8 +19,10 @@ use crate::peers::{ZONES, named, nsd, unbound};
 
 const TABLE: &str = include_str!("../compliance.txt");
 const CLIENT: &str = include_str!("compliance/probe.py");
+/// The group of what is not yet as it should be: it must stay wrong there, and move when it is right.
+const KNOWN: &str = "Known faults";
 /// What dig is always told: one question, no cookie, no second thoughts.
-const DIG: [&str; 7] = ["+time=3", "+tries=1", "+noad", "+nocookie", "+ignore", "+noednsnegotiation", "+nobadcookie"];
+const DIG: [&str; 7] = ["+time=6", "+tries=1", "+noad", "+nocookie", "+ignore", "+noednsnegotiation", "+nobadcookie"];
 /// What dig and dnspython say about a reply that is not one to the query.
 const COMPLAINTS: [&str; 5] = ["mismatch", "malformed", "another", "dnspython", "extra bytes"];
 
@@ -380,7 +382,9 @@ fn pagar_answers_every_probe_as_the_standards_say() {
     for (probe, outcome) in probes.iter().zip(&columns[0].outcomes) {
         let outcome = outcome.as_ref().expect("we are asked everything");
         let faults = faults(probe, outcome);
-        if !faults.is_empty() {
+        if faults.is_empty() && probe.group == KNOWN {
+            writeln!(wrong, "{} {}: no fault any more, it belongs elsewhere", probe.standard, probe.what).unwrap();
+        } else if !faults.is_empty() && probe.group != KNOWN {
             let how = probe.how.join(" ");
             writeln!(wrong, "{} {}: {how}\n  got {outcome}, but not: {faults:?}", probe.standard, probe.what).unwrap();
         }
@@ -390,7 +394,11 @@ fn pagar_answers_every_probe_as_the_standards_say() {
 
     let committed = fs::read_to_string(committed).unwrap();
     for (now, then) in ours(&text).iter().zip(&ours(&committed)) {
-        assert_eq!(now, then, "the committed sheet says otherwise; PAGAR_BLESS=1 writes it anew");
+        let known = now[..2] == then[..2] && [now, then].iter().all(|row| row[2].starts_with("**"));
+        assert!(
+            known || now == then,
+            "{now:?}, {then:?}: the committed sheet says otherwise; PAGAR_BLESS=1 writes it anew"
+        );
     }
     assert_eq!(ours(&text).len(), ours(&committed).len(), "PAGAR_BLESS=1 writes the sheet anew");
 }
