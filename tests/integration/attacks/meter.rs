@@ -13,6 +13,8 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 const SOCKETS: usize = 8;
 /// What a lost answer has for a delay.
 const LOST: u32 = u32::MAX;
+/// A question the meter itself was late with by so much is not asked: it would tell of this machine, not of the server.
+const TOO_LATE: Duration = Duration::from_millis(100);
 
 /// Asks so many questions a second, each at its time: a slow server does not slow it down. Every delay counts from when the
 /// question was due.
@@ -25,7 +27,7 @@ struct Shared {
     started: Instant,
     rate: u32,
     sent: AtomicUsize,
-    /// Microseconds, by question.
+    /// Microseconds, by question; 0 for those that were not asked.
     delays: Vec<AtomicU32>,
     stop: AtomicBool,
 }
@@ -64,7 +66,8 @@ impl Meter {
     pub(super) fn phase(&self, from: Duration, until: Duration) -> Phase {
         let number = |time: Duration| (time.as_secs_f64() * f64::from(self.shared.rate)).ceil() as usize;
         let numbers = number(from)..number(until).min(self.shared.delays.len());
-        let mut delays: Vec<u32> = numbers.map(|number| self.shared.delays[number].load(Relaxed)).collect();
+        let delays = numbers.map(|number| self.shared.delays[number].load(Relaxed));
+        let mut delays: Vec<u32> = delays.filter(|delay| *delay > 0).collect();
         delays.sort_unstable();
         let answered = delays.partition_point(|delay| *delay <= PATIENCE.as_micros() as u32);
         let at = |part: f64| delays[..answered].get((answered as f64 * part) as usize).copied().unwrap_or_default();
@@ -104,6 +107,10 @@ fn send(sockets: &[Arc<UdpSocket>], shared: &Shared, mut questions: Vec<Vec<u8>>
         if shared.stop.load(Relaxed) {
             return;
         }
+        if shared.started.elapsed() > shared.due(number) + TOO_LATE {
+            shared.delays[number].store(0, Relaxed);
+            continue;
+        }
         let question = &mut questions[number % kinds];
         question[..2].copy_from_slice(&(number as u16).to_be_bytes());
         shared.sent.store(number, Relaxed);
@@ -121,7 +128,7 @@ fn receive(socket: &UdpSocket, shared: &Shared) {
         let good = len > 12 && reply[3] & 0x0f == 0 && reply[6..8] == [0, 1];
         if let (Some(number), true) = (number, good) {
             let delay = shared.started.elapsed().saturating_sub(shared.due(number));
-            shared.delays[number].fetch_min(delay.as_micros() as u32, Relaxed);
+            shared.delays[number].fetch_min(delay.as_micros().max(1) as u32, Relaxed);
         }
     }
 }
@@ -175,6 +182,6 @@ fn the_meter_counts_what_is_lost_and_what_is_late() {
         }
     }
     let phase = meter.phase(Duration::ZERO, Duration::from_millis(900));
-    assert!(phase.asked == 90 && (18..45).contains(&phase.lost), "{phase:?}"); // 18, and a stalled machine's
+    assert!(phase.asked <= 90 && (1..45).contains(&phase.lost), "{phase:?}"); // 18 of 90 but on a stalled machine
     assert!(phase.p99 > Duration::from_millis(150), "{phase:?}");
 }
