@@ -124,7 +124,7 @@ pub(super) fn attack(what: &str, bound: Bound, files: Option<u64>, harm: impl Fn
         before,
         during: meter.phase(begun, ended),
         after: meter.phase(ended, last),
-        calm_after: calm_after(&meter, ended, last, before.p99),
+        calm_after: calm_after(&meter, begun, ended, last),
         tcp: Tried::of(&tcp, begun, ended),
         fresh: Tried::of(&fresh, begun, ended),
         resident: [resident, self::resident(&scene.pagar)],
@@ -142,19 +142,18 @@ pub(super) fn attack(what: &str, bound: Bound, files: Option<u64>, harm: impl Fn
 /// Which part of the probes may be lost while it lasts, on a machine that does much else.
 pub(super) struct Bound(pub(super) f64);
 
-/// Long after the attack's end until nothing is lost and the 99th percentile is at most twice what it was (a millisecond
-/// at least): the end of the last window of half a second for which that does not hold.
-fn calm_after(meter: &Meter, ended: Duration, last: Duration, before: Duration) -> Duration {
+/// How long after the attack's end something is lost, or the 99th percentile is more than twice what it was in the worst
+/// half second before (and more than a millisecond): the end of the last half second for which that holds.
+fn calm_after(meter: &Meter, begun: Duration, ended: Duration, last: Duration) -> Duration {
     const WINDOW: Duration = Duration::from_millis(500);
-    let (mut at, mut calm) = (ended, ended);
-    while at + WINDOW <= last {
-        let phase = meter.phase(at, at + WINDOW);
-        at += WINDOW;
-        if phase.lost > 0 || phase.p99 > (before * 2).max(Duration::from_millis(1)) {
-            calm = at;
-        }
-    }
-    calm - ended
+    let windows = |from: Duration, until: Duration| {
+        let starts = (0..).map(move |number| from + WINDOW * number).take_while(move |start| *start + WINDOW <= until);
+        starts.map(|start| (start + WINDOW, meter.phase(start, start + WINDOW)))
+    };
+    let before = windows(Duration::ZERO, begun).map(|(_, phase)| phase.p99).max().unwrap_or_default();
+    let limit = (before * 2).max(Duration::from_millis(1));
+    let uneasy = windows(ended, last).filter(|(_, phase)| phase.lost > 0 || phase.p99 > limit);
+    uneasy.last().map_or(Duration::ZERO, |(end, _)| end - ended)
 }
 
 /// Whether somebody who comes now gets an answer by TCP.
