@@ -24,7 +24,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Socket, Type};
 
 use crate::client::{Over, ask, frame, query};
-use scene::{Bound, LARGE, LISTED, Scene, attack};
+use scene::{Bound, LARGE, LISTED, Scene, Start, attack};
 
 /// The n-th of many addresses an attack comes from.
 fn source(number: usize) -> SocketAddr {
@@ -60,27 +60,46 @@ fn random_subdomains(scene: &Scene, zone: &str) -> String {
 
 #[test]
 fn random_subdomains_of_a_silent_zone() {
-    attack("random subdomains, upstream silent", Bound(0.05), None, |scene| random_subdomains(scene, "silent"));
+    attack("random subdomains, upstream silent", Bound(0.05), Start::default(), |scene| {
+        random_subdomains(scene, "silent")
+    });
 }
 
 #[test]
 fn random_subdomains_that_do_not_exist() {
-    attack("random subdomains, NXDOMAIN", Bound(0.05), None, |scene| random_subdomains(scene, "nx"));
+    attack("random subdomains, NXDOMAIN", Bound(0.05), Start::default(), |scene| random_subdomains(scene, "nx"));
 }
 
-/// Questions for listed and kept names from many addresses, as a reflector's victims would seem to ask.
+/// Questions for listed and kept names from many addresses, as a reflector's victims would seem to ask; not more octets
+/// come back for each than `most`.
+fn spoofed(scene: &Scene, most: f64) -> String {
+    let sockets: Vec<_> = (0..250).map(|number| UdpSocket::bind(source(number)).unwrap()).collect();
+    sockets.iter().for_each(|socket| socket.set_nonblocking(true).unwrap());
+    let questions = [(LISTED, RecordType::A), (LISTED, RecordType::ANY), (LARGE, RecordType::TXT)]
+        .map(|(name, rtype)| query(name, rtype).to_vec().unwrap());
+    let (mut sent, mut got, mut octets) = (0, 0, [0; 2_000]);
+    paced(scene, scene.measure.flood, |number| {
+        let number = number as usize;
+        let socket = &sockets[number % sockets.len()];
+        sent += socket.send_to(&questions[number % questions.len()], scene.server()).unwrap_or_default();
+        while let Ok(len) = socket.recv(&mut octets) {
+            got += len;
+        }
+    });
+    let factor = got as f64 / sent as f64;
+    assert!(factor < most, "{factor} octets came back for each of the question");
+    format!("{} a second from {} addresses, {factor:.2} octets for each", scene.measure.flood, sockets.len())
+}
+
 #[test]
 fn spoofed_sources() {
-    attack("many sources, kept answers", Bound(0.05), None, |scene| {
-        let sockets: Vec<_> = (0..500).map(|number| UdpSocket::bind(source(number)).unwrap()).collect();
-        let questions = [(LISTED, RecordType::A), (LISTED, RecordType::ANY), (LARGE, RecordType::TXT)]
-            .map(|(name, rtype)| query(name, rtype).to_vec().unwrap());
-        paced(scene, scene.measure.flood, |number| {
-            let number = number as usize;
-            let _ = sockets[number % sockets.len()].send_to(&questions[number % questions.len()], scene.server());
-        });
-        format!("{} a second from {} addresses", scene.measure.flood, sockets.len())
-    });
+    attack("many sources, kept answers", Bound(0.05), Start::default(), |scene| spoofed(scene, 12.0));
+}
+
+#[test]
+fn spoofed_sources_with_a_limit() {
+    let start = Start { config: "[dns.rrl]\nresponses_per_second = 5", ..Start::default() };
+    attack("the same with RRL, clients with cookies", Bound(0.05), start, |scene| spoofed(scene, 2.0));
 }
 
 //------ Connections ------
@@ -118,26 +137,30 @@ fn idle(scene: &Scene, count: usize, addresses: usize) -> String {
 
 #[test]
 fn idle_connections() {
-    attack("idle connections, 1,000 addresses", Bound(0.02), None, |scene| {
+    attack("idle connections, 1,000 addresses", Bound(0.02), Start::default(), |scene| {
         idle(scene, scene.measure.connections, 1_000)
     });
 }
 
 #[test]
 fn idle_connections_of_one_client() {
-    attack("idle connections, one address", Bound(0.02), None, |scene| idle(scene, scene.measure.connections, 1));
+    attack("idle connections, one address", Bound(0.02), Start::default(), |scene| {
+        idle(scene, scene.measure.connections, 1)
+    });
 }
 
 /// More connections than the server may have files.
 #[test]
 fn no_file_descriptors() {
-    attack("256 files, idle connections", Bound(0.02), Some(256), |scene| idle(scene, 600, 600));
+    attack("256 files, idle connections", Bound(0.02), Start { files: Some(256), ..Start::default() }, |scene| {
+        idle(scene, 600, 600)
+    });
 }
 
 /// Many questions for a large answer, and nothing read.
 #[test]
 fn slow_readers() {
-    attack("slow readers", Bound(0.02), None, |scene| {
+    attack("slow readers", Bound(0.02), Start::default(), |scene| {
         assert_eq!(ask(scene.server(), Over::Tcp, LARGE, RecordType::TXT).answers.len(), 1);
         let sockets = connections(scene, scene.measure.connections / 10, 100);
         let questions = frame(&query(LARGE, RecordType::TXT).to_vec().unwrap()).repeat(100);
@@ -154,7 +177,7 @@ fn slow_readers() {
 /// Questions that come an octet a second and never end.
 #[test]
 fn slow_writers() {
-    attack("slow writers", Bound(0.02), None, |scene| {
+    attack("slow writers", Bound(0.02), Start::default(), |scene| {
         let sockets = connections(scene, scene.measure.connections / 2, 1_000);
         let question = frame(&query(LISTED, RecordType::A).to_vec().unwrap());
         let mut octets = question[..question.len() - 1].iter();
@@ -171,7 +194,7 @@ fn slow_writers() {
 /// The only upstream answers nothing, while new names are asked for; then it answers again.
 #[test]
 fn a_silent_upstream() {
-    attack("upstream silent, then back", Bound(0.02), None, |scene| {
+    attack("upstream silent, then back", Bound(0.02), Start::default(), |scene| {
         scene.upstream.set_dark(true);
         let socket = UdpSocket::bind(source(1)).unwrap();
         socket.connect(scene.server()).unwrap();

@@ -9,11 +9,13 @@ use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use hickory_proto::op::Message;
 use hickory_proto::rr::RecordType;
+use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 
 use super::meter::{Meter, PATIENCE, Phase, Witness};
-use crate::client::{Over, ask, query};
-use crate::harness::{LIMIT, Pagar, Site, notice};
+use crate::client::{Over, ask, query, send};
+use crate::harness::{LIMIT, Pagar, Site, config, notice};
 
 /// How long and how hard: a second or two each, or `PAGAR_ATTACK_SECONDS`.
 #[derive(Clone, Copy, Debug)]
@@ -68,13 +70,13 @@ const CACHED: &str = "cached.example.";
 pub(super) const LARGE: &str = "large.example.";
 
 impl Scene {
-    /// Starts it, with so many file descriptors if that is what the attack is about.
-    fn new(measure: Measure, files: Option<u64>) -> Self {
+    fn new(measure: Measure, start: Start) -> Self {
         let upstream = Upstream::start();
-        let site = Site::with(&[upstream.address]);
+        let text = config(&[upstream.address]);
+        let site = Site::new(&text.replace("[block]", &format!("{}\n[block]", start.config)));
         site.put("1.json", &notice(1, "listed.example", "subtree"));
         let config = site.path("pagar.toml");
-        let pagar = match files {
+        let pagar = match start.files {
             None => Pagar::start(&config, &[]),
             Some(files) => {
                 let mut shell = Command::new("sh");
@@ -90,20 +92,31 @@ impl Scene {
     }
 }
 
+/// What is not as always.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Start {
+    /// How many files it may have open.
+    pub(super) files: Option<u64>,
+    /// Tables of the configuration. With some, the meter's clients are proven by a cookie.
+    pub(super) config: &'static str,
+}
+
 /// One attack: before, during, after; prints its row of the table and checks it.
 ///
 /// `harm` does it for as long as the measure says, undoes it, and tells how much it was. Afterwards all must be calm again.
-pub(super) fn attack(what: &str, bound: Bound, files: Option<u64>, harm: impl FnOnce(&Scene) -> String) {
+pub(super) fn attack(what: &str, bound: Bound, start: Start, harm: impl FnOnce(&Scene) -> String) {
     static ALONE: Mutex<()> = Mutex::new(());
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner); // another attack's failure is not ours
     let measure = Measure::of_this_run();
-    let scene = Scene::new(measure, files);
+    let scene = Scene::new(measure, start);
     let server = scene.server();
     for name in [LISTED, CACHED] {
         assert_eq!(ask(server, Over::Udp, name, RecordType::A).answers.len(), 1);
     }
     let resident = resident(&scene.pagar);
-    let questions = [LISTED, CACHED].map(|name| query(name, RecordType::A).to_vec().unwrap()).to_vec();
+    let cookie = (!start.config.is_empty()).then(|| cookie(server));
+    let question = |name| with_cookie(query(name, RecordType::A), cookie.as_ref()).to_vec().unwrap();
+    let questions = [LISTED, CACHED].map(question).to_vec();
     let meter = Meter::start(server, measure.probe, measure.calm * 2 + measure.attack + LIMIT * 3, questions);
     let tcp = Witness::start(&meter, move || newcomer_by_tcp(server));
     let fresh = Witness::start(&meter, fresh_question(server));
@@ -154,6 +167,22 @@ fn calm_after(meter: &Meter, begun: Duration, ended: Duration, last: Duration) -
     let limit = (before * 2).max(Duration::from_millis(1));
     let uneasy = windows(ended, last).filter(|(_, phase)| phase.lost > 0 || phase.p99 > limit);
     uneasy.last().map_or(Duration::ZERO, |(end, _)| end - ended)
+}
+
+/// A cookie the server made for us (RFC 7873 §5.2.3).
+fn cookie(server: SocketAddr) -> Vec<u8> {
+    let answer = send(server, Over::Udp, &with_cookie(query(LISTED, RecordType::A), Some(&vec![7; 8])));
+    match answer.edns.as_ref().and_then(|edns| edns.option(EdnsCode::Cookie)) {
+        Some(EdnsOption::Unknown(_, cookie)) => cookie.clone(),
+        other => panic!("no cookie: {other:?}"),
+    }
+}
+
+fn with_cookie(mut query: Message, cookie: Option<&Vec<u8>>) -> Message {
+    if let Some(cookie) = cookie {
+        query.edns.as_mut().unwrap().options_mut().insert(EdnsOption::Unknown(10, cookie.clone()));
+    }
+    query
 }
 
 /// Whether somebody who comes now gets an answer by TCP.
