@@ -372,3 +372,17 @@
 //!   version 1 has no datagrams; a client without an address cannot be held against `allow`; a header from anybody is
 //!   anybody's claim. Networks may overlap `allow` or loopback: a balancer on the same machine is usual. *Change:* a
 //!   balancer that passes something on in TLVs that we must know.
+//!
+//! # Peers
+//!
+//! - **The compliance sheet judges us by the standards and shows others beside us.** *Why:* what unbound or named do is
+//!   no rule, and differs between versions; where they differ from the text the sheet says so, and a reader can weigh
+//!   it. *Change:* a standard.
+//! - **The differential test has nsd as the upstream of both sides, with its rate limit off.** *Why:* an authoritative
+//!   server's answers have all sections filled, more to carry wrong than a resolver's; Debian's nsd drops what exceeds
+//!   200 answers a second, and neither side is to be blamed for that. *Change:* nothing.
+//! - **A difference from unbound is allowed for a reason that is written down, never for the echo, the OPT record or the
+//!   size.** *Why:* a tolerance without a reason hides the next fault. *Change:* nothing.
+//! - **Attacks come from the same machine, by real sockets on many loopback addresses.** *Why:* it can be repeated
+//!   anywhere without privileges. Their delays say less than those of a network would, since attacker and attacked share
+//!   the processors; losses and recovery are what is checked. *Change:* a laboratory with two machines.

@@ -173,7 +173,11 @@ pub(crate) struct Pagar {
 impl Pagar {
     /// Starts `pagar serve` and waits until it serves.
     pub(crate) fn start(config: &Path, arguments: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_pagar"));
+        Self::launch(&mut Command::new(env!("CARGO_BIN_EXE_pagar")), config, arguments)
+    }
+
+    /// The same by a command that runs the program with the arguments it gets.
+    pub(crate) fn launch(command: &mut Command, config: &Path, arguments: &[&str]) -> Self {
         Self::spawn(command.args(["serve", "--config"]).arg(config).args(arguments))
     }
 

@@ -15,8 +15,8 @@ use hickory_proto::rr::{DNSClass, RData, RecordType};
 
 use crate::client::{BOTH, Over, addresses, ask, ask_a, ede_codes, exchange, is_block, query, rcode, send};
 use crate::harness::{Pagar, Site, config, notice, peer, wait_until};
+use crate::peers::daemon;
 use crate::upstream::{Asked, Scripted, a, name, record};
-use crate::validating::daemon;
 
 const TRUE: &str = "198.51.100.1";
 const FALSE: &str = "203.0.113.66";
@@ -550,7 +550,7 @@ fn bind_that_requires_cookies_gets_them() {
     let below = Site::new("");
     let directory = below.path("").display().to_string();
     below.write("example.zone", "$TTL 300\n@ SOA ns h 1 2 3 4 60\n@ NS ns\nns A 127.0.0.1\n* A 198.51.100.1\n");
-    let (_named, address) = daemon(&program, "example.", |address| {
+    let named = daemon(&program, "example.", |address| {
         let (ip, port) = (address.ip(), address.port());
         let text = format!(
             "options {{ directory \"{directory}\"; listen-on port {port} {{ {ip}; }}; listen-on-v6 {{ none; }}; \
@@ -560,6 +560,7 @@ fn bind_that_requires_cookies_gets_them() {
         below.write("named.conf", &text);
         ["-g", "-n", "1", "-c", below.path("named.conf").to_str().unwrap()].map(String::from).to_vec()
     });
+    let address = named.address;
     let site = Site::with(&[address]);
     let pagar = site.start();
     for n in 0..10 {

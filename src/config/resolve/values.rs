@@ -133,10 +133,10 @@ pub(super) fn duration(
 ) -> Option<Duration> {
     let duration = duration_of(written.as_ref()).filter(|duration| range.contains(duration));
     if duration.is_none() {
-        let (from, to) = (range.start(), range.end());
+        let (from, to) = (range.start().as_secs_f64(), range.end().as_secs_f64());
         report
             .error(written.span(), format!("{what} is {:?}", written.as_ref()))
-            .hint(format!("write a time from {from:?} to {to:?}, like \"10s\", with ms, s, m, h or d"));
+            .hint(format!("write a time from {from}s to {to}s, like \"10s\", with ms, s, m, h or d"));
     }
     duration
 }
