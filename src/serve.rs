@@ -1,8 +1,11 @@
 //! The composition root: every part is made and joined here, in the order in which it must happen. The only file that sees
 //! both planes.
 
+mod vitals;
+
 use std::io::Write;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,11 +22,24 @@ use crate::dns::{self, Dns};
 use crate::error::ExitError;
 use crate::model::Sensitivity;
 use crate::model::name::wire_to_text;
-use crate::observe::{log, metrics::Metrics};
+use crate::observe::{log, metrics::Metrics, panics};
 use crate::policy::PolicyReader;
-use crate::process::{self, Request, Signals};
+use crate::process::signals::{Request, Signals};
+use crate::process::sockets::{self, Bound, Inherited};
+use crate::process::systemd::Manager;
+use crate::process::upgrade::{Estate, Heritage, Predecessor, Successor};
+use crate::process::{self, watchdog};
 use crate::web;
+<<<<<<< HEAD
 use crate::zones;
+=======
+pub use crate::web::api::cache::Flushed;
+use crate::web::health::Health;
+use vitals::Vitals;
+
+/// How often the service manager gets a fresh status line.
+const STATUS: Duration = Duration::from_secs(5);
+>>>>>>> main
 
 /// What the command line says about logging; `None` leaves it to the configuration.
 #[derive(Clone, Copy, Debug)]
@@ -36,38 +52,54 @@ pub struct Logging {
     pub colour: Option<bool>,
 }
 
-/// Answers queries until SIGTERM.
+/// Answers queries until SIGTERM, or until another process has taken over.
 pub fn serve(path: &Path, logging: Logging) -> Result<(), ExitError> {
+    let failed = |error: &dyn std::fmt::Display| ExitError::Runtime(error.to_string());
+    // before there are threads: it changes the environment
+    let given = Given::take().map_err(|error| failed(&error))?;
     let config = config::load(path).map_err(|errors| ExitError::Config(errors.to_string()))?;
     start_log(&config, logging);
+    panics::report();
     warn(&config);
     let files = process::raise_file_limit();
-    let failed = |error: &dyn std::fmt::Display| ExitError::Runtime(error.to_string());
+    if !config.process.core_dumps {
+        process::forbid_core_dumps();
+    }
 
     let commit = option_env!("PAGAR_COMMIT").unwrap_or("unknown");
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"), commit).map_err(|error| failed(&error))?);
     // sockets first: a second instance must stop before it touches anything, and ports need privileges
-    let sockets = process::bind_dns(&config.dns.listen, config.dns.workers).map_err(|error| failed(&error))?;
-    let addresses: Vec<_> = sockets.iter().map(|sockets| sockets.address).collect();
-    let web = config.web.map(process::bind_tcp).transpose().map_err(|error| failed(&error))?;
+    let claimed = sockets::claim(&config.dns.listen, config.web, config.dns.workers, given.sockets);
+    let mut bound = claimed.map_err(|error| failed(&error))?;
     let control_runtime = runtime("pagar-web", 1).map_err(|error| failed(&error))?;
     // signals before anything takes long: one that comes while a list is read is obeyed afterwards
     let signals = {
         let _within = control_runtime.enter();
         Signals::new().map_err(|error| failed(&error))?
     };
+    Manager.status("reading the sources");
     // rules before answers: what the sources say now is in force before the first query is read
+<<<<<<< HEAD
     let mut settings = config.dns.settings.clone();
     settings.local = Arc::new(local_zones(&config, &metrics));
     let started_control = control::start(control_config(&config), metrics.clone());
+=======
+    let started_control = control::start(control_config(&config), given.state, metrics.clone());
+>>>>>>> main
     let (control, policy, handle) = started_control.map_err(|error| match error {
         StartError::NoPolicy(_) => ExitError::Data(error.to_string()),
         StartError::State(_) | StartError::Thread(_) => failed(&error),
     })?;
     let data_runtime = runtime("pagar-async", config.dns.workers).map_err(|error| failed(&error))?;
+    // the other process answers until here; what arrives from now on waits in the sockets for a moment
+    given.predecessor.map_or(Ok(()), Predecessor::relieve).map_err(|error| failed(&error))?;
+    bound.complete(config.dns.workers).map_err(|error| failed(&error))?;
+    let estate = estate(&bound, &control).map_err(|error| failed(&error))?;
+    let addresses: Vec<_> = bound.dns.iter().map(|sockets| sockets.address).collect();
     let started = Instant::now();
     let dns = {
         let _within = data_runtime.enter();
+<<<<<<< HEAD
         Dns::start(
             &dns::Config { settings, ..config.dns.clone() },
             sockets,
@@ -80,24 +112,76 @@ pub fn serve(path: &Path, logging: Logging) -> Result<(), ExitError> {
     };
     let mut server = Server { path: path.to_owned(), config, control, dns, metrics: metrics.clone() };
     let web_address = web.as_ref().and_then(|listener| listener.local_addr().ok());
+=======
+        Dns::start(&config.dns, bound.dns, policy.clone(), &metrics, Clock::System(started), files)
+            .map_err(|error| failed(&error))?
+    };
+    let health = Health::new(started, addresses.clone());
+    health.set_balancers(config.dns.settings.proxy.clone());
+>>>>>>> main
     let (stop_web, stopped) = watch::channel(false);
-    if let Some(listener) = web {
-        let state = web::State {
-            control: handle.clone(),
-            metrics: metrics.clone(),
-            health: web::health::Health::new(started, addresses.clone()),
-        };
+    let web_address = bound.web.as_ref().and_then(|listener| listener.local_addr().ok());
+    if let Some(listener) = bound.web {
+        let flush = web::api::cache::Flush::new(dns.flusher());
+        let state = web::State { control: handle.clone(), metrics: metrics.clone(), health: health.clone(), flush };
         start_web(&control_runtime, listener, state, stopped).map_err(|error| failed(&error))?;
     }
+    let control_thread = control.alive();
+    let vitals =
+        Vitals { started, metrics, control: handle.clone(), control_thread, runtime: data_runtime.handle().clone() };
+    let mut server = Server { path: path.to_owned(), config, control, dns, estate, vitals, health, signals, stop_web };
     announce(&addresses, web_address, &handle, &policy);
-    control_runtime.block_on(server.obey(signals));
-    tracing::info!("stopping");
-    let _ = stop_web.send(true);
-    data_runtime.block_on(server.dns.drain());
-    drop(server.control);
-    data_runtime.shutdown_timeout(Duration::from_millis(100));
+    Manager.ready(&server.vitals.status());
+    let telling = control_runtime.spawn(tell(server.vitals.clone()));
+    let end = control_runtime.block_on(server.obey());
+    telling.abort();
+    control_runtime.block_on(server.end(end));
     control_runtime.shutdown_timeout(Duration::from_millis(100));
+    data_runtime.shutdown_timeout(Duration::from_millis(100));
     Ok(())
+}
+
+/// What was there before this process: sockets that systemd opened, or all of a process that hands over.
+#[derive(Default)]
+struct Given {
+    sockets: Inherited,
+    state: Option<OwnedFd>,
+    predecessor: Option<Predecessor>,
+}
+
+impl Given {
+    fn take() -> Result<Self, Box<dyn std::error::Error>> {
+        let sockets = Inherited::from_systemd()?;
+        Ok(match Heritage::take()? {
+            Some(Heritage { sockets, state, predecessor }) => Self { sockets, state, predecessor: Some(predecessor) },
+            None => Self { sockets, ..Self::default() },
+        })
+    }
+}
+
+/// What a process that takes over gets, copied while it is at hand.
+fn estate(bound: &Bound, control: &Control) -> std::io::Result<Estate> {
+    Ok(Estate { sockets: bound.copies()?, state: control.state().try_clone_to_owned()? })
+}
+
+/// Keeps the service manager informed: that all is well, and how it is doing.
+async fn tell(vitals: Vitals) {
+    let status = async {
+        loop {
+            tokio::time::sleep(STATUS).await;
+            Manager.status(&vitals.status());
+        }
+    };
+    match Manager.watchdog() {
+        Some(interval) => {
+            let check = || {
+                let vitals = vitals.clone();
+                async move { vitals.wrong().await }
+            };
+            tokio::join!(status, watchdog::feed(interval, || Manager.alive(), check));
+        }
+        None => status.await,
+    }
 }
 
 /// What the control plane takes from the configuration.
@@ -196,23 +280,120 @@ struct Server {
     config: Config,
     control: Control,
     dns: Dns,
+<<<<<<< HEAD
     metrics: Arc<Metrics>,
+=======
+    estate: Estate,
+    vitals: Vitals,
+    health: Health,
+    signals: Signals,
+    stop_web: watch::Sender<bool>,
+}
+
+/// Why it ends.
+enum End {
+    /// It was asked to.
+    Stop,
+    /// Another process is ready.
+    Successor(Successor),
+>>>>>>> main
 }
 
 impl Server {
-    /// Does what signals ask until they ask to stop.
-    async fn obey(&mut self, mut signals: Signals) {
-        while signals.next().await == Request::Reload {
-            self.reload();
+    /// Does what signals ask until there is a reason to end.
+    async fn obey(&mut self) -> End {
+        let mut successor = None;
+        let mut reload_again = false;
+        loop {
+            tokio::select! {
+                request = self.signals.next() => match request {
+                    Request::Stop => return End::Stop,
+                    Request::Upgrade if successor.is_some() => tracing::warn!("an upgrade is under way already"),
+                    Request::Upgrade => successor = self.upgrade(),
+                    Request::Reload => {
+                        reload_again = successor.is_some(); // it may have read the configuration before the change
+                        self.reload();
+                    }
+                },
+                ready = process::upgrade::readiness(&mut successor) => match (ready, successor.take()) {
+                    (Ok(()), Some(successor)) => {
+                        if reload_again {
+                            successor.reload();
+                        }
+                        return End::Successor(successor);
+                    }
+                    (result, _) => not_upgraded(&result.err().unwrap_or_default()),
+                },
+            }
         }
+    }
+
+    fn upgrade(&self) -> Option<Successor> {
+        match Successor::start(&self.estate) {
+            Ok(successor) => {
+                tracing::info!(process = successor.pid(), "upgrade: a new process gets ready");
+                Some(successor)
+            }
+            Err(error) => {
+                not_upgraded(&error);
+                None
+            }
+        }
+    }
+
+    /// Ends without losing a query that has arrived.
+    async fn end(mut self, end: End) {
+        match end {
+            End::Stop => {
+                self.leave().await;
+                self.dns.stop().await;
+                self.dns.drained().await;
+                let _ = self.stop_web.send(true); // /readyz says no until the end
+            }
+            End::Successor(successor) => {
+                let process = successor.pid();
+                Manager.hand_over(process);
+                let _ = self.stop_web.send(true); // the next connection is for the new process
+                self.dns.stop().await;
+                match successor.go() {
+                    Ok(()) => tracing::info!(process, "upgrade: the new process answers; ending"),
+                    Err(error) => tracing::error!(process, %error, "upgrade: the new process is gone; ending"),
+                }
+                self.dns.drained().await;
+            }
+        }
+    }
+
+    /// Says that it stops, and goes on answering for as long as the configuration says or until it is asked again.
+    async fn leave(&mut self) {
+        let delay = self.config.process.stop_delay;
+        self.health.stop();
+        if delay.is_zero() {
+            tracing::info!("stopping");
+            Manager.stopping(delay, "answering what is under way");
+            return;
+        }
+        tracing::info!("stopping in {delay:?}; not ready any more");
+        Manager.stopping(delay, "not ready any more, still answering: clients are to go elsewhere");
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {}
+            () = self.signals.stop() => {}
+        }
+        tracing::info!("stopping now");
     }
 
     /// Reads the configuration again. What is wrong is reported and changes nothing; what needs a restart is named.
     fn reload(&mut self) {
-        let config = match config::load(&self.path) {
-            Ok(config) => config,
-            Err(errors) => return self.not_reloaded(&errors),
-        };
+        Manager.reloading();
+        if let Err(why) = self.take_over_configuration() {
+            tracing::error!("configuration not reloaded, the old one stays in force:\n{why}");
+            self.control.count_failed_reload();
+        }
+        Manager.ready(&self.vitals.status());
+    }
+
+    fn take_over_configuration(&mut self) -> Result<(), String> {
+        let config = config::load(&self.path).map_err(|errors| errors.to_string())?;
         warn(&config);
         let needs_restart = [
             ("dns.listen", config.dns.listen != self.config.dns.listen),
@@ -221,14 +402,16 @@ impl Server {
             ("ledger.path", config.ledger != self.config.ledger),
             ("web.listen", config.web != self.config.web),
             ("log", config.log != self.config.log),
+            ("process.core_dumps", config.process.core_dumps != self.config.process.core_dumps),
         ];
         let loaded = zones::load(&config.dns.local);
         if !loaded.problems.is_empty() {
             return self.not_reloaded(&control::Lines(&loaded.problems));
         }
         for (key, _) in needs_restart.iter().filter(|(_, changed)| *changed) {
-            tracing::warn!("{key} has changed: it takes effect after a restart");
+            tracing::warn!("{key} has changed: it takes effect after a restart, or an upgrade by SIGUSR2");
         }
+<<<<<<< HEAD
         match self.control.reload(control_config(&config)) {
             Ok(()) => {
                 let local = Arc::new(loaded.local);
@@ -243,5 +426,17 @@ impl Server {
     fn not_reloaded(&self, why: &dyn std::fmt::Display) {
         tracing::error!("configuration not reloaded, the old one stays in force:\n{why}");
         self.control.count_failed_reload();
+=======
+        let reloaded = self.control.reload(control_config(&config));
+        reloaded.map_err(|problems| control::Lines(&problems).to_string())?;
+        self.health.set_balancers(config.dns.settings.proxy.clone());
+        self.dns.reconfigure(config.dns.settings.clone());
+        self.config = config;
+        Ok(())
+>>>>>>> main
     }
+}
+
+fn not_upgraded(why: &dyn std::fmt::Display) {
+    tracing::error!("not upgraded, this process goes on: {why}");
 }

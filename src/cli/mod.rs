@@ -1,6 +1,7 @@
 //! The command line: what can be typed, a file per command. Parsing does no I/O; exit codes are those of
 //! [`ExitError`].
 
+mod cache;
 mod check;
 mod why;
 
@@ -46,7 +47,7 @@ enum Color {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Answer queries in the foreground; SIGHUP reloads the configuration, SIGTERM drains and ends
+    /// Answer queries in the foreground; SIGHUP reloads, SIGUSR2 hands over to a new process, SIGTERM drains and ends
     Serve {
         /// The configuration file
         #[arg(long, value_name = "FILE")]
@@ -59,6 +60,9 @@ enum Command {
     Check(check::Options),
     /// Say which notice restricts a name, and why; exit code 0 listed, 1 not listed
     Why(why::Options),
+    /// Act on the cache of a running server
+    #[command(subcommand)]
+    Cache(cache::Command),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -107,6 +111,7 @@ fn run(cli: Cli) -> Result<(), ExitError> {
         }
         Command::Check(options) => check::run(&options),
         Command::Why(options) => why::run(&options),
+        Command::Cache(command) => cache::run(&command),
     }
 }
 

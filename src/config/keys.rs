@@ -68,6 +68,7 @@ pub(super) static ROOT: Table = Table {
         value("version"),
         table(&DNS, "dns").or_write("[dns] and below it listen = [\"127.0.0.1:53\"]"),
         tables(&UPSTREAM, "upstream"),
+        table(&FORWARDING, "forwarding"),
         table(&BLOCK, "block"),
         tables(&AUTHORITY, "authority"),
         Key { name: "source", kind: Kind::Sources, required: None },
@@ -77,6 +78,7 @@ pub(super) static ROOT: Table = Table {
         table(&WEB, "web"),
         table(&LOG, "log"),
         tables(&EXEMPT, "exempt"),
+        table(&PROCESS, "process"),
         not_built("rpz"),
         not_built("block_page"),
     ],
@@ -91,6 +93,8 @@ static DNS: Table = Table {
         table(&COOKIES, "cookies"),
         table(&RATE_LIMIT, "rate_limit"),
         table(&RRL, "rrl"),
+        table(&TCP, "tcp"),
+        table(&PROXY, "proxy"),
         table(&IDENTITY, "identity"),
         table(&LOCAL, "local"),
         not_built("tls"),
@@ -127,6 +131,12 @@ static EXEMPT: Table = Table {
     ],
 };
 
+static TCP: Table =
+    Table { name: "[dns.tcp]", keys: &[value("connections"), value("per_client"), value("idle"), value("pipeline")] };
+
+static PROXY: Table =
+    Table { name: "[dns.proxy]", keys: &[value("from").or_write("from = [\"192.0.2.10/32\"], your balancers")] };
+
 static IDENTITY: Table = Table { name: "[dns.identity]", keys: &[value("version"), value("server_id"), value("nsid")] };
 
 static LOCAL: Table = Table { name: "[dns.local]", keys: &[value("special_names"), value("forward")] };
@@ -144,9 +154,11 @@ static UPSTREAM: Table = Table {
     keys: &[
         value("address").or_write("address = \"192.0.2.53\", or \"system\" for the servers in resolv.conf"),
         value("trust_ad"),
-        not_built("zones"),
+        value("zones"),
     ],
 };
+
+static FORWARDING: Table = Table { name: "[forwarding]", keys: &[value("strategy"), value("hedge"), value("cookies")] };
 
 static BLOCK: Table =
     Table { name: "[block]", keys: &[value("page_v4"), value("page_v6"), value("ttl"), tables(&BLOCK_PAGE, "page")] };
@@ -204,7 +216,8 @@ static NOTICE: Table = Table {
     ],
 };
 
-static CACHE: Table = Table { name: "[cache]", keys: &[value("size"), value("max_ttl"), not_built("serve_stale")] };
+static CACHE: Table =
+    Table { name: "[cache]", keys: &[value("size"), value("max_ttl"), value("serve_stale"), value("prefetch")] };
 
 static LEDGER: Table = Table { name: "[ledger]", keys: &[value("path")] };
 
@@ -213,13 +226,15 @@ static WEB: Table = Table {
     keys: &[value("listen").or_write("listen = \"127.0.0.1:8053\""), not_built("client"), not_built("tls")],
 };
 
+static PROCESS: Table = Table { name: "[process]", keys: &[value("stop_delay"), value("core_dumps")] };
+
 static LOG: Table = Table { name: "[log]", keys: &[value("format"), value("level")] };
 
 /// Every table, to find where a misplaced key belongs.
 #[rustfmt::skip] // in rows
-pub(super) static ALL: [&Table; 20] = [
-    &ROOT, &DNS, &COOKIES, &RATE_LIMIT, &RRL, &IDENTITY, &LOCAL, &LOCAL_ZONE, &UPSTREAM, &BLOCK, &BLOCK_PAGE, &AUTHORITY,
-    &DIRECTORY, &LIST, &NOTICE, &CACHE, &LEDGER, &WEB, &LOG, &EXEMPT,
+pub(super) static ALL: [&Table; 24] = [
+    &ROOT, &DNS, &COOKIES, &RATE_LIMIT, &RRL, &TCP, &PROXY, &IDENTITY, &LOCAL, &LOCAL_ZONE, &UPSTREAM, &BLOCK,
+    &BLOCK_PAGE, &AUTHORITY, &DIRECTORY, &LIST, &NOTICE, &CACHE, &LEDGER, &WEB, &LOG, &EXEMPT, &FORWARDING, &PROCESS,
 ];
 
 /// Kinds of source that are read.

@@ -27,6 +27,7 @@ use std::io::Read;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -60,6 +61,8 @@ pub struct Config {
     pub web: Option<SocketAddr>,
     /// `[log]`.
     pub log: Log,
+    /// `[process]`.
+    pub process: Process,
     /// The file this was read from.
     pub path: PathBuf,
     /// What looks wrong but keeps nothing from working as written.
@@ -73,6 +76,15 @@ pub struct Log {
     pub format: Format,
     /// The least that is logged.
     pub level: tracing::Level,
+}
+
+/// `[process]`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Process {
+    /// How long it goes on answering after the word to stop, while it says that it is not ready.
+    pub stop_delay: Duration,
+    /// Whether the system may write its memory to disk when it crashes.
+    pub core_dumps: bool,
 }
 
 /// What the machine contributes to the meaning of a configuration.

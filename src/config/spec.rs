@@ -17,6 +17,8 @@ pub(super) struct Spec {
     #[serde(default)]
     pub(super) upstream: Vec<Upstream>,
     #[serde(default)]
+    pub(super) forwarding: Forwarding,
+    #[serde(default)]
     pub(super) block: Block,
     #[serde(default)]
     pub(super) authority: Vec<Authority>,
@@ -34,6 +36,8 @@ pub(super) struct Spec {
     pub(super) log: Log,
     #[serde(default)]
     pub(super) exempt: Vec<Exempt>,
+    #[serde(default)]
+    pub(super) process: Process,
 }
 
 #[derive(Deserialize)]
@@ -48,6 +52,9 @@ pub(super) struct Dns {
     pub(super) rate_limit: RateLimit,
     #[serde(default)]
     pub(super) rrl: Rrl,
+    #[serde(default)]
+    pub(super) tcp: Tcp,
+    pub(super) proxy: Option<Proxy>,
     #[serde(default)]
     pub(super) identity: Identity,
     #[serde(default)]
@@ -79,6 +86,15 @@ pub(super) struct Rrl {
     pub(super) ipv4_prefix: Option<Spanned<i64>>,
     pub(super) ipv6_prefix: Option<Spanned<i64>>,
     pub(super) log_only: Option<bool>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tcp {
+    pub(super) connections: Option<Spanned<i64>>,
+    pub(super) per_client: Option<Spanned<i64>>,
+    pub(super) idle: Option<Spanned<String>>,
+    pub(super) pipeline: Option<Spanned<i64>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -120,9 +136,24 @@ pub(super) struct Exempt {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(super) struct Proxy {
+    pub(super) from: Spanned<Vec<Spanned<String>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Upstream {
     pub(super) address: Spanned<String>,
     pub(super) trust_ad: Option<bool>,
+    pub(super) zones: Option<Spanned<Vec<Spanned<String>>>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Forwarding {
+    pub(super) strategy: Option<Spanned<String>>,
+    pub(super) hedge: Option<bool>,
+    pub(super) cookies: Option<bool>,
 }
 
 #[derive(Default, Deserialize)]
@@ -201,6 +232,23 @@ pub(super) struct Notice {
 pub(super) struct Cache {
     pub(super) size: Option<Spanned<Size>>,
     pub(super) max_ttl: Option<Spanned<i64>>,
+    pub(super) serve_stale: Option<Spanned<ServeStale>>,
+    pub(super) prefetch: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected true, false, or { client_timeout = \"1.8s\", max = \"1d\" }")]
+pub(super) enum ServeStale {
+    Switch(bool),
+    Table(StaleTable),
+}
+
+/// Without places: serde's untagged enums lose them.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StaleTable {
+    pub(super) client_timeout: Option<String>,
+    pub(super) max: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -227,6 +275,13 @@ pub(super) struct Web {
 pub(super) struct Log {
     pub(super) format: Option<Spanned<String>>,
     pub(super) level: Option<Spanned<String>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Process {
+    pub(super) stop_delay: Option<Spanned<String>>,
+    pub(super) core_dumps: Option<bool>,
 }
 
 impl Spec {

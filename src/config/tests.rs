@@ -1,13 +1,16 @@
 //! The configuration as its readers meet it: what is accepted, and the exact place and words of what is not.
 
-use crate::observe::log::Format;
+use std::time::Duration;
+
 use proptest::{prop_assert, proptest};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, Visitor};
 
 use super::*;
+use crate::dns::{Forwarding, Stale, Strategy};
 use crate::ingest::{Kind, ListFormat};
-use crate::model::{Action, AuthorityKind, Scope, Sensitivity};
+use crate::model::{Action, AuthorityKind, DnsName, Scope, Sensitivity};
+use crate::observe::log::Format;
 
 /// The least that is accepted; tests append to it from line 6 on.
 const LEAST: &str = "version = 1\n[dns]\nlisten = [\"127.0.0.1:5300\"]\n[[upstream]]\naddress = \"192.0.2.53\"\n";
@@ -107,6 +110,11 @@ fn cookies_limits_and_exempt_clients() {
 }
 
 #[test]
+fn process() {
+    run(include_str!("tests/process.txt"));
+}
+
+#[test]
 fn warnings() {
     run(include_str!("tests/warnings.txt"));
 }
@@ -124,10 +132,12 @@ fn the_least_has_safe_defaults() {
     assert!(settings.allow.contains("127.9.9.9".parse().unwrap()) && settings.allow.contains("::1".parse().unwrap()));
     assert!(!settings.allow.contains("192.0.2.1".parse().unwrap()));
     assert_eq!(settings.upstreams[0].address, "192.0.2.53:53".parse().unwrap());
-    assert!(!settings.upstreams[0].trust_ad);
+    assert!(!settings.upstreams[0].trust_ad && settings.upstreams[0].zones == [DnsName::root()]);
+    assert_eq!(settings.forwarding, Forwarding { strategy: Strategy::Ordered, hedge: true, cookies: true });
     assert_eq!(settings.access, dns::access::Settings::default(), "cookies, no limits");
     assert_eq!((config.pages.ttl, config.web, config.ledger), (30, None, PathBuf::from("etc/state")));
     assert_eq!(config.log, Log { format: Format::Auto, level: tracing::Level::INFO });
+    assert_eq!(config.process, Process { stop_delay: Duration::ZERO, core_dumps: false });
     assert!(config.authorities.is_empty() && config.sources.is_empty());
     assert!(config.dns.local.special_names && config.dns.local.forward.is_empty());
     assert_eq!(config.dns.settings.identity, dns::identity::Identity::default(), "nothing is said unasked");
@@ -183,6 +193,11 @@ address = "127.0.0.1"
 [[upstream]]
 address = "192.0.2.53:5301"
 trust_ad = true
+zones = ["Corp.example", "10.in-addr.arpa"]
+[forwarding]
+strategy = "fastest"
+hedge = false
+cookies = false
 [block]
 page_v4 = "192.0.2.80"
 ttl = 60
@@ -229,6 +244,10 @@ level = "debug"
     assert_eq!(config.warnings.to_string(), "");
     assert_eq!((config.dns.workers, config.dns.cache_size, config.dns.settings.max_ttl), (2, 65_536, 60));
     assert_eq!(config.dns.settings.upstreams.iter().map(|u| u.trust_ad).collect::<Vec<_>>(), [true, true]);
+    let zones: Vec<_> = config.dns.settings.forwarded_zones().map(ToString::to_string).collect();
+    assert_eq!(zones, ["corp.example.", "10.in-addr.arpa."]);
+    let forwarding = Forwarding { strategy: Strategy::Fastest, hedge: false, cookies: false };
+    assert_eq!(config.dns.settings.forwarding, forwarding);
     assert_eq!(config.pages.rules[0].page.v6, Some("2001:db8::81".parse().unwrap()));
     let mcmc = &config.authorities[0];
     assert_eq!((mcmc.name.as_str(), mcmc.required_signatures), ("MCMC", 2));
@@ -338,6 +357,8 @@ fn the_tables_of_keys_and_the_structs_agree() {
     assert_eq!(built_in("[dns.rate_limit]"), fields::<spec::RateLimit>(&[]));
     assert_eq!(built_in("[dns.rrl]"), fields::<spec::Rrl>(&[]));
     assert_eq!(built_in("[[exempt]]"), fields::<spec::Exempt>(&[]));
+    assert_eq!(built_in("[dns.tcp]"), fields::<spec::Tcp>(&[]));
+    assert_eq!(built_in("[dns.proxy]"), fields::<spec::Proxy>(&[]));
     assert_eq!(built_in("[[upstream]]"), fields::<spec::Upstream>(&[]));
     assert_eq!(built_in("[block]"), fields::<spec::Block>(&[]));
     assert_eq!(built_in("[[block.page]]"), fields::<spec::BlockPage>(&[]));
@@ -401,8 +422,6 @@ fn what_is_not_built_is_refused_never_ignored() {
         ("[dns.tls]\n", "\"tls\" in [dns]"),
         ("[dns.https]\n", "\"https\" in [dns]"),
         ("[dns.quic]\n", "\"quic\" in [dns]"),
-        ("zones = []\n", "\"zones\" in [[upstream]]"),
-        ("[cache]\nserve_stale = true\n", "\"serve_stale\" in [cache]"),
         ("[web]\nlisten = \"127.0.0.1:1\"\n[[web.client]]\n", "\"client\" in [web]"),
         ("[web]\nlisten = \"127.0.0.1:1\"\n[web.tls]\n", "\"tls\" in [web]"),
         ("[[source]]\nkind = \"rpz\"\nzone = \"rpz.example.\"\n", "source kind \"rpz\""),
@@ -442,6 +461,21 @@ fn upstreams_keep_their_order_and_are_asked_once() {
     let addresses: Vec<_> = config.dns.settings.upstreams.iter().map(|one| one.address.to_string()).collect();
     assert_eq!(addresses, ["192.0.2.53:53", "[2001:db8::1]:5301", "[2001:db8::2]:53", "[fe80::1%2]:53"]);
     assert_eq!(short(&config.warnings), "7:11 warning: upstream 192.0.2.53:53 is listed twice; the first counts");
+}
+
+#[test]
+fn stale_answers_are_off_unless_switched_on_and_prefetch_on_unless_switched_off() {
+    let settings = |cache: &str| good(&format!("{LEAST}[block]\npage_v4 = \"192.0.2.80\"\n{cache}")).dns.settings;
+    let stale = |client_timeout, max| {
+        let (client_timeout, max) = (Duration::from_millis(client_timeout), Duration::from_secs(max));
+        Some(Stale { client_timeout, max })
+    };
+    assert_eq!((settings("").stale, settings("").prefetch), (None, true));
+    assert_eq!(settings("[cache]\nserve_stale = false").stale, None);
+    assert_eq!(settings("[cache]\nserve_stale = true").stale, stale(1_800, 86_400));
+    assert_eq!(settings("[cache]\nserve_stale = { max = \"12h\" }").stale, stale(1_800, 43_200));
+    assert_eq!(settings("[cache.serve_stale]\nclient_timeout = \"0s\"").stale, stale(0, 86_400));
+    assert!(!settings("[cache]\nprefetch = false").prefetch);
 }
 
 #[test]

@@ -6,10 +6,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -60,6 +61,10 @@ pub struct Control {
     /// The sources of the configuration in force.
     sources: Vec<Source>,
     metrics: Arc<Metrics>,
+    /// The state directory, locked.
+    state: OwnedFd,
+    /// Gone with the thread.
+    alive: Weak<()>,
 }
 
 /// The control plane cannot start.
@@ -91,7 +96,8 @@ enum Command {
     /// What the watch of this number saw.
     Update(u64, Box<Update>),
     /// A configuration and the first look at each of its sources that is new or has changed.
-    Reload(Box<Config>, Vec<Option<First>>),
+    /// Whoever waits hears when it is in force.
+    Reload(Box<Config>, Vec<Option<First>>, Sender<()>),
     Stop,
 }
 
@@ -111,8 +117,14 @@ impl First {
 }
 
 /// Reads all sources, publishes the first policy, then watches for changes. Nothing is answered before this returns.
-pub fn start(config: Config, metrics: Arc<Metrics>) -> Result<(Control, PolicyReader, Handle), StartError> {
-    let serial = Serial::open(&config.state)?;
+/// `locked` is the state directory as a process that hands over has locked it.
+pub fn start(
+    config: Config,
+    locked: Option<OwnedFd>,
+    metrics: Arc<Metrics>,
+) -> Result<(Control, PolicyReader, Handle), StartError> {
+    let serial = Serial::open(&config.state, locked)?;
+    let state = serial.lock().try_clone_to_owned()?;
     let (commands, inbox) = channel();
     let (publisher, reader) = Publisher::new(serial, metrics.clone());
     let mut task = Task {
@@ -136,12 +148,18 @@ pub fn start(config: Config, metrics: Arc<Metrics>) -> Result<(Control, PolicyRe
     if !sources.is_empty() && failures.len() == sources.len() {
         return Err(StartError::NoPolicy(failures));
     }
-    let thread = std::thread::Builder::new().name("pagar-control".into()).spawn(move || task.run(&inbox))?;
-    Ok((Control { commands, thread: Some(thread), sources, metrics }, reader, handle))
+    let living = Arc::new(());
+    let alive = Arc::downgrade(&living);
+    let thread = std::thread::Builder::new().name("pagar-control".into()).spawn(move || {
+        let _living = living;
+        task.run(&inbox);
+    })?;
+    Ok((Control { commands, thread: Some(thread), sources, metrics, state, alive }, reader, handle))
 }
 
 impl Control {
-    /// Takes over a reloaded configuration; sources that stay the same are not interrupted and not read again.
+    /// Takes over a reloaded configuration, and returns when it is in force; sources that stay the same are not
+    /// interrupted and not read again.
     ///
     /// A source that is new or written differently must be readable: a slip of the pen in a path must not lift what the
     /// source of the old path lists. The problems say which is not; then everything stays as it was.
@@ -156,8 +174,21 @@ impl Control {
             return Err(failures);
         }
         self.sources.clone_from(&config.sources);
-        let _ = self.commands.send(Command::Reload(Box::new(config), first)); // the thread ends only with us
+        let (done, in_force) = channel();
+        let _ = self.commands.send(Command::Reload(Box::new(config), first, done)); // the thread ends only with us
+        let _ = in_force.recv(); // an error: the thread panicked over it, and has said so
         Ok(())
+    }
+
+    /// The locked state directory, for a process that takes over.
+    pub fn state(&self) -> BorrowedFd<'_> {
+        self.state.as_fd()
+    }
+
+    /// Has a value as long as the thread runs. How long it takes over a change is no sign of death: a long list takes
+    /// its time.
+    pub fn alive(&self) -> Weak<()> {
+        self.alive.clone()
     }
 
     /// Counts a configuration that was not taken over.
@@ -238,9 +269,10 @@ impl Task {
         for command in commands {
             match command {
                 Command::Update(number, update) => self.update(number, *update, &mut changes),
-                Command::Reload(config, first) => {
+                Command::Reload(config, first, done) => {
                     self.reload(*config, first);
                     tracing::info!("configuration reloaded");
+                    let _ = done.send(()); // nobody waits any more
                 }
                 Command::Stop => return true,
             }

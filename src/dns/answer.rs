@@ -4,9 +4,15 @@
 //! decoded that need not be: the places of the TTLs, the names the answer leads to, the EDE codes, how long it may be kept.
 //! The OPT record is hop by hop (RFC 6891 §6.2.6) and is cut out here.
 //!
+//! What is no answer to the question is refused as a whole and never reaches the cache or a client: another question,
+//! parts that contradict each other, records of another class, addresses of a wrong length, an answer section that is
+//! not the question's CNAME chain ([`chain`](super::chain)). Additional data travels with its answer and answers
+//! nothing by itself.
+//!
 //! [`Answer::render`] writes it for one client: id, flags and question case of the query, TTLs counted down, an OPT of ours
 //! if the query had one, truncated if it does not fit.
 
+use super::chain::Records;
 use super::query::Query;
 use super::reply::{self, Ede};
 use super::wire::{
@@ -15,7 +21,11 @@ use super::wire::{
 
 /// Longest TTL believed, a week (RFC 8767 §4 caps those with the top bit set as well).
 const MAX_TTL: u32 = 604_800;
-/// Octets of the names an answer may lead to before it is called a loop: 64 of the longest.
+/// Longest stay of a negative answer, three hours (RFC 2308 §5).
+const MAX_NEGATIVE: u32 = 10_800;
+/// TTL of a stale answer (RFC 8767 §4).
+const STALE_TTL: u32 = 30;
+/// Octets of the names an answer may lead to: 64 of the longest.
 const MAX_TARGETS: usize = 64 * 255;
 
 /// Why an upstream's message is not used.
@@ -24,12 +34,21 @@ pub enum Bad {
     /// Another question, or no answer at all: keep listening (RFC 5452 §9.1).
     #[error("it does not answer this question")]
     Mismatch,
-    /// It breaks off or its parts contradict each other.
+    /// It breaks off, its parts contradict each other, or it holds records that answer something else.
     #[error("it is malformed")]
     Malformed,
     /// An error code without the question, as some servers and load balancers send it (RFC 8906 §3).
     #[error("it is an error without a question, rcode {0}")]
     Error(u8),
+}
+
+/// How an answer is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// Seconds after it came, its TTLs counted down.
+    After(u32),
+    /// Past its TTLs, with the TTL and the Extended DNS Error that say so (RFC 8767 §4, RFC 8914 §4.4, §4.20).
+    Stale,
 }
 
 /// An upstream's answer, ready to be kept and rendered.
@@ -70,7 +89,8 @@ impl Answer {
         if !is_answer || u16_at(message, 4) != Some(1) || !same_question(echoed, question) {
             return Err(Bad::Mismatch);
         }
-        let mut scan = Scan { message, qtype: tail_u16(question, 4), end: body, ..Scan::default() };
+        let (qtype, class) = (tail_u16(question, 4), tail_u16(question, 2));
+        let mut scan = Scan { message, qtype, class, end: body, ..Scan::default() };
         if scan.records(body).is_none() {
             if !truncated {
                 return Err(Bad::Malformed);
@@ -80,7 +100,13 @@ impl Answer {
             scan = Scan { end: body, ..Scan::default() };
             return Ok(Self::new(scan, cut, low_rcode.into(), false, true));
         }
+        let name = question[..question.len().saturating_sub(4)].to_ascii_lowercase();
+        if !scan.answers.answers(&name) {
+            return Err(Bad::Malformed);
+        }
         let mut bytes = scan.without_opt().ok_or(Bad::Malformed)?;
+        scan.answers.level_ttls(&mut bytes);
+        scan.authorities.level_ttls(&mut bytes);
         let rcode = u16::from(low_rcode) | scan.rcode_high << 4;
         if let Some(negative) = scan.negative_ttl(rcode) {
             scan.shorten_soa(&mut bytes, negative);
@@ -118,11 +144,28 @@ impl Answer {
         self.rcode
     }
 
+<<<<<<< HEAD
     /// The message, without an OPT record, with its TTLs counted down.
     pub fn aged(&self, age: u32) -> Vec<u8> {
         let mut bytes = self.bytes.to_vec();
         count_down(&self.ttls, age, MAX_TTL, &mut bytes);
         bytes
+=======
+    /// Whether it says neither what there is nor that there is nothing: SERVFAIL, REFUSED and the like (RFC 9520 §2).
+    pub fn is_error(&self) -> bool {
+        !matches!(self.rcode, rcode::NOERROR | rcode::NXDOMAIN)
+    }
+
+    /// Whether it denies the name asked itself, and so every type of it (RFC 2308 §5): NXDOMAIN without a CNAME before
+    /// it.
+    pub fn denies_name(&self) -> bool {
+        self.rcode == rcode::NXDOMAIN && u16_at(&self.bytes, 6) == Some(0)
+    }
+
+    /// The INFO-CODEs the upstream sent (RFC 8914 §4).
+    pub fn ede(&self) -> &[u16] {
+        &self.ede
+>>>>>>> main
     }
 
     /// Octets it takes in the cache.
@@ -130,9 +173,9 @@ impl Answer {
         size_of::<Self>() + self.bytes.len() + self.ttls.len() * 2 + self.targets.len() + self.ede.len() * 2
     }
 
-    /// Writes the answer to `query` into `out`, `age` seconds after it came, no longer than `limit`; returns length and
-    /// response code. Allocates nothing.
-    pub fn render(&self, query: &Query, age: u32, max_ttl: u32, limit: usize, out: &mut [u8]) -> (usize, u16) {
+    /// Writes the answer to `query` into `out`, with no TTL above `max_ttl` and no longer than `limit`; returns length
+    /// and response code. Allocates nothing.
+    pub fn render(&self, query: &Query, shown: Shown, max_ttl: u32, limit: usize, out: &mut [u8]) -> (usize, u16) {
         // an extended code needs an OPT, and speaks of our hop, not the client's
         let code = if self.rcode > 15 { rcode::SERVFAIL } else { self.rcode };
         let bare = if query.edns.is_some() { reply::least_opt(&query.options) } else { 0 };
@@ -141,16 +184,37 @@ impl Answer {
         // whole, without additional data, or cut down to the question with TC (RFC 2181 §9)
         let fitting = [self.bytes.len(), self.required].into_iter().find(|len| len + bare <= limit);
         let body = fitting.unwrap_or(question);
+<<<<<<< HEAD
         let errors = self.ede.iter().map(|code| relayed(*code)); // they give way to the answer (RFC 8914 §2)
         out[..body].copy_from_slice(&self.bytes[..body]);
         self.patch(query, code, fitting.is_none(), &mut out[..body]);
         count_down(&self.ttls, age, max_ttl, &mut out[..body]);
+=======
+        let errors = self.ede.iter().map(|code| relayed(*code)).chain(self.stale_error(shown));
+        let room = body + reply::opt_len(&query.options, errors.clone()) <= limit; // an EDE gives way to the answer (RFC 8914 §2)
+        let errors = errors.filter(|_| room);
+        out[..body].copy_from_slice(&self.bytes[..body]);
+        self.patch(query, code, fitting.is_none(), &mut out[..body]);
+        for &at in self.ttls.iter().take_while(|at| usize::from(**at) < body) {
+            let field = &mut out[usize::from(at)..][..4];
+            let ttl = match shown {
+                Shown::After(age) => u32::from_be_bytes([field[0], field[1], field[2], field[3]]).saturating_sub(age),
+                Shown::Stale => STALE_TTL,
+            };
+            field.copy_from_slice(&ttl.min(max_ttl).to_be_bytes());
+        }
+>>>>>>> main
         let Some(edns) = query.edns else { return (body, code) };
         let additional = u16_at(out, 10).unwrap_or(0).saturating_add(1);
         out[10..12].copy_from_slice(&additional.to_be_bytes());
         let mut writer = Writer::new(&mut out[body..limit]);
         reply::write_opt(&mut writer, &query.options, edns.dnssec_ok, code, errors);
         (body + writer.finish().unwrap_or(0), code)
+    }
+
+    fn stale_error(&self, shown: Shown) -> Option<(Ede, &'static [u8])> {
+        let code = if self.rcode == rcode::NXDOMAIN { Ede::STALE_NXDOMAIN } else { Ede::STALE_ANSWER };
+        (shown == Shown::Stale).then_some((code, b""))
     }
 
     /// Makes the copy in `out` the answer to this query; its length says how much of the answer is there.
@@ -186,7 +250,7 @@ fn count_down(places: &[u16], age: u32, max_ttl: u32, message: &mut [u8]) {
 }
 
 /// How an upstream's code is passed on: as it is, except where it would read as a block of ours.
-fn relayed(code: u16) -> (Ede, &'static [u8]) {
+pub(super) fn relayed(code: u16) -> (Ede, &'static [u8]) {
     match Ede(code) {
         Ede::FORGED_ANSWER => (Ede::OTHER, b"upstream: 4 (Forged Answer)"),
         Ede::BLOCKED => (Ede::OTHER, b"upstream: 15 (Blocked)"),
@@ -213,6 +277,9 @@ fn tail_u16(octets: &[u8], from_end: usize) -> u16 {
 struct Scan<'m> {
     message: &'m [u8],
     qtype: u16,
+    class: u16,
+    answers: Records,
+    authorities: Records,
     ttls: Vec<u16>,
     targets: Vec<u8>,
     ede: Vec<u16>,
@@ -251,6 +318,19 @@ impl Scan<'_> {
         if record.rtype == rtype::OPT {
             return self.read_opt(section, record);
         }
+        let wrong_length = match record.rtype {
+            rtype::A => record.end - record.rdata != 4,
+            rtype::AAAA => record.end - record.rdata != 16,
+            _ => false,
+        };
+        if record.class != self.class || wrong_length {
+            return None;
+        }
+        match section {
+            0 => self.answers.push(self.message, record)?,
+            1 => self.authorities.push(self.message, record)?,
+            _ => {}
+        }
         let ttl = record.ttl.min(MAX_TTL);
         self.min_ttl = Some(self.min_ttl.map_or(ttl, |min| min.min(ttl)));
         if self.opt.is_some() {
@@ -277,11 +357,11 @@ impl Scan<'_> {
         (self.targets.len() <= MAX_TARGETS).then_some(())
     }
 
-    /// min(TTL, MINIMUM) of an SOA (RFC 2308 §5).
+    /// min(TTL, MINIMUM) of an SOA, within bounds (RFC 2308 §5).
     fn soa_ttl(&self, record: &Record) -> Option<u32> {
         let rname = skip_name(self.message, record.rdata)?;
         let numbers = skip_name(self.message, rname)?;
-        Some(record.ttl.min(u32_at(self.message, numbers + 16)?).min(MAX_TTL))
+        Some(record.ttl.min(u32_at(self.message, numbers + 16)?).min(MAX_NEGATIVE))
     }
 
     fn read_opt(&mut self, section: usize, record: &Record) -> Option<()> {
@@ -317,7 +397,7 @@ impl Scan<'_> {
             bytes.extend_from_slice(&self.message[record.ttl_at - 4..record.end]);
         }
         bytes[10..12].copy_from_slice(&additional.to_be_bytes());
-        Some(bytes)
+        (bytes.len() <= usize::from(u16::MAX)).then_some(bytes)
     }
 
     /// How long a negative answer may be kept; `None` if it is positive or has no SOA (RFC 2308 §5).
@@ -392,7 +472,7 @@ mod tests {
         let bytes = query_bytes(opt);
         let Parsed::Query(query) = parse(&bytes) else { panic!() };
         let mut out = vec![0xff; 65_535];
-        let (len, _) = answer.render(&query, age, 3_600, limit, &mut out);
+        let (len, _) = answer.render(&query, Shown::After(age), 3_600, limit, &mut out);
         assert!(len <= limit);
         assert_eq!(&out[HEADER..HEADER + query.question().len()], query.question(), "the asker's case");
         Message::from_vec(&out[..len]).unwrap()
@@ -400,7 +480,8 @@ mod tests {
 
     #[test]
     fn an_answer_goes_out_with_the_askers_id_case_and_its_age() {
-        let bytes = message(vec![a("www.example.", 100), a("www.example.", 90_000)]).to_vec().unwrap();
+        let cname = Record::from_rdata(name("www.example."), 100, RData::CNAME(CNAME(name("a.example."))));
+        let bytes = message(vec![cname, a("a.example.", 90_000)]).to_vec().unwrap();
         let answer = Answer::parse(&bytes, QUESTION, false).unwrap();
         assert_eq!(answer.keep, 100);
         let out = rendered(&answer, OPT, 30, 1232);
@@ -452,6 +533,23 @@ mod tests {
     }
 
     #[test]
+    fn a_stale_answer_says_so_and_an_rrset_has_one_ttl() {
+        let bytes = message(vec![a("www.example.", 100), a("WWW.example.", 40)]).to_vec().unwrap();
+        let answer = Answer::parse(&bytes, QUESTION, false).unwrap();
+        assert_eq!(rendered(&answer, b"", 10, 512).answers.iter().map(|r| r.ttl).collect::<Vec<_>>(), [30, 30]);
+        let bytes = query_bytes(OPT);
+        let Parsed::Query(query) = parse(&bytes) else { panic!() };
+        let mut out = [0; 512];
+        let (len, _) = answer.render(&query, Shown::Stale, 3_600, 512, &mut out);
+        let stale = Message::from_vec(&out[..len]).unwrap();
+        assert_eq!(stale.answers.iter().map(|r| r.ttl).collect::<Vec<_>>(), [30, 30]);
+        let options: Vec<_> = stale.edns.unwrap().options().as_ref().iter().map(|(_, o)| o.clone()).collect();
+        assert_eq!(options, [EdnsOption::Unknown(15, b"\x00\x03".to_vec())]);
+        let (len, _) = answer.render(&query, Shown::Stale, 5, 512, &mut out);
+        assert_eq!(Message::from_vec(&out[..len]).unwrap().answers[0].ttl, 5, "no TTL above max_ttl");
+    }
+
+    #[test]
     fn another_question_is_a_mismatch() {
         let bytes = message(vec![]).to_vec().unwrap();
         let other = b"\x03wwx\x07example\x00\x00\x01\x00\x01";
@@ -496,7 +594,48 @@ mod tests {
         assert_eq!(Answer::parse(&refused, QUESTION, false), Err(Bad::Error(5)));
     }
 
+    /// A CNAME chain of `links` from `www.example.`, and an address at its end.
+    fn chain(links: usize) -> Vec<Record> {
+        let at = |n: usize| if n == 0 { "www.example.".to_owned() } else { format!("n{n}.example.") };
+        let cname = |n| Record::from_rdata(name(&at(n)), 60, RData::CNAME(CNAME(name(&at(n + 1)))));
+        (0..links).map(cname).chain([a(&at(links), 60)]).collect()
+    }
+
+    fn is_refused(answers: Vec<Record>) -> bool {
+        Answer::parse(&message(answers).to_vec().unwrap(), QUESTION, false) == Err(Bad::Malformed)
+    }
+
+    #[test]
+    fn an_answer_section_that_is_not_the_chain_is_refused() {
+        assert!(!is_refused(Vec::new()) && !is_refused(chain(0)) && !is_refused(chain(16)));
+        assert!(is_refused(chain(17)), "too long");
+        assert!(is_refused([chain(2), vec![a("stranger.example.", 60)]].concat()));
+        assert!(is_refused(vec![a("example.", 60)]), "an ancestor is a stranger");
+        assert!(is_refused(chain(3).split_off(1)), "a chain that begins elsewhere");
+        let mut looped = chain(3);
+        looped[3] = Record::from_rdata(name("n3.example."), 60, RData::CNAME(CNAME(name("N1.example."))));
+        assert!(is_refused(looped));
+        let itself = Record::from_rdata(name("www.example."), 60, RData::CNAME(CNAME(name("WWW.example."))));
+        assert!(is_refused(vec![itself]));
+    }
+
     proptest! {
+        #[test]
+        fn a_chain_is_believed_in_any_order_and_with_nobody_elses_record(
+            links in 0usize..=20,
+            turn in 0usize..20,
+            stranger in proptest::option::of(0usize..20),
+            capital in any::<bool>(),
+        ) {
+            let mut answers = chain(links);
+            let len = answers.len();
+            answers.rotate_left(turn % len);
+            if let Some(at) = stranger {
+                answers.insert(at % (len + 1), a(if capital { "Xn1.example." } else { "example." }, 60));
+            }
+            prop_assert_eq!(is_refused(answers), links > 16 || stranger.is_some());
+        }
+
         #[test]
         fn no_upstream_message_panics(
             changes in proptest::collection::vec((12usize..200, any::<u8>()), 0..8),
@@ -517,7 +656,7 @@ mod tests {
                 let question = query_bytes(OPT);
                 let Parsed::Query(query) = parse(&question) else { panic!() };
                 let mut out = vec![0; 700];
-                let (len, _) = answer.render(&query, 1, 3_600, limit, &mut out);
+                let (len, _) = answer.render(&query, Shown::After(1), 3_600, limit, &mut out);
                 prop_assert!(len <= limit);
             }
         }

@@ -1,14 +1,16 @@
 //! [`Core`]: the one brain behind every transport.
 //!
-//! Two functions. [`Core::fast`] answers what it can without waiting: listed names, cached names, errors; it takes no lock
-//! of the control plane, allocates nothing and reads no clock. [`Core::miss`], in `miss`, does the rest and may wait for an
-//! upstream.
+//! Two functions. [`Core::fast`] answers what it can without waiting: listed names, cached names, errors; it takes no
+//! lock of the control plane, allocates nothing and reads no clock. [`Core::miss`], in `miss`, does the rest and may
+//! wait for an upstream. (One thing `fast` does allocate for: the task that fetches an answer anew before it expires,
+//! once an answer.)
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use crate::observe::counters::{Counters, Path};
@@ -16,14 +18,23 @@ use crate::policy::{PolicyReader, Snapshot, Verdict};
 
 use super::Settings;
 use super::access::Access;
-use super::cache::{Cache, Kept};
+use super::answer::{Shown, relayed};
+use super::cache::{Cache, Failed, Found, Kept};
 use super::clock::{Clock, Millis};
 use super::decide::{Decision, decide, on_targets};
+<<<<<<< HEAD
 use super::local::Said;
 use super::query::{Keepalive, Options, Parsed, Query, parse};
+=======
+use super::flight::Flights;
+use super::query::{Options, Parsed, Query, parse};
+>>>>>>> main
 use super::reply::{self, Ede, UDP_SIZE};
 use super::resolve::Resolve;
 use super::wire::{HEADER, rcode};
+
+/// Queries that may wait for each question that may be under way.
+const WAITING_A_MISS: u32 = 4;
 
 /// How a message was answered without waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,34 +72,39 @@ impl Size {
 pub struct Core {
     pub(super) policy: PolicyReader,
     pub(super) settings: ArcSwap<Settings>,
-    pub(super) cache: Cache,
-    pub(super) upstreams: Arc<dyn Resolve>,
+    pub(super) cache: Arc<Cache>,
+    pub(super) flights: Arc<Flights>,
     pub(super) access: Access,
-    pub(super) misses: Arc<Semaphore>,
-    /// How many misses may wait at a time.
-    pub(super) max_misses: u32,
+    pub(super) waiting: Arc<Semaphore>,
+    /// How many queries may wait at a time.
+    pub(super) max_waiting: u32,
     /// The time every part of the data plane goes by.
     pub clock: Clock,
 }
 
 impl Core {
-    /// Puts the parts together; at most `max_misses` questions wait for upstreams at a time.
+    /// Puts the parts together; at most `max_misses` different questions are under way at a time, as tasks of
+    /// `runtime`, and [`WAITING_A_MISS`] times as many queries wait for them.
     pub fn new(
         policy: PolicyReader,
         settings: Settings,
-        cache: Cache,
+        cache: Arc<Cache>,
         upstreams: Arc<dyn Resolve>,
         max_misses: u32,
         clock: Clock,
+        runtime: Handle,
     ) -> Self {
+        // one at the least: it hears why there is no place for its question
+        let max_waiting = max_misses.saturating_mul(WAITING_A_MISS).max(1);
+        let access = Access::new(&settings.access, max_misses, clock.clone());
         Self {
             policy,
-            access: Access::new(&settings.access, max_misses, clock.clone()),
             settings: ArcSwap::from_pointee(settings),
+            flights: Flights::new(access.domains.clone(), runtime, upstreams, cache.clone(), clock.clone()),
+            access,
             cache,
-            upstreams,
-            misses: Arc::new(Semaphore::new(max_misses as usize)),
-            max_misses,
+            waiting: Arc::new(Semaphore::new(max_waiting as usize)),
+            max_waiting,
             clock,
         }
     }
@@ -110,10 +126,21 @@ impl Core {
     pub fn reconfigure(&self, settings: Settings) {
         self.access.prepare(&settings.access);
         let old = self.settings.swap(Arc::new(settings));
+<<<<<<< HEAD
         let new = self.settings.load();
         if old.upstreams != new.upstreams || old.local != new.local {
+=======
+        if old.upstreams != self.settings.load().upstreams {
+            self.flights.forget();
+>>>>>>> main
             self.cache.clear();
         }
+    }
+
+    /// Forgets a name, as [`Cache::flush`] says; what is under way for any name is not kept when it comes.
+    pub fn flush(&self, name: &[u8], subtree: bool) -> u64 {
+        self.flights.forget();
+        self.cache.flush(name, subtree)
     }
 
     /// Answers what needs no waiting. `out` has room for the largest answer of the transport, at least 512 octets.
@@ -166,6 +193,7 @@ impl Core {
     }
 
     fn cached(&self, query: &Query, from: &Asker, view: &View, out: &mut [u8]) -> Fast {
+<<<<<<< HEAD
         let Some(kept) = self.cache.get(query.key(), view.now) else {
             // names of local zones are never kept, so that cached ones need not be looked for there
             return self.local(query, from, view, out).unwrap_or_else(|| {
@@ -175,6 +203,36 @@ impl Core {
         };
         view.counters.cache_hits.inc();
         self.answer(query, &kept, from, Path::Cached, view, out)
+=======
+        let found = self.cache.find(query.key(), view.now);
+        if let Found::Fresh(kept) = &found {
+            view.counters.cache_hits.inc();
+            if view.settings.prefetch && kept.wants_prefetch(view.now) {
+                self.prefetch(query, kept, view);
+            }
+            return self.answer(query, kept, from, Path::Cached, view, out);
+        }
+        let failed = self.cache.failed(query.key(), view.now);
+        match (found.stale(view.settings, view.now), failed) {
+            (Some(kept), failed) if failed.is_some() || kept.rests(view.now) => {
+                self.stale(query, &kept, from, Path::Cached, view, out)
+            }
+            (None, Some(failed)) => view.kept_failure(query, &failed, from.size, out),
+            _ => {
+                view.counters.cache_misses.inc();
+                Fast::Miss
+            }
+        }
+    }
+
+    /// Has an answer fetched anew beside this query, within the bounds on questions under way.
+    fn prefetch(&self, query: &Query, kept: &Kept, view: &View) {
+        if self.flights.prefetch(query, view.settings.max_ttl) {
+            view.counters.cache_prefetches.inc();
+        } else {
+            kept.not_prefetched();
+        }
+>>>>>>> main
     }
 
     /// Answers with what an upstream said, or a local zone, unless it leads to a listed name and the client is not exempt.
@@ -182,6 +240,32 @@ impl Core {
         &self,
         query: &Query,
         kept: &Kept,
+        from: &Asker,
+        path: Path,
+        view: &View,
+        out: &mut [u8],
+    ) -> Fast {
+        self.show(query, (kept, Shown::After(kept.age(view.now))), from, path, view, out)
+    }
+
+    /// The same with an answer past its TTL.
+    pub(super) fn stale(
+        &self,
+        query: &Query,
+        kept: &Kept,
+        from: &Asker,
+        path: Path,
+        view: &View,
+        out: &mut [u8],
+    ) -> Fast {
+        view.counters.cache_stale.inc();
+        self.show(query, (kept, Shown::Stale), from, path, view, out)
+    }
+
+    fn show(
+        &self,
+        query: &Query,
+        (kept, shown): (&Kept, Shown),
         from: &Asker,
         path: Path,
         view: &View,
@@ -195,8 +279,7 @@ impl Core {
             let listed = on_targets(query.name(), query.qtype, view.policy).is_some();
             view.counters.exempt.add((!listed).into());
         }
-        let (age, limit) = (kept.age(view.now), from.size.limit(query));
-        let (len, code) = kept.answer.render(query, age, view.settings.max_ttl, limit, out);
+        let (len, code) = kept.answer.render(query, shown, view.settings.max_ttl, from.size.limit(query), out);
         view.counters.response(code);
         Fast::Reply(len, Some(path))
     }
@@ -230,6 +313,17 @@ impl Core {
 pub(super) fn within(limit: usize, out: &mut [u8]) -> &mut [u8] {
     let limit = limit.min(out.len());
     &mut out[..limit]
+}
+
+impl Found {
+    /// The answer past its TTL, if these settings allow to use it.
+    pub(super) fn stale(self, settings: &Settings, now: Millis) -> Option<Arc<Kept>> {
+        let max = u64::try_from(settings.stale?.max.as_millis()).unwrap_or(u64::MAX);
+        match self {
+            Self::Expired(kept) if kept.stale_for(now) < max => Some(kept),
+            _ => None,
+        }
+    }
 }
 
 /// Who asks, and how.
@@ -287,6 +381,7 @@ impl View<'_> {
         Fast::Reply(len, Some(Path::Blocked))
     }
 
+<<<<<<< HEAD
     /// Answers with an error.
     fn error(&self, query: &Query, code: u16, ede: Ede, out: &mut [u8]) -> Fast {
         self.counters.response(code);
@@ -297,6 +392,21 @@ impl View<'_> {
     fn ours(&self, len: usize) -> Fast {
         self.counters.response(rcode::NOERROR);
         Fast::Reply(len, Some(Path::Local))
+=======
+    /// Answers with a failure of a short time ago: its code and errors, and that it is kept (RFC 8914 §4.14).
+    pub(super) fn kept_failure(&self, query: &Query, failed: &Failed, size: Size, out: &mut [u8]) -> Fast {
+        self.counters.cache_failures.inc();
+        self.counters.response(failed.code);
+        let kept = [(Ede::CACHED_ERROR, &b""[..])];
+        let errors = failed.errors.iter().map(|code| relayed(*code)).chain(kept);
+        let octets = HEADER + query.question().len() + reply::opt_len(&query.options, errors.clone());
+        let len = if octets <= size.limit(query) {
+            reply::error_with(query, failed.code, errors, out)
+        } else {
+            reply::error(query, failed.code, Ede::CACHED_ERROR, out)
+        };
+        Fast::Reply(len, Some(Path::Cached))
+>>>>>>> main
     }
 }
 

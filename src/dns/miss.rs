@@ -1,63 +1,62 @@
 //! [`Core::miss`]: a question the cache has no answer for, on the async side.
+//!
+//! Asked once for all who wait ([`flight`](super::flight)); what comes back is decided and written for each of them.
+//! While an expired answer may be used (RFC 8767 §5), an asker waits for a fresh one no longer than the client timeout.
 
 use std::sync::Arc;
 
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
 
 use crate::model::name::wire_to_text;
 use crate::observe::counters::{Counters, Dropped, Path, Shed};
 
 use super::access::Source;
+<<<<<<< HEAD
 use super::access::domains::Place;
 use super::answer::question_of;
+=======
+>>>>>>> main
 use super::cache::Kept;
 use super::core::{Asker, Core, Fast, Size, View, options, within};
 use super::decide::on_targets;
+<<<<<<< HEAD
 use super::local::Chain;
+=======
+use super::flight::{Joined, Outcome};
+>>>>>>> main
 use super::query::{Parsed, Query, parse};
 use super::reply::{self, Ede};
-use super::resolve::{Failure, Question};
-use super::wire::{HEADER, rcode};
+use super::wire::rcode;
 
 /// Leave to wait for an upstream, until it is dropped.
-#[derive(Debug)]
-pub struct Permit {
-    _miss: OwnedSemaphorePermit,
-    _place: Place,
+pub type Permit = OwnedSemaphorePermit;
+
+/// What an asker learns by waiting.
+enum Learned {
+    Outcome(Outcome),
+    /// Nothing within the client timeout.
+    Late,
+    /// There was no place for the question, or none to wait for it.
+    Shed(Shed),
 }
 
 impl Core {
-    /// Leave to wait for an upstream, for a message [`Self::fast`] called a miss; the reason if there is none. To be asked
-    /// for before [`Self::miss`].
-    pub fn permit(&self, message: &[u8]) -> Result<Permit, Shed> {
-        let place = self.access.domains.enter(message.get(HEADER..).unwrap_or_default())?;
-        let miss = self.misses.clone().try_acquire_owned().map_err(|_| Shed::Queue)?;
-        Ok(Permit { _miss: miss, _place: place })
+    /// Leave to wait for an upstream; the reason if too many do already. To be asked for before
+    /// [`Self::miss`]. What a question needs besides is its flight's business.
+    pub fn permit(&self) -> Result<Permit, Shed> {
+        self.waiting.clone().try_acquire_owned().map_err(|_| Shed::Waiting)
     }
 
-    /// Waits until no question waits for an upstream any more.
+    /// Waits until no query waits for an upstream any more.
     pub async fn drained(&self) {
-        let _ = self.misses.acquire_many(self.max_misses).await;
+        let _ = self.waiting.acquire_many(self.max_waiting).await;
     }
 
-    /// Answers a message [`Self::fast`] could not, when there is no permit: SERVFAIL, never silence.
+    /// Answers a message [`Self::fast`] could not, when there is no permit: with an expired answer if those may be
+    /// used, else SERVFAIL; never silence.
     pub fn overloaded(&self, message: &[u8], from: &Asker, shed: Shed, counters: &Counters, out: &mut [u8]) -> Fast {
         counters.shed[shed as usize].inc();
-        self.failed_with(message, from, (Ede::NETWORK_ERROR, shed.text()), counters, out)
-    }
-
-    fn failed(&self, message: &[u8], from: &Asker, ede: Ede, counters: &Counters, out: &mut [u8]) -> Fast {
-        self.failed_with(message, from, (ede, b""), counters, out)
-    }
-
-    fn failed_with(
-        &self,
-        message: &[u8],
-        from: &Asker,
-        (ede, text): (Ede, &'static [u8]),
-        counters: &Counters,
-        out: &mut [u8],
-    ) -> Fast {
         let Parsed::Query(mut query) = parse(message) else {
             counters.dropped(Dropped::Short);
             return Fast::Drop; // fast() called it a query, so this does not happen
@@ -66,10 +65,18 @@ impl Core {
         let view = View { policy: &policy, settings: &settings, counters, now: self.clock.now() };
         query.options = options(&query, from, &settings);
         let source = self.source_again(&mut query, from, &view);
+<<<<<<< HEAD
         let out = within(from.size.limit(&query), out);
         counters.response(rcode::SERVFAIL);
         let len = reply::error_with(&query, rcode::SERVFAIL, ede, text, out);
         self.access.leave(&query, source, Fast::Reply(len, Some(Path::Forwarded)), from, &view, out)
+=======
+        let fast = match self.cache.find(query.key(), view.now).stale(&settings, view.now) {
+            Some(stale) => self.stale(&query, &stale, from, Path::Cached, &view, out),
+            None => shed_reply(&query, shed, counters, out),
+        };
+        self.access.leave(&query, source, fast, from, &view, out)
+>>>>>>> main
     }
 
     /// What [`Self::fast`] found out about the source; after a reload that turned cookies on, the length may be wrong.
@@ -79,9 +86,10 @@ impl Core {
 
     /// Answers a message [`Self::fast`] called a miss, by asking upstreams. `out` as there.
     ///
-    /// Cancel-safe: dropping the future leaves nothing behind but an answer that is not cached.
+    /// Cancel-safe: dropping the future leaves the question under way, and its answer comes into the cache.
     pub async fn miss(&self, message: &[u8], from: &Asker, counters: &Counters, out: &mut [u8]) -> Fast {
         let Parsed::Query(mut query) = parse(message) else {
+<<<<<<< HEAD
             return self.failed(message, from, Ede::OTHER, counters, out);
         };
         let out = within(from.size.limit(&query), out);
@@ -106,11 +114,17 @@ impl Core {
                 };
                 return self.failed(message, from, ede, counters, out);
             }
+=======
+            counters.dropped(Dropped::Short);
+            return Fast::Drop; // as above
+>>>>>>> main
         };
+        let (stale, learned) = self.learn(&query, counters).await;
         let (policy, settings) = (self.policy.load(), self.settings.load());
         query.options = options(&query, from, &settings);
         let view = View { policy: &policy, settings: &settings, counters, now: self.clock.now() };
         let source = self.source_again(&mut query, from, &view);
+<<<<<<< HEAD
         let kept = Arc::new(Kept::new(answer, view.now, settings.max_ttl));
         let kept = match chain {
             None => {
@@ -125,11 +139,83 @@ impl Core {
                 Arc::new(Kept::new(joined.of_ours(), view.now, settings.max_ttl))
             }
         };
+=======
+>>>>>>> main
         // the policy may have changed while we waited: the name asked is decided again
         let fast = match on_targets(query.name(), query.qtype, &policy) {
             Some(verdict) if !self.access.is_exempt(from.client, &view) => view.block(&query, &verdict, false, out),
-            _ => self.answer(&query, &kept, from, Path::Forwarded, &view, out),
+            _ => self.learned(&query, learned, stale, from, &view, out),
         };
         self.access.leave(&query, source, fast, from, &view, out)
     }
+
+    /// Answers with what there was to learn, or with the stale answer if that was no answer.
+    fn learned(
+        &self,
+        query: &Query,
+        learned: Learned,
+        stale: Option<Arc<Kept>>,
+        from: &Asker,
+        view: &View,
+        out: &mut [u8],
+    ) -> Fast {
+        let counters = view.counters;
+        let usable = |kept: &Arc<Kept>| !kept.answer.truncated && !kept.answer.is_error();
+        match (learned, stale) {
+            (Learned::Outcome(Outcome::Answer(kept)), _) if usable(&kept) => {
+                self.answer(query, &kept, from, Path::Forwarded, view, out)
+            }
+            (_, Some(stale)) => self.stale(query, &stale, from, Path::Forwarded, view, out),
+            // what TCP did not bring cannot be had: a client on TCP has nowhere else to ask
+            (Learned::Outcome(Outcome::Answer(kept)), _) if kept.answer.truncated && from.size == Size::Stream => {
+                failed(query, Ede::NETWORK_ERROR, counters, out)
+            }
+            (Learned::Outcome(Outcome::Answer(kept)), _) => self.answer(query, &kept, from, Path::Forwarded, view, out),
+            (Learned::Outcome(Outcome::KeptFailure(failure)), _) => view.kept_failure(query, &failure, from.size, out),
+            (Learned::Outcome(Outcome::Failed(failure)), _) => {
+                tracing::debug!(name = %wire_to_text(query.name()), ?failure, "no upstream answered");
+                failed(query, failure.ede(), counters, out)
+            }
+            (Learned::Shed(shed), _) => shed_reply(query, shed, counters, out),
+            (Learned::Late, _) => failed(query, Ede::NETWORK_ERROR, counters, out),
+        }
+    }
+
+    /// Waits for what there is to learn, and says which expired answer may be used if that is nothing.
+    async fn learn(&self, query: &Query<'_>, counters: &Counters) -> (Option<Arc<Kept>>, Learned) {
+        let (stale, max_ttl, limit) = {
+            let settings = self.settings.load();
+            let now = self.clock.now();
+            let stale = self.cache.find(query.key(), now).stale(&settings, now);
+            (stale, settings.max_ttl, settings.stale.map(|stale| stale.client_timeout))
+        };
+        let waiter = match self.flights.join(query, max_ttl) {
+            Joined::Wait(waiter, joined) => {
+                counters.joined.add(u64::from(joined));
+                waiter
+            }
+            Joined::Known(outcome) => return (stale, Learned::Outcome(outcome)),
+            Joined::Full(shed) => {
+                counters.shed[shed as usize].inc();
+                return (stale, Learned::Shed(shed));
+            }
+        };
+        let learned = match limit.filter(|_| stale.is_some()) {
+            Some(limit) => timeout(limit, waiter.outcome()).await.map_or(Learned::Late, Learned::Outcome),
+            None => Learned::Outcome(waiter.outcome().await),
+        };
+        (stale, learned)
+    }
+}
+
+/// Says that too many wait, and of which kind.
+fn shed_reply(query: &Query, shed: Shed, counters: &Counters, out: &mut [u8]) -> Fast {
+    counters.response(rcode::SERVFAIL);
+    let error = [(Ede::NETWORK_ERROR, shed.text())];
+    Fast::Reply(reply::error_with(query, rcode::SERVFAIL, error, out), Some(Path::Forwarded))
+}
+
+fn failed(query: &Query, ede: Ede, counters: &Counters, out: &mut [u8]) -> Fast {
+    counters.response(rcode::SERVFAIL);
+    Fast::Reply(reply::error(query, rcode::SERVFAIL, ede, out), Some(Path::Forwarded))
 }

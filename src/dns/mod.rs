@@ -6,7 +6,9 @@
 //!  listen::stream --frame--+     parse -> decide -+--> error               -+
 //!  (tokio)                                        |
 //!                                                 +--> local zones
-//!                                                 +--> core::miss --> upstream --> cache --> on_targets --> reply
+//!                                                 +--> core::miss --> flight --> upstream --> cache
+//!                                                                       |  (one for all who ask the same)
+//!                                                                       +--> on_targets --> reply, each his own
 //! ```
 //!
 //! It can reach the policy reader and [`observe`](crate::observe), nothing else: no query ever waits for a disk, a lock of
@@ -18,9 +20,11 @@
 pub mod access;
 pub mod answer;
 pub mod cache;
+mod chain;
 pub mod clock;
 pub mod core;
 pub mod decide;
+mod flight;
 pub mod identity;
 pub mod listen;
 pub mod local;
@@ -39,7 +43,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::model::{Exemptions, Networks};
+use crate::model::{DnsName, Exemptions, Networks};
 use crate::observe::metrics::Metrics;
 use crate::policy::PolicyReader;
 
@@ -49,20 +53,25 @@ use self::core::Core;
 use self::identity::Identity;
 use self::listen::Sockets;
 use self::listen::stream::Limits;
+use self::listen::stream::accept::Acceptor;
+use self::listen::stream::places::Places;
 use self::listen::udp::{Stop, Worker};
 use self::local::{Local, LocalConfig};
 use self::upstream::Pool;
 
-/// Questions that may wait for upstreams at a time, where file descriptors allow it.
+/// Different questions that may be under way at a time, where file descriptors allow it.
 const MAX_MISSES: u64 = 4_096;
-/// Sockets a waiting question holds at the most: a new one every 600 ms over 2.5 s.
-const SOCKETS_A_MISS: u64 = 5;
-/// File descriptors kept for everything else: listeners, TCP clients, files.
-const RESERVE: u64 = 2_048;
+/// Sockets a waiting question holds at the most: tries that are listened to at a time.
+const SOCKETS_A_MISS: usize = 5;
+/// File descriptors kept for everything but those and the TCP clients: listeners, files.
+const RESERVE: u64 = 1_024;
 /// How long questions under way are waited for on shutdown.
 const DRAIN: Duration = Duration::from_secs(3);
+/// How long connections are read from once the server stops. Clients ask again what was lost with a connection (RFC
+/// 7766 §6.2.4), but those that have just connected, or have a query on its way, should not have to.
+const LAST_READS: Duration = Duration::from_secs(1);
 
-/// The whole of `[dns]`, `[[upstream]]` and `[cache]`.
+/// The whole of `[dns]`, `[[upstream]]`, `[forwarding]` and `[cache]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Addresses to answer on, each by UDP and TCP. Port 0 takes a free port, the same for both.
@@ -82,8 +91,10 @@ pub struct Config {
 pub struct Settings {
     /// Client networks that are served; others get REFUSED.
     pub allow: Networks,
-    /// In order of preference; never empty.
+    /// In order of preference; one of them at least is for the root zone.
     pub upstreams: Vec<UpstreamConfig>,
+    /// How they are asked.
+    pub forwarding: Forwarding,
     /// Longest TTL in seconds that leaves to a client, and longest stay in the cache.
     pub max_ttl: u32,
     /// Cookies, and how often clients are answered.
@@ -94,6 +105,23 @@ pub struct Settings {
     pub identity: Identity,
     /// The zones answered here.
     pub local: Arc<Local>,
+    /// Whether answers that are asked for are fetched anew before they expire.
+    pub prefetch: bool,
+    /// Whether expired answers are used when no upstream answers (RFC 8767).
+    pub stale: Option<Stale>,
+    /// What TCP connections of clients may cost.
+    pub tcp: Limits,
+    /// Balancers: what comes from them begins with a PROXY header.
+    pub proxy: Networks,
+}
+
+/// How expired answers are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stale {
+    /// How long a client waits for a fresh answer first.
+    pub client_timeout: Duration,
+    /// How long after its TTL an answer may still be used.
+    pub max: Duration,
 }
 
 /// One upstream server.
@@ -103,11 +131,41 @@ pub struct UpstreamConfig {
     pub address: SocketAddr,
     /// Whether its AD bit is passed on.
     pub trust_ad: bool,
+    /// What it is asked for: names in these zones, of which the longest that encloses a name counts; never empty.
+    pub zones: Vec<DnsName>,
 }
 
-/// How many questions may wait at a time with so many file descriptors.
-fn max_misses(files: u64) -> u32 {
-    let enough = files.saturating_sub(RESERVE) / SOCKETS_A_MISS;
+/// How upstreams are asked: `[forwarding]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forwarding {
+    /// Who is asked first.
+    pub strategy: Strategy,
+    /// Whether another is asked beside an upstream that is late.
+    pub hedge: bool,
+    /// Whether cookies are sent (RFC 7873 §5.1).
+    pub cookies: bool,
+}
+
+impl Default for Forwarding {
+    fn default() -> Self {
+        Self { strategy: Strategy::Ordered, hedge: true, cookies: true }
+    }
+}
+
+/// Which of the upstreams that are in use is asked first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strategy {
+    /// The first in the configuration.
+    Ordered,
+    /// The one that has answered fastest lately.
+    Fastest,
+    /// Each in turn.
+    Spread,
+}
+
+/// How many questions may be under way at a time with so many file descriptors, of which so many are for TCP clients.
+fn max_misses(files: u64, connections: usize) -> u32 {
+    let enough = files.saturating_sub(RESERVE + connections as u64) / SOCKETS_A_MISS as u64;
     enough.clamp(16, MAX_MISSES) as u32
 }
 
@@ -117,6 +175,7 @@ pub struct Dns {
     pool: Arc<Pool>,
     workers: Vec<(JoinHandle<()>, Stop)>,
     stop_streams: watch::Sender<bool>,
+    places: Arc<Places>,
     streams: Vec<tokio::task::JoinHandle<()>>,
 }
 
@@ -132,52 +191,77 @@ impl Dns {
         files: u64,
     ) -> io::Result<Self> {
         let settings = config.settings.clone();
-        let pool = Arc::new(Pool::new(&settings.upstreams, metrics.clone(), clock.clone()));
-        let cache = Cache::new(config.cache_size, metrics.cache_bytes.clone());
-        let core = Arc::new(Core::new(policy, settings, cache, pool.clone(), max_misses(files), clock));
+        let pool = Arc::new(Pool::new(&settings, metrics.clone(), clock.clone()));
+        let cache = Arc::new(Cache::new(config.cache_size));
+        metrics.cache_bytes.read_from({
+            let cache = cache.clone();
+            move || cache.bytes()
+        });
+        let places = Places::new(files, metrics.tcp.clone());
+        places.warn(&settings.tcp);
+        let misses = max_misses(files, settings.tcp.connections.min(places.most()));
+        let runtime = tokio::runtime::Handle::current();
+        let core = Arc::new(Core::new(policy, settings, cache, pool.clone(), misses, clock, runtime.clone()));
         let async_counters = metrics.worker();
         let (stop_streams, stopped) = watch::channel(false);
         let mut per_worker: Vec<Vec<_>> = (0..config.workers).map(|_| Vec::new()).collect();
         let mut streams = Vec::new();
-        let limits = Limits::default();
+        let acceptor = Acceptor::new(core.clone(), async_counters.clone(), places.clone(), metrics.tcp.clone());
         for sockets in sockets {
-            for (worker, socket) in per_worker.iter_mut().zip(sockets.udp) {
-                worker.push(socket);
+            // more sockets than workers: from before a hand-over, and none may be closed with queries in it
+            for (n, socket) in sockets.udp.into_iter().enumerate() {
+                per_worker[n % config.workers].push(socket);
             }
             let listener = tokio::net::TcpListener::from_std(sockets.tcp)?;
-            let (core, counters, stop) = (core.clone(), async_counters.clone(), stopped.clone());
-            streams.push(tokio::spawn(listen::stream::listen(listener, core, limits.clone(), counters, stop)));
+            streams.push(tokio::spawn(acceptor.clone().listen(listener, stopped.clone())));
         }
         let mut workers = Vec::new();
         for (n, sockets) in per_worker.into_iter().enumerate() {
-            let runtime = tokio::runtime::Handle::current();
-            let (worker, stop) = Worker::new(core.clone(), sockets, runtime, metrics.worker(), async_counters.clone())?;
+            let (worker, stop) =
+                Worker::new(core.clone(), sockets, runtime.clone(), metrics.worker(), async_counters.clone())?;
             let thread = std::thread::Builder::new().name(format!("pagar-udp-{n}")).spawn(|| worker.run())?;
             workers.push((thread, stop));
         }
-        Ok(Self { core, pool, workers, stop_streams, streams })
+        Ok(Self { core, pool, workers, stop_streams, places, streams })
     }
 
     /// Takes over reloaded settings; no query is lost.
     pub fn reconfigure(&self, settings: Settings) {
-        self.pool.reconfigure(&settings.upstreams);
+        self.pool.reconfigure(&settings);
+        self.places.warn(&settings.tcp);
         self.core.reconfigure(settings);
     }
 
-    /// Stops reading, waits at most three seconds for questions under way.
-    pub async fn drain(self) {
+    /// Forgets cached names on behalf of somebody who does not know this plane: the canonical wire name, whether the
+    /// names below it too, and back comes how many entries it was.
+    pub fn flusher(&self) -> impl Fn(&[u8], bool) -> u64 + Send + Sync + 'static {
+        let core = self.core.clone();
+        move |name, subtree| core.flush(name, subtree)
+    }
+
+    /// Stops reading from the listening sockets; what was read, and connections that were accepted, go on.
+    ///
+    /// After this another process may read from the same sockets.
+    pub async fn stop(&mut self) {
         for (_, stop) in &self.workers {
             stop.stop();
         }
         let _ = self.stop_streams.send(true);
-        for (thread, _) in self.workers {
-            let _ = thread.join(); // within a batch; its panics are caught inside
+        for (thread, _) in self.workers.drain(..) {
+            let _ = thread.join(); // within some batches; its panics are caught inside
         }
+        for stream in self.streams.drain(..) {
+            let _ = stream.await;
+        }
+    }
+
+    /// Waits at most three seconds for questions under way and for connections to end. After [`Self::stop`].
+    pub async fn drained(self) {
         let _ = tokio::time::timeout(DRAIN, async {
+            let _ = tokio::time::timeout(LAST_READS, self.places.emptied()).await;
+            self.places.shut_down();
             self.core.drained().await;
-            for stream in self.streams {
-                let _ = stream.await;
-            }
+            self.places.emptied().await;
         })
         .await;
     }

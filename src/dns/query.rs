@@ -51,7 +51,7 @@ pub struct Options<'a> {
 }
 
 /// Octets of a cache key behind the canonical name: the type, and whether DO and CD were set. The class is always IN.
-const KEY_TAIL: usize = 3;
+pub(super) const KEY_TAIL: usize = 3;
 
 /// A well-formed query with one question.
 #[derive(Clone, Debug)]

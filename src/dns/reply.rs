@@ -147,15 +147,20 @@ fn own_record(query: &Query, [rtype, class]: [u16; 2], ttl: u32, rdata: &[&[u8]]
 
 /// Writes an error in answer to a query; returns its length. `out` as for [`blocked`].
 pub fn error(query: &Query, code: u16, ede: Ede, out: &mut [u8]) -> usize {
-    error_with(query, code, ede, b"", out)
+    error_with(query, code, [(ede, &b""[..])], out)
 }
 
-/// The same with a text, a constant of ours, for the EDE option.
-pub fn error_with(query: &Query, code: u16, ede: Ede, text: &'static [u8], out: &mut [u8]) -> usize {
+/// The same with any Extended DNS Errors, eight at the most.
+pub fn error_with<'e>(
+    query: &Query,
+    code: u16,
+    errors: impl IntoIterator<Item = (Ede, &'e [u8]), IntoIter: Clone>,
+    out: &mut [u8],
+) -> usize {
     let mut writer = Writer::new(out);
     header(&mut writer, query, code, [false, false, query.edns.is_some()]);
     if let Some(edns) = query.edns {
-        write_opt(&mut writer, &query.options, edns.dnssec_ok, code, [(ede, text)]);
+        write_opt(&mut writer, &query.options, edns.dnssec_ok, code, errors);
     }
     writer.finish().unwrap_or(0)
 }

@@ -3,6 +3,7 @@
 use futures_util::future::BoxFuture;
 
 use super::answer::Answer;
+use super::reply::Ede;
 
 /// Asks upstreams. A trait so that scenarios can script the answers.
 pub trait Resolve: Send + Sync {
@@ -33,4 +34,17 @@ pub enum Failure {
     Network,
     /// What came could not be used: EDE 23.
     Garbage,
+    /// A mistake of ours: EDE 0.
+    Broken,
+}
+
+impl Failure {
+    /// What a client is told.
+    pub fn ede(self) -> Ede {
+        match self {
+            Self::Silence => Ede::NO_REACHABLE_AUTHORITY,
+            Self::Network | Self::Garbage => Ede::NETWORK_ERROR,
+            Self::Broken => Ede::OTHER,
+        }
+    }
 }

@@ -30,7 +30,7 @@
 //! | `pagar-async` | as many | tokio: TCP connections, questions that wait for upstreams | nothing |
 //! | `pagar-control` | 1 | compiles and publishes, minds the timers; nice 19 ([`Control`](crate::control::Control)) | its inbox, the state directory |
 //! | `watch-N` | one a source | watches, reads and parses files ([`ingest::watch`](crate::ingest::watch)) | the disk |
-//! | `pagar-web` | 1 | tokio: HTTP | nothing |
+//! | `pagar-web` | 1 | tokio: HTTP, words to the service manager, the watchdog | nothing |
 //! | main | 1 | waits for signals; on SIGHUP reads the configuration and sources that are new in it | the disk |
 //!
 //! A worker loads the snapshot once a batch and drops it before it waits: an idle worker does not keep an old list in
@@ -55,6 +55,7 @@
 //! [`serve::serve`](crate::serve::serve), in this order, each failure with the exit code of its
 //! [`ExitError`](crate::error::ExitError):
 //!
+<<<<<<< HEAD
 //! 1. the configuration is read as a whole, or every mistake in it is reported;
 //! 2. sockets are bound, TCP first: it is the lock against a second instance on the same address;
 //! 3. signals are taken over: one that comes from here on is obeyed after the start;
@@ -62,6 +63,18 @@
 //! 5. every source is read and the first policy is published;
 //! 6. the workers start. Until here no query is read; what arrives waits in the sockets' buffers;
 //! 7. HTTP starts, and the `listening` lines go to standard output.
+=======
+//! 1. sockets that are open already are taken: systemd's, or those of a process that hands over (below);
+//! 2. the configuration is read as a whole, or every mistake in it is reported; core dumps are forbidden;
+//! 3. missing sockets are bound, TCP first: it is the lock against a second instance on the same address
+//!    ([`process::sockets`](crate::process::sockets));
+//! 4. signals are taken over: one that comes from here on is obeyed after the start;
+//! 5. the state directory is opened and locked, one process each, and the next serials are reserved;
+//! 6. every source is read and the first policy is published;
+//! 7. a process that hands over stops reading;
+//! 8. the workers start. Until here no query is read; what arrives waits in the sockets' buffers;
+//! 9. HTTP starts, the `listening` lines go to standard output, and the service manager hears READY=1.
+>>>>>>> main
 //!
 //! A source that cannot be read does not stop the start: it is reported, its last success stays 0, and the rest serves.
 //! If not one of the configured sources can be read, the start fails with exit code 3: to answer then would lift every
@@ -70,6 +83,7 @@
 //! # Reload and stop
 //!
 //! SIGHUP reads the configuration again. A bad one changes nothing, and so does one with a new or changed source that
+<<<<<<< HEAD
 //! cannot be read, or a local zone that is broken: all are logged and counted in `pagar_config_reload_failures_total`.
 //! Networks, upstreams, `max_ttl`, limits, cookie secrets (their file is read again), exemptions, local zones (read
 //! again, too), identity, pages, authorities and sources take effect at once. Sources that stay the same are not read
@@ -77,6 +91,38 @@
 //! upstreams or the local zones differ, the cache is forgotten. The metric series of upstreams and sources that left
 //! end. `dns.listen`, `dns.workers`, `cache.size`, `ledger.path`, `web.listen` and `[log]` need a restart, and the log
 //! says so when one of them has changed.
+=======
+//! cannot be read: both are logged and counted in `pagar_config_reload_failures_total`. Networks, upstreams,
+//! `[forwarding]`, `[cache]` but for its size, limits, cookie secrets (their file is read again), exemptions, balancers,
+//! pages, authorities and sources take effect at once; no TCP connection is closed for it. Sources that stay the same
+//! are not read again; new and changed ones are read on the main thread, so that the timers of the control thread do
+//! not wait. If the upstreams differ, the cache is forgotten, with what is under way. The metric series of upstreams and
+//! sources that left end. `dns.listen`, `dns.workers`, `cache.size`, `ledger.path`, `web.listen`, `process.core_dumps` and
+//! `[log]` need a restart or an upgrade, and the log says so when one of them has changed. The service manager hears
+//! RELOADING=1 before and READY=1 when the new configuration is in force, or was refused.
+>>>>>>> main
 //!
-//! SIGTERM or SIGINT: the workers answer what their sockets hold already, at most 256 batches each, and end; no TCP
-//! query is read any more, and questions under way get at most three seconds ([`Dns::drain`](crate::dns::Dns::drain)).
+//! SIGTERM or SIGINT: `/readyz` says 503 from now on. For `process.stop_delay` queries are answered as before, so that
+//! routing can send clients elsewhere; a second signal ends that. Then the workers answer what their sockets hold
+//! already, at most 256 batches each, and end; connections get a second for queries that are on their way, and
+//! questions under way at most three ([`Dns::stop`](crate::dns::Dns::stop),
+//! [`Dns::drained`](crate::dns::Dns::drained)).
+//!
+//! # Upgrade
+//!
+//! SIGUSR2 starts the program file anew, with the arguments as they were. The new process gets every listening socket
+//! and the lock of the state directory, reads configuration and sources, publishes its policy under a serial of its own
+//! block, and says that it is ready. Only then the old one stops reading, tells it to go, and answers what is under
+//! way. Meanwhile queries wait in the sockets, which are the same in both: none is lost, and none is answered by the
+//! old policy after one was by the new. Until it is relieved the old process goes on answering, publishing and
+//! reloading; if the new one fails, or takes more than two minutes, nothing has happened.
+//! [`process::upgrade`](crate::process::upgrade) has the protocol.
+//!
+//! What does not go over: the cache, connections (the old process serves its own to their end), the counters, and a
+//! secret of cookies that no file holds.
+//!
+//! # Watchdog
+//!
+//! With `WatchdogSec=` systemd restarts the program unless it hears WATCHDOG=1 in time. It is said only while every
+//! worker gives its beat, a task on the runtime of the data plane comes back, and the control thread is there
+//! ([`process::watchdog`](crate::process::watchdog)). Compiling a long list is no sign of death, however long it takes.

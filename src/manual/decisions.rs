@@ -10,7 +10,8 @@
 //!    [`mmsg`](crate::dns::listen::mmsg). *Why:* a worker needs to wait for a few sockets and a waker, not an executor.
 //!    *Change:* a measured gain from io_uring or AF_XDP.
 //! 3. **TCP is bound first and without SO_REUSEPORT.** *Why:* the UDP sockets share their port, so a second instance
-//!    would silently take half of the queries; the TCP port is the lock. *Change:* nothing we know of.
+//!    would silently take half of the queries; the TCP port is the lock. Sockets that systemd opened, and those of a
+//!    process that hands over, are taken as they are. *Change:* nothing we know of.
 //! 4. **Policy before cache, decided on every hit; answers are never removed from the cache when the policy changes.**
 //!    *Why:* a new listing must act at once and a lift too; a flush would make every swap a storm of misses. *Change:*
 //!    nothing.
@@ -39,7 +40,8 @@
 //!     4,096, then SERVFAIL with EDE 23; 1,024 TCP connections of clients, 64 answers under way on each, 10 s idle.**
 //!     *Why:* every wait needs a bound, and a client is told rather than left to time out. A question may hold five
 //!     sockets, and without descriptors neither TCP nor a notice's file could be opened. *Change:* measurements on an
-//!     ISP's traffic; they become settings when two operators need different values.
+//!     ISP's traffic; they become settings when two operators need different values. Those of TCP have become settings,
+//!     and further connections no longer wait: decision 102.
 //!
 //! # Upstreams
 //!
@@ -106,8 +108,7 @@
 //!     which is a thread's on Linux. *Change:* nothing.
 //! 33. **Panics unwind; a panic in a worker or in the control thread is caught and counted or logged.** *Why:* one bad
 //!     message must not take the resolver down. *Change:* nothing.
-//! 34. **systemd `Type=exec`.** *Why:* no sd_notify message is sent yet. *Change:* already decided: `Type=notify` with
-//!     a watchdog that every worker feeds.
+//! 34. **systemd `Type=exec`** has fallen: `Type=notify` with a watchdog took its place, see *Running as a service*.
 //! 35. **If not one configured source can be read at start, the program does not start (exit code 3).** *Why:*
 //!     answering then would lift every restriction there is; one source that is missing must not take the resolver
 //!     down. *Change:* the ledger, which restores the last good policy.
@@ -117,16 +118,14 @@
 //! # After the first review
 //!
 //! 37. **An upstream that was asked for 3 s and answered nothing at all is asked last; every 5 s one question goes to
-//!     it beside the others, until it answers.** *Why:* three silent tries may be one dead zone, three seconds without
-//!     a word to anybody are not; so whatever answers one of our questions is a sign of life, an error as well, and
-//!     only silence and network errors count against it. The probe goes aside: no client waits for it, and
-//!     a slow answer counts as well. Asked last is never left out. *Change:* measured round-trip times.
+//!     it beside the others, until it answers.** Fallen: decision 91 took its place. *Why:* three silent tries may be one dead zone, three seconds without a word to anybody are not.
 //! 38. **TCP to an upstream: one connection, a second to open it and a second for an answer, given up on doubt.**
 //!     *Why:* a connection that died without a word (a restarted firewall) must be found out within the 2.5 s of a
 //!     question. Doubt is an error, a time-out, or that nobody waits for the answer any more; questions already under
 //!     way on it go on. Those that need a new one wait for the same one. *Change:* measurements.
 //! 39. **Strangers have 64 TCP connections among them and a second of idleness on each; further ones are closed.**
-//!     *Why:* they are to hear REFUSED, not to keep clients out. *Change:* a limit for each client.
+//!     Its end has fallen: decision 105. *Why:* they are to hear REFUSED, not to keep clients out. *Change:* a limit for
+//!     each client.
 //! 40. **A name that is listed only through a CNAME, SVCB or HTTPS target is never answered NXDOMAIN, but NODATA.**
 //!     This departs from a literal reading of "answered as listed". *Why:* the name asked is not listed, and NXDOMAIN
 //!     would deny its other types and all names below it (RFC 8020): wider than the notice. *Change:* nothing.
@@ -156,7 +155,8 @@
 //! 50. **The state directory is locked (flock): one pagar each.** *Why:* two would use the same serials. The TCP port
 //!     is no lock between two that listen on different addresses. *Change:* nothing.
 //! 51. **Signals are taken over before the sources are read.** *Why:* by default SIGHUP ends a process, and reading a
-//!     long list takes time; what is asked meanwhile is done afterwards. *Change:* nothing.
+//!     long list takes time; what is asked meanwhile is done afterwards. During an upgrade it is why the old process
+//!     may pass on a SIGHUP as soon as the new one is ready. *Change:* nothing.
 //! 52. **What the UDP sockets hold when the word to stop comes is still answered**, up to 256 batches of 64 from each.
 //!     *Why:* a restart should cost the queries that come after it only. The bound is there because a flood must not
 //!     keep the process alive. *Change:* nothing.
@@ -165,6 +165,88 @@
 //! 54. **`pagar why` takes no URL and no address for a name, and exits with 3 if it cannot know.** *Why:* helpdesks
 //!     paste what the customer sent, and "not listed" would be a wrong answer; so would it be where a source cannot be
 //!     read. *Change:* nothing.
+//!
+//! # The cache
+//!
+//! 55. **An NXDOMAIN is kept under type 0 of its name, and a look-up that finds no fresh answer of its type looks
+//!     there.** *Why:* it denies all types (RFC 2308 §5); type 0 is never looked up, so the key is free; a hit on data
+//!     still takes one lock. Data of another type that is within its TTL is not thrown away, what is past it gives way
+//!     to the newer of the two. *Change:* nothing.
+//! 56. **NXDOMAIN is not extended to the names below it (RFC 8020), not even from a validating upstream.** *Why:* the
+//!     kept octets have the denied name in their question and pointers into it, so each answer would be a message built
+//!     anew, for what upstreams that validate do themselves (RFC 8198). *Change:* measured floods below names that do
+//!     not exist which the bounds on questions do not hold.
+//! 57. **A negative answer is believed for three hours at most.** *Why:* RFC 2308 §5 calls one to three hours
+//!     reasonable, and a name that was registered should not stay denied for a day. `max_ttl` bounds it further.
+//!     *Change:* nothing.
+//! 58. **Failures are kept from 1 s, doubling, to 60 s; the RFC allows 5 minutes.** *Why:* at a minute a broken name
+//!     costs the upstream next to nothing, and one that was repaired is back within a minute. Any success forgets it.
+//!     *Change:* upstreams that suffer.
+//! 59. **No failure is kept while no upstream is in use, and silence is forgotten when one is back.** *Why:* an uplink
+//!     that broke says nothing about names, and must not leave them dead when it returns. An upstream's own error code
+//!     was heard and stays. *Change:* nothing.
+//! 60. **Failures have a map of their own, 8 MiB, and are kept with `size = 0` as well.** *Why:* a flood of failing
+//!     names must not push out answers, and RFC 9520 §3.2 does not ask whether one likes caches. *Change:* nothing.
+//! 61. **`serve_stale` is off by default.** *Why:* an expired address may be somebody else's by now, and an operator
+//!     should have decided that old answers are better than none. The sample in the interfaces shows the key, not a
+//!     default. *Change:* a fleet that has run with it.
+//! 62. **Of RFC 8767's timers, client response (1.8 s) and longest use (1 day) are keys, failure recheck (30 s) and the
+//!     TTL (30 s) are not, and query resolution is the upstreams' 2.5 s.** *Why:* nobody tunes the others, and a
+//!     forwarder waits for a resolver, not for the Internet. *Change:* an operator with a reason.
+//! 63. **Prefetch is on: in the last tenth of a life of 10 s or more, once an answer.** *Why:* names that are asked for
+//!     all the time never expire in front of a client; what nobody asks for costs nothing. It takes a place among the
+//!     questions under way, and is left out when there is none. *Change:* upstreams that count queries.
+//! 64. **Questions are joined in a table under one mutex, looked at only when the cache has nothing.** *Why:* what it
+//!     guards is a look-up and perhaps the start of a task, against milliseconds for the upstream. The cache is looked
+//!     at again under it, so that one question is one question. *Change:* that mutex in a profile.
+//! 65. **256 queries wait for one question, four queries in all for each question that may be under way.** *Why:* a
+//!     waiter costs a task and a buffer, a question sockets; and one dead popular name must not take all places.
+//!     *Change:* measured bursts.
+//! 66. **An answer with a record that does not belong is refused whole, not cleaned.** *Why:* upstreams are resolvers,
+//!     which clean their answers; one that does not is broken or lying, and the next one is asked. Cleaning would mean
+//!     to write the message anew. *Change:* a resolver in use that sends such answers for good names.
+//! 67. **An empty or flushed cache has a number, and what began under another number is not kept.** *Why:* otherwise
+//!     the answer of an upstream that was just taken out comes in behind the clearing. *Change:* nothing.
+//! 68. **`POST /v1/cache/flush` refuses whatever carries `Origin` or a `Sec-Fetch-Site` other than `none`.** *Why:*
+//!     there are no credentials yet, browsers let any page POST to 127.0.0.1, and pages cannot take these headers off.
+//!     *Change:* `[[web.client]]`.
+//!
+//! # Running as a service
+//!
+//! 69. **The watchdog is fed only if every worker gave a beat within 3 s, a task on the data plane's runtime comes
+//!     back, and the control thread exists.** *Why:* a process can be there and answer nobody. The control thread has
+//!     no time limit, because a restart would only begin the same long compilation again. *Change:* a control plane
+//!     that compiles in steps.
+//! 70. **READY=1 after a reload comes when the configuration is in force**; the main thread waits for the control
+//!     thread. *Why:* `systemctl reload` of systemd 253 (`Type=notify-reload`) returns then, and scripts go on with the
+//!     new state. *Change:* nothing.
+//! 71. **An upgrade starts a child and passes descriptors over a socket pair (SCM_RIGHTS), not by inheritance with
+//!     `LISTEN_FDS`.** *Why:* inherited numbers have to be arranged between fork and exec and made values by `unsafe`;
+//!     a message says what it carries, and the line that carries it tells at once if the other side dies. *Change:*
+//!     nothing.
+//! 72. **The new process reads nothing before the old one has stopped reading.** *Why:* if both answered, a client
+//!     could see an answer of the old policy after one of the new. The sockets' buffers bridge the milliseconds
+//!     between. *Change:* nothing.
+//! 73. **The old process publishes until it is relieved**, from its own block of serials. *Why:* the new one may read
+//!     for a minute, and a notice or a lift must not wait for it. Its block lies below the new one's; only more than
+//!     1,000 publications in that time would take a later block. *Change:* the ledger, which has one writer.
+//! 74. **Fewer workers after an upgrade keep all UDP sockets and share them out.** *Why:* closing one loses what the
+//!     kernel puts into it until the last moment. *Change:* a way to take a socket out of its SO_REUSEPORT group first.
+//! 75. **NotifyAccess=main; the old process says MAINPID= before the new one speaks.** *Why:* whatever else runs in the
+//!     service's group cannot feed its watchdog. *Change:* nothing.
+//! 76. **A socket of systemd that the configuration does not ask for is an error.** *Why:* its queries would wait until
+//!     they time out, and nobody would know. An address that an upgrade gives up is closed and logged: that was asked
+//!     for. *Change:* nothing.
+//! 77. **`stop_delay`: not ready, but answering.** *Why:* a route must be withdrawn before the node is silent. Dead
+//!     upstreams do not make a node unready: all nodes would leave at once, and listed names are answered without them.
+//!     *Change:* an operator whose nodes have upstreams of their own; `deploy/anycast.md` says how.
+//! 78. **Core dumps are forbidden unless `process.core_dumps`, by limit and by PR_SET_DUMPABLE.** *Why:* memory holds
+//!     what clients ask and the names of secret notices, and the limit does not bind a kernel that pipes dumps to a
+//!     program. *Change:* nothing.
+//! 79. **A panic is logged with its place; its message only if it is static text.** *Why:* a message that was put
+//!     together may quote a name; below info it is shown. *Change:* nothing.
+//! 80. **listenfd for systemd's sockets.** *Why:* `sd-notify` gives numbers, and making them values is `unsafe`.
+//!     *Change:* owned descriptors from the standard library or `sd-notify`.
 //!
 //! # Where the tree differs from the first plan
 //!
@@ -189,6 +271,7 @@
 //!
 //! # Access, limits, cookies
 //!
+<<<<<<< HEAD
 //! - **Everything turns on whether a source is proven**, by TCP or by a cookie of ours; a client's limit is counted for
 //!   proven and unproven queries apart. *Why:* who forges an address must not be able to use up what its owner may
 //!   have. *Change:* nothing.
@@ -262,3 +345,125 @@
 //! - **170 and 171.0.0.192.in-addr.arpa, `use-application-dns.net` and example names are forwarded.** *Why:* RFC 8880
 //!   asks for nothing without DNS64; the second is a policy an operator can write as a `[[local_zone]]`; RFC 6761
 //!   §6.5. *Change:* DNS64.
+=======
+//! 81. **Everything turns on whether a source is proven**, by TCP or by a cookie of ours; a client's limit is counted
+//!     for proven and unproven queries apart. *Why:* who forges an address must not be able to use up what its owner
+//!     may have. *Change:* nothing.
+//! 82. **Beyond its limit a client gets TC, BADCOOKIE (if it offered a cookie) or REFUSED (if proven), with EDE 31.**
+//!     *Why:* silence is a failure (RFC 8906 §3) and REFUSED to a forged address is final for its owner; TC and
+//!     BADCOOKIE show him a way in and are no larger than the query but for 22 octets. EDE 31, Rate Limited, is in the
+//!     IANA registry (draft-muks-dns-ede-rate-limited). *Change:* nothing.
+//! 83. **Cookies are on by default; BADCOOKIE is only sent beyond a limit and to queries without a question.** *Why:*
+//!     RFC 7873 §5.2.4 allows to answer, and a client whose cookie a fleet does not share would otherwise need two
+//!     queries for each. There is no key that requires cookies: most stubs have none. *Change:* stubs that have.
+//! 84. **A process's own secret is derived from a random one and the day; a fleet's comes from a file, first line
+//!     current.** *Why:* no timer, nothing to keep, and yesterday's is accepted; RFC 9018 §5 asks for a roll-over in
+//!     steps. *Change:* nothing.
+//! 85. **A bucket is one atomic number in a table of fixed size, and every error is to the client's favour.** *Why:* no
+//!     lock and no allocation for a packet; a table that grows is what an attacker wants. *Change:* measurements: sets
+//!     by core.
+//! 86. **Response rate limiting reads the answer that is about to leave.** *Why:* one rule for listed, cached and
+//!     forwarded names and for errors, and nothing can forget to call it. `pagar_dns_responses_total` counts what was
+//!     made, `pagar_dns_dropped_total{reason="rrl"}` what did not leave. *Change:* nothing.
+//! 87. **RRL and the limit of clients are off by default.** *Why:* the right numbers depend on who is behind an
+//!     address; a resolver that serves its own networks only, behind a border that drops forged sources, cannot be used
+//!     against others. *Change:* numbers from an ISP's traffic.
+//! 88. **One domain gets an eighth of the places among waiting questions, once half are taken; domains are counted by
+//!     the ICANN part of the public suffix list.** *Why:* a popular domain with many slow names is not to be hurt while
+//!     there is room. Below a private suffix it is one operator's servers that are slow. The table has 65,536 counters
+//!     by keyed hash; two domains that share one share the bound. *Change:* measurements.
+//! 89. **An exemption hides the rule from the answer, not from `pagar why`, whose exit code stays 0 for a listed
+//!     name.** *Why:* the name is listed; scripts that ask so must not depend on a client. *Change:* nothing.
+//! 90. **An exemption without an end is refused; one whose end has passed is a warning, not an error.** *Why:* it ends
+//!     by itself while the server runs, and must not keep it from starting the next day. *Change:* nothing.
+//!
+//! # Upstreams, strategies and health
+//!
+//! 91. **An upstream's health comes from probes (`. NS`) alone; an unanswered question only makes it probed.** Takes
+//!     the place of decision 37, which called it dead after 3 s of silence. *Why:* an upstream that one client asks for
+//!     a dead zone is silent and well. Every resolver answers `. NS` at once, everything else refuses it at once, and
+//!     any answer counts; an upstream with zones of its own, perhaps cut off from the root, is asked for the SOA of the
+//!     first. A probe that waits while other answers come is no sign of death. *Change:* nothing.
+//! 92. **The breaker opens after two unanswered probes, closes after two signs of life half a second apart, and asks
+//!     for twice as many, up to 16, of one that fell silent within a minute of closing.** *Why:* one datagram may be
+//!     lost; one answer may be luck; flapping must cost the flapper its place, not the clients their time. Asked last
+//!     is never left out, so an error here costs order only. *Change:* measurements.
+//! 93. **An upstream that answers by TCP and not by UDP is asked by TCP at once, and its UDP probed every 10 s.**
+//!     *Why:* a filter that drops UDP is common, and 1.2 s of waiting for each question is no service. *Change:*
+//!     nothing.
+//! 94. **SERVFAIL, REFUSED, NOTIMP, FORMERR and extended codes are asked elsewhere, once for each other upstream; EDE 6
+//!     to 12 and 15 to 17 are not.** *Why:* one broken resolver must not fail its clients. But a bogus name must not
+//!     become valid by asking one that does not validate, and an upstream's own block is its operator's will. If all
+//!     say no, an answer with an EDE is worth more than one without. *Change:* nothing.
+//! 95. **FORMERR without OPT is asked again without EDNS, and that is not remembered.** *Why:* RFC 6891 §6.2.2 allows
+//!     the retry; what is remembered would let one forged or odd answer take DNSSEC, EDE and cookies from everybody,
+//!     and since the flag day of 2019 such servers are the exception that pays for itself. *Change:* nothing.
+//! 96. **The hedge goes out after the upstream's own 95th percentile, between 20 and 600 ms, once a question, for one
+//!     question in ten with ten saved up.** *Why:* it is worth most against rare loss; on a day when everything is slow
+//!     it would double the load that makes it slow. The histogram is coarse (steps of 1.5) and fades after 256 answers.
+//!     *Change:* measurements on an ISP's traffic.
+//! 97. **`fastest` sends one question in twenty to another upstream.** *Why:* probes are answered from memory and say
+//!     nothing about how fast real questions are; a hedge bounds what exploring costs. *Change:* nothing.
+//! 98. **A zone's upstreams are the only ones for its names, the root must have some, and DS of an apex belongs
+//!     above.** *Why:* private names must not leak to the public resolver when the private one is dead; without a root
+//!     every other name would fail for a reason nobody sees; the parent has the DS (RFC 4035 §3.1.4.1). *Change:*
+//!     nothing.
+//! 99. **Cookies towards upstreams: a secret for each upstream and day, our half made from both addresses. An answer
+//!     with another half is ignored; one without, from an upstream that has shown cookies, is asked again by TCP, and
+//!     the cookie forgotten.** *Why:* RFC 7873 §5.3 allows to drop it, but anycast sites and load balancers do differ
+//!     in that, and TCP tells a forgery from them. A retry has no cookie unless the upstream has shown that it knows
+//!     them: some filters drop what they do not know. TCP itself carries none: it needs no protection against
+//!     forgeries. *Change:* upstreams that require them by TCP.
+//! 100. **At most five tries of a question are listened to at a time.** *Why:* decision 12 counts five sockets for
+//!     each. *Change:* the multiplexer of decision 13.
+//!
+//! # TCP and the PROXY protocol
+//!
+//! 101. **One task a connection, which holds no buffer while its client is silent.** It reads into the stack, answers
+//!     by way of one buffer a thread, and keeps only what the kernel did not take; questions that wait for upstreams
+//!     are tasks of their own. *Why:* ten thousand idle connections must cost megabytes, not gigabytes; it was 64 KiB
+//!     and two tasks each. *Change:* nothing.
+//! 102. **When places run out, an idle connection gives way: of the client with most, the one idle for longest. None
+//!     idle: the new one is closed.** This takes the place of the second half of decision 12, where further ones
+//!     waited. *Why:* waiting lets whoever holds the places decide for how long, and a client that is told can use
+//!     another server. A connection in use is never taken away, so the worst that happens to a busy office is a new
+//!     connection. *Change:* an attack that keeps its connections busy: the limit for each client is there for it.
+//! 103. **A client at its own limit loses its own oldest idle connection.** *Why:* an office behind one address opens
+//!     new ones because its devices forget old ones (they sleep, they move); the newest is the one most likely alive.
+//!     *Change:* nothing.
+//! 104. **One client is an IPv4 address or an IPv6 /64.** *Why:* a subscriber chooses addresses within a /64 freely;
+//!     wider would punish neighbours. *Change:* carriers that delegate less.
+//! 105. **Strangers are bounded like clients, 64 among them.** This takes the place of decision 39, which closed the
+//!     newcomer. *Why:* one rule, and a stranger that asks at once is refused at once. *Change:* nothing.
+//! 106. **Only an answer is activity.** *Why:* octets that trickle in, and responses sent to us, would hold a place for
+//!     ever. *Change:* nothing.
+//! 107. **Never more connections than half of the file descriptors; accept(2) without any evicts, rests for 10 ms to 1
+//!     s, and logs once a minute.** No descriptor is held in reserve to accept and close with. *Why:* closing what
+//!     waits tells its clients less than the kernel's queue does, which holds them until an idle one has gone.
+//!     *Change:* nothing.
+//! 108. **No TCP Fast Open.** *Why:* data in a SYN may be replayed and comes before the address is proven, every server
+//!     of an anycast address would need the same key, and clients that care keep their connection open. *Change:* stubs
+//!     that use it.
+//! 109. **No TCP_DEFER_ACCEPT.** *Why:* it moves silent connections into the kernel's queue of half-open ones, where
+//!     there is no limit for each client and no metric, and drops them without a word. *Change:* nothing.
+//! 110. **TCP_USER_TIMEOUT of 15 s, no keepalives.** *Why:* what we closed must not stay in the kernel for a quarter of
+//!     an hour because its client went away; keepalives would come long after the idle time. *Change:* nothing.
+//! 111. **PROXY protocol version 2 only, addresses only, from named networks only; an unknown family is refused.**
+//!     *Why:* version 1 has no datagrams; a client without an address cannot be held against `allow`; a header from
+//!     anybody is anybody's claim. Networks may overlap `allow` or loopback: a balancer on the same machine is usual.
+//!     *Change:* a balancer that passes something on in TLVs that we must know.
+//!
+//! # Peers
+//!
+//! 112. **The compliance sheet judges us by the standards and shows others beside us.** *Why:* what unbound or named do
+//!     is no rule, and differs between versions; where they differ from the text the sheet says so, and a reader can
+//!     weigh it. *Change:* a standard.
+//! 113. **The differential test has nsd as the upstream of both sides, with its rate limit off.** *Why:* an
+//!     authoritative server's answers have all sections filled, more to carry wrong than a resolver's; Debian's nsd
+//!     drops what exceeds 200 answers a second, and neither side is to be blamed for that. *Change:* nothing.
+//! 114. **A difference from unbound is allowed for a reason that is written down, never for the echo, the OPT record or
+//!     the size.** *Why:* a tolerance without a reason hides the next fault. *Change:* nothing.
+//! 115. **Attacks come from the same machine, by real sockets on many loopback addresses.** *Why:* it can be repeated
+//!     anywhere without privileges. Their delays say less than those of a network would, since attacker and attacked
+//!     share the processors; losses and recovery are what is checked. *Change:* a laboratory with two machines.
+>>>>>>> main

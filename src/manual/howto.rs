@@ -33,9 +33,10 @@
 //! # A transport
 //!
 //! 1. `dns/listen/<x>.rs`: carries messages to [`Core::fast`](crate::dns::core::Core::fast) and
-//!    [`Core::miss`](crate::dns::core::Core::miss), with its own bounds on clients, size and time.
+//!    [`Core::miss`](crate::dns::core::Core::miss), with its own bounds on clients, size and time. Frames on
+//!    any stream are served by [`connection::serve`](crate::dns::listen::stream::connection::serve).
 //! 2. A variant of [`Transport`](crate::observe::counters::Transport) and of its `ALL`: the metric label.
-//! 3. Its socket: [`Sockets`](crate::dns::listen::Sockets), [`process::bind_dns`](crate::process::bind_dns); started
+//! 3. Its socket: [`Sockets`](crate::dns::listen::Sockets), [`process::sockets`](crate::process::sockets); started
 //!    and drained in `dns/mod.rs`.
 //! 4. Its keys, as below.
 //!
@@ -78,6 +79,10 @@
 //! - Of a rule about answers: `tests/scenarios/<x>.rpl`, the conversation as text; every file there is run. The format
 //!   stands in `tests/integration/scenario/mod.rs`.
 //! - Of the program: `tests/integration/<x>.rs` and a line in the table of its `main.rs`. `harness.rs` starts pagar on
-//!   free ports, `client.rs` asks it, `upstream.rs` answers it.
+//!   free ports, `client.rs` asks it, `upstream.rs` answers it, `peers.rs` starts nsd, unbound and named.
+//! - Of what a standard wants said to a client: a line in `tests/compliance.txt`, then
+//!   `PAGAR_BLESS=1 cargo test compliance`, which writes `tests/compliance.md`. Read its diff before you commit it.
+//! - Of what an answer may hold: names in `tests/integration/zones/`, and in `questions.rs` of the differential test,
+//!   which compares us with unbound. A difference that is right is an entry with its reason in `compare.rs` there.
 //! - A parser of octets from outside: `tests/fuzz/fuzz_targets/<x>.rs` and a `[[bin]]` in `tests/fuzz/Cargo.toml`, a
 //!   package of its own, which says how to run it.

@@ -10,10 +10,18 @@
 //! # In this order
 //!
 //! ```text
+<<<<<<< HEAD
 //!   parse --> access --> notices --> never looked up --> cache --hit-----------------------------> targets --> reply --> RRL
 //!     |         |           |               |              |                                          ^
 //!     v         v           v               v              +--miss--> local zones --ours--------------+
 //!   error    REFUSED   as listed    REFUSED, NOTIMP                       `--> upstream --> cache ----+
+=======
+//!   parse --> access --> notices --> never looked up --> cache --hit------------------------> targets --> reply --> RRL
+//!     |         |           |               |              |                                     ^
+//!     v         v           v               v              +--miss--> flight, upstream, cache ---+
+//!   error    REFUSED   as listed    REFUSED, NOTIMP        |
+//!                                                          +--failed a moment ago--> SERVFAIL, or a stale answer
+>>>>>>> main
 //! ```
 //!
 //! 1. **Parse** ([`query::parse`](crate::dns::query::parse)), in place. What is shorter than a header, and responses
@@ -36,6 +44,7 @@
 //! 5. **Cache** ([`Cache`](crate::dns::cache::Cache)). Before a kept answer leaves, the names it leads to (CNAME, SVCB
 //!    and HTTPS targets) are put to the policy in force: [`decide::on_targets`](crate::dns::decide::on_targets). Of
 //!    several listed ones a statutory notice wins. So a change of policy never has to flush the cache, and a lifted
+<<<<<<< HEAD
 //!    name resolves at once. Only a reload that changes the upstreams or the local zones empties it.
 //! 6. **Local zones** ([`Local`](crate::dns::local::Local)), see below. The cache never holds a name of theirs, so they
 //!    can stand behind it and cost cached answers nothing.
@@ -45,25 +54,94 @@
 //!    When the upstream has answered, the answer is kept first; then the name and its targets are decided again,
 //!    because the policy may have changed meanwhile. Identical questions under way are not joined yet.
 //! 8. **Response rate limiting** ([`rrl`](crate::dns::access::rrl)), if it is on, for whatever leaves by UDP to a
+=======
+//!    name resolves at once. Only a reload that changes the upstreams, or a flush, takes answers out.
+//! 6. **Upstream** ([`Pool`](crate::dns::upstream::Pool)), once for all who ask the same at a time: "Questions under
+//!    way" below. When the upstream has answered, the answer is kept first; then the name and its targets are decided
+//!    again for each who waits, because the policy may have changed meanwhile.
+//! 7. **Response rate limiting** ([`rrl`](crate::dns::access::rrl)), if it is on, for whatever leaves by UDP to a
+>>>>>>> main
 //!    source without a valid cookie: errors, blocked, cached and forwarded answers.
+//!
+//! # What is kept
+//!
+//! The key is name, type, DO and CD. An answer is kept until the first of its TTLs ends; a negative one for the lower
+//! of its SOA's TTL and MINIMUM (RFC 2308 §5), three hours at most, and not at all without an SOA. An NXDOMAIN for the
+//! name asked itself is found for every type of that name; behind a CNAME it is about another name and kept for its
+//! type. What may not be kept (TTL 0) goes to those who wait for it and no further, but takes the place of what was
+//! known before.
+//!
+//! **Failures** (RFC 9520): an upstream's error code, silence, or octets that are no answer are kept for 1 s, twice as
+//! long each time they come back, up to 60 s, and forgotten at the first success. Meanwhile nobody asks; the answer is
+//! the code and EDE of the failure with EDE 13. While no upstream is in use, nothing is kept, since that says nothing
+//! about the name, and when one is back, what was kept of silence is forgotten.
+//!
+//! **Fetched ahead** (`[cache] prefetch`): the first query that meets an answer in the last tenth of its time, if that
+//! was 10 s or more, has it fetched anew beside it.
+//!
+//! **Stale answers** (`[cache] serve_stale`, RFC 8767; off by default): a query that meets an answer past its TTL asks
+//! upstreams first. If they fail, or after `client_timeout`, the old answer goes out with TTL 30 and EDE 3, or 19 for
+//! NXDOMAIN, while the question goes on until its end; after a failure, for 30 s, it goes out at once. Fresh data,
+//! NODATA and NXDOMAIN take its place, errors do not. What is listed is blocked, stale or not.
+//!
+//! `POST /v1/cache/flush` and `pagar cache flush` make it forget a name, or the names below it too: answers of all
+//! types, answers of other names that lead there, denials, failures. What is under way then is not kept when it comes.
+//!
+//! # Questions under way
+//!
+//! A question is a task of its own ([`Core::miss`](crate::dns::core::Core::miss) joins it or begins it): it goes on
+//! when the asker has gone, for as long as the upstreams take. Four bounds: (limit of open files - 2,048) / 5 questions
+//! under way, at least 16 and at most 4,096; once half of these places are taken, names of one registered domain hold an
+//! eighth of them at most ([`domains`](crate::dns::access::domains)); 256 queries wait for one question, and four times
+//! as many as there are places wait in all. Beyond each the answer is SERVFAIL with EDE 23 and a text, or a stale answer
+//! if there is one, and is counted (`pagar_dns_shed_total{reason}`).
 //!
 //! # UDP
 //!
+<<<<<<< HEAD
 //! Every worker owns one socket per listen address; SO_REUSEPORT lets the kernel spread clients over them. A batch of
 //! up to 64 datagrams comes with one `recvmmsg` and leaves with one `sendmmsg`. A miss leaves the batch as a task
 //! that replies by itself from the address that was asked. Answers are at most 1,232 octets, or what the client
 //! offers, or 512 without EDNS. What does not fit gives way in this order: what the OPT record can do without, the
 //! additional section, both without TC; then all sections, with TC and the OPT record kept. The kernel is told not to
 //! believe path MTUs (IP_PMTUDISC_OMIT), since a forged one would make it send fragments.
+=======
+//! Every worker owns one socket per listen address; SO_REUSEPORT lets the kernel spread clients over them. (After an
+//! upgrade to fewer workers, one owns several; with a single socket from systemd, all read that one.) A batch of
+//! up to 64 datagrams comes with one `recvmmsg` and leaves with one `sendmmsg`. A miss leaves the batch as a task that
+//! replies by itself from the address that was asked. Answers are at most 1,232 octets, or what the client offers, or
+//! 512 without EDNS. What does not fit gives way in this order: an upstream's EDE, the additional section, both without
+//! TC; then all sections, with TC and the OPT record kept. The kernel is told not to believe path MTUs
+//! (IP_PMTUDISC_OMIT), since a forged one would make it send fragments.
+>>>>>>> main
 //!
 //! A panic over one message is caught, counted as `pagar_dns_dropped_total{reason="panic"}`, and the worker goes on.
 //!
 //! # TCP
 //!
-//! Two-octet frames, several queries a connection, answered as they become ready. At most 1,024 connections of clients
-//! over all listen addresses, further ones wait; 64 answers under way on each, and ten seconds of idleness. Strangers,
-//! whom `[dns] allow` does not name, have 64 connections among them, further ones are closed, and one second
-//! ([`listen::stream`](crate::dns::listen::stream)).
+//! Two-octet frames, several queries a connection, answered as they become ready, those that are ready together in one
+//! write ([`listen::stream`](crate::dns::listen::stream)). A malformed query gets its error and the connection stays; a
+//! frame shorter than a header ends it. After a half-close, what was read is answered. One task and no buffer while
+//! idle. When the server stops, each has a second for what is on its way. The bounds, with the defaults of `[dns.tcp]`:
+//!
+//! | what | bound | then |
+//! |---|---|---|
+//! | connections of all clients | 1,024, and half of the file descriptors | an idle one of the client with most gives way; none idle: the new one is closed |
+//! | of one client (IPv4 address, IPv6 /64) | 64 | its own oldest idle one gives way; none idle: the new one is closed |
+//! | of strangers, whom `[dns] allow` does not name | 64 among them | the same among them |
+//! | time without an answer | 10 s, less when more than half of the places are taken; strangers 1 s | closed |
+//! | a frame, from its first octet | 5 s; strangers 1 s | closed |
+//! | questions under way on a connection | 64 | nothing is read |
+//! | answers that wait to be written | 64 KiB beyond those under way | nothing is read |
+//! | a write | 10 s; strangers 1 s | closed |
+//!
+//! # Behind a load balancer
+//!
+//! From the addresses in `[dns.proxy] from`, every connection and every datagram begins with a PROXY header of version 2
+//! ([`listen::proxy`](crate::dns::listen::proxy)), or is closed, or dropped, and counted as
+//! `pagar_dns_dropped_total{reason="proxy"}`. The client it names is the one `allow` and the limits are about; the reply
+//! goes to the balancer. From elsewhere a header is never looked for. A client whose question the balancer brings by TCP
+//! counts as proven, however it came to the balancer: the balancer is then the one to bound what leaves by UDP.
 //!
 //! # Forwarding
 //!
@@ -76,15 +154,41 @@
 //! EDE codes of an upstream are kept, their texts are not. Codes 4 and 15 to 18 become code 0 with a text of ours that
 //! names the code: an upstream's block must not read as a notice carried out here.
 //!
-//! A try has its own socket on a random port and a random id (RFC 5452). The next goes out after 600 ms, or as soon as
-//! one fails, while earlier ones are still listened to; an upstream gets at most three tries a question, a question at
-//! most 2.5 s. An upstream that was asked for 3 s and answered nothing is asked last, never left out, and gets one
-//! question in 5 s beside the others until it answers.
+//! **Whom** ([`Pool`](crate::dns::upstream::Pool)): the upstreams of the longest zone that encloses the name; the DS of
+//! a zone's apex goes to those of the zone above. If all of a zone are dead, its names get SERVFAIL: they are never
+//! asked of anybody else, who has no business to learn them. Among the upstreams of a zone those in use come first, in
+//! the order of `[forwarding] strategy`, then those on trial, then the silent ones. Nobody is left out.
 //!
-//! A message with another id or question is not an answer, and listening goes on; an error that has the id but no
-//! question ends the try. TC=1 from an upstream, even if the message is cut within a record: the question is asked
-//! again over TCP, on one connection an upstream, with a second to open it and a second for the answer. Without an
-//! answer by TCP, a client on UDP gets TC and one on TCP SERVFAIL with EDE 23.
+//! **When** (`upstream/race.rs`): a try has its own socket on a random port and a random id (RFC 5452). The next goes
+//! out as soon as one fails, or after 600 ms, while earlier ones are still listened to. Once a question it goes out
+//! earlier, the hedge: when the upstream takes longer than for 95 of 100 answers lately (20 ms at least), for one
+//! question in ten at the most. An upstream gets three tries, the last one by TCP if nothing at all has come from
+//! it by UDP meanwhile, three datagrams at most with the retries below (RFC 9520 §3.1), and a question 2.5 s.
+//!
+//! **What counts** (`upstream/server.rs`): a message with another id, question or client cookie is not an answer, and
+//! listening goes on (`pagar_upstream_mismatches_total`).
+//!
+//! | the upstream says | then |
+//! |---|---|
+//! | SERVFAIL, REFUSED, NOTIMP, FORMERR, an extended code | the others are asked once each; if nobody knows better, the answer that gives a reason (EDE), or the last one, is passed on |
+//! | the same with EDE 6 to 12 (DNSSEC) or 15 to 17 (its own policy) | passed on at once: a verdict is not asked around |
+//! | FORMERR without OPT | once more without OPT; not remembered |
+//! | BADCOOKIE | once more with the new cookie, then TCP |
+//! | no cookie, though it has shown that it knows them | TCP, which a host off the path cannot forge |
+//! | TC, even cut within a record, or a datagram over 4,096 octets | TCP, on one connection an upstream, with a second to open it and a second for the answer; without one the others are asked, and if nobody has the whole, a client on UDP gets TC and one on TCP SERVFAIL with EDE 23 |
+//! | an error with the id and no question, or garbage | the try has failed, the next goes out |
+//!
+//! **Health** (`upstream/breaker.rs`): an upstream that is quiet for 10 s, or leaves a question unanswered for 600 ms
+//! while nothing else is heard from it, is asked `. NS`, or the SOA of its zone. Any answer is a sign of life, whatever
+//! its code. Two such probes in a row without one, by UDP and then by UDP and TCP: it is asked last, and probed after
+//! 1, 2, 4, 8, then every 16 s. It is in use again after two signs of life half a second apart, or 4, 8, 16 of them if
+//! it keeps falling silent within a minute. One that answers by TCP only is asked by TCP at once, until UDP works
+//! again.
+//!
+//! An answer is refused as a whole, and counts as a failed try, if its answer section is not the CNAME chain that
+//! begins at the question, of at most 16 links and without a loop, with the records of its names and the DNAMEs above
+//! them (`dns/chain.rs`); if a record is of another class; if an address has a wrong length. The records of an RRset
+//! leave with one TTL, the lowest (RFC 2181 §5.2).
 //!
 //! # Local zones
 //!

@@ -15,18 +15,22 @@
 //! | who | may try | what stands against it |
 //! |---|---|---|
 //! | a client | malformed messages, compression loops, responses | checked reads; a malformed message gets an error or is dropped and counted ([`dns::query`](crate::dns::query), [`dns::wire`](crate::dns::wire)); a panic is caught |
-//! | a client | more questions than upstreams answer | as many wait at a time as there are file descriptors for, at most 4,096; further ones get SERVFAIL with EDE 23; listed and cached names do not pass there |
+//! | a client | more questions than upstreams answer | as many are under way as there are file descriptors for, at most 4,096, and four times as many queries wait for them; further ones get SERVFAIL with EDE 23; listed and cached names do not pass there |
 //! | a client | random names below one domain, whose servers are dead by then | once half of the places are taken, one domain holds an eighth of them ([`domains`](crate::dns::access::domains)) |
 //! | a client | more questions than its share | `[dns.rate_limit]`, if it is on ([`access`](crate::dns::access)) |
 //! | anybody who forges addresses | sending our answers to a victim | `[dns.rrl]`, if it is on; no limited answer is larger than its query but for 22 octets |
 //! | anybody who forges addresses | using up a client's limit | queries by TCP or with a valid cookie have a limit of their own |
 //! | anybody who forges addresses | washing others out of the tables of limits | what is forgotten starts with a full bucket; hashes have a key of this process ([`buckets`](crate::dns::access::buckets)) |
-//! | a client | connections that do nothing | 1,024 in all, 10 s idle, 64 answers under way |
+//! | a client | the same question many times at once, so that a forged answer has many ids to meet | one question upstream for all who ask it (RFC 5452 §5), 256 waiters each |
+//! | a client | names that fail, over and over | a failure is kept up to a minute, in memory of its own (RFC 9520) |
+//! | an upstream | records that answer something else, chains without end | an answer section that is not the question's chain is refused whole |
+//! | a client | connections that do nothing, or very little | 64 of one client, 1,024 in all; idle ones give way to new ones, first those of whoever has most; 10 s idle, 5 s a frame ([`places`](crate::dns::listen::stream::places)) |
+//! | a client | asking without reading the answers | 64 KiB unwritten stop the reading; 10 s close it |
 //! | a stranger | connections that keep clients out | strangers have 64 of their own, 1 s idle |
 //! | a stranger | using the resolver to attack others | networks outside `[dns] allow` get REFUSED; by default only this machine is allowed; at most 1,232 octets by UDP |
-//! | a host off the path | forging an upstream's answer | random port and id for each try, a connected socket, the question compared (RFC 5452) |
+//! | a host off the path | forging an upstream's answer | random port and id for each try, a connected socket, the question compared (RFC 5452); cookies where the upstream knows them (RFC 7873) |
 //! | a host off the path | forging path MTUs, so that answers leave in fragments | the UDP listeners do not believe them (RFC 9715) |
-//! | the owner of a dead zone | making the upstream look dead | it is asked last only after 3 s without any answer to anybody |
+//! | the owner of a dead zone | making the upstream look dead | only unanswered probes make it asked last; a question without an answer makes it probed |
 //! | the owner of a listed name | CNAME or HTTPS records that lead there from another name | targets in answers are put to the policy: [`on_targets`](crate::dns::decide::on_targets) |
 //! | the owner of a listed name | pointing it at somebody else's address | names are never resolved to find more targets |
 //! | an authority's mistake | a URL, an address, the root, a top-level domain | refused as an item with a reason ([`verify::guard`](crate::verify::guard)) |
@@ -34,7 +38,9 @@
 //! | a broken delivery | half a file, an error page in place of a list, an empty list, an unmounted directory | quiet times, more bad lines than good ones, last good content ([`notice_path`](super::notice_path)) |
 //! | a slip of the pen | a wrong path in a reloaded configuration | a new source that cannot be read keeps the whole configuration from being taken over |
 //! | a second pagar | the same state directory | it is locked; the second one does not start |
+//! | another process of the user | reading names from memory, or from a core dump | core dumps and tracing are forbidden unless `process.core_dumps` |
 //! | a web page in a browser on the machine | reading the API by DNS rebinding | `Host` must be a loopback address or `localhost`; no CORS header |
+//! | a web page in a browser on the machine | emptying the cache with a form | a request with `Origin` or `Sec-Fetch-Site` changes nothing |
 //!
 //! # Guaranteed
 //!
@@ -44,8 +50,8 @@
 //!
 //! # Not defended against
 //!
-//! - Floods that fill the line or the sockets' buffers, and TCP connections of one client: there is a limit for all of
-//!   them only. Limits of queries and answers are off until they are configured.
+//! - Floods that fill the line or the sockets' buffers. Limits of queries and answers are off until they are configured.
+//! - A forged PROXY header by UDP: whoever can send from a balancer's address is believed. Filter it at the border.
 //! - A list that is written in place: one that its writer closes or leaves alone for 2 s is taken as it is then.
 //! - Anybody on the path between client and Pagar, or Pagar and upstream: plain DNS is all there is.
 //! - Clients that use another resolver. Queries sent to somebody else are not intercepted, on purpose (SAC127).

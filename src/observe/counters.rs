@@ -56,31 +56,71 @@ pub enum Dropped {
     Panic,
     /// Response rate limiting held the answer back.
     Rrl,
+    /// A balancer's, without a PROXY header of version 2.
+    Proxy,
 }
 
 impl Dropped {
     /// Every reason, with its metric label.
-    pub const ALL: [(Self, &'static str); 5] = [
+    pub const ALL: [(Self, &'static str); 6] = [
         (Self::Short, "short"),
         (Self::Response, "response"),
         (Self::Send, "send"),
         (Self::Panic, "panic"),
         (Self::Rrl, "rrl"),
+        (Self::Proxy, "proxy"),
     ];
 }
 
-/// Why a question is not put to an upstream.
+/// Why a query does not wait for an upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shed {
-    /// Its domain holds its share of the places among those that wait, and places are scarce.
+    /// Its domain holds its share of the places of questions under way, and places are scarce.
     Domain,
-    /// All places are taken.
+    /// All places of questions are taken.
     Queue,
+    /// As many queries wait as may, whatever for.
+    Waiting,
+    /// As many queries wait for this question as may.
+    Joined,
 }
 
 impl Shed {
     /// Every reason, with its metric label.
-    pub const ALL: [(Self, &'static str); 2] = [(Self::Domain, "domain"), (Self::Queue, "queue")];
+    pub const ALL: [(Self, &'static str); 4] =
+        [(Self::Domain, "domain"), (Self::Queue, "queue"), (Self::Waiting, "waiting"), (Self::Joined, "joined")];
+}
+
+/// Why a TCP connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// By the client, or the network lost it.
+    Client,
+    /// It was idle for too long.
+    Idle,
+    /// It was idle and gave way to another.
+    Evicted,
+    /// There was no place for it.
+    Limit,
+    /// A frame without room for a header, or no PROXY header where there must be one.
+    Framing,
+    /// The client did not finish a frame, or did not read its answers.
+    Slow,
+    /// The server stops.
+    Shutdown,
+}
+
+impl Closed {
+    /// Every reason, with its metric label.
+    pub const ALL: [(Self, &'static str); 7] = [
+        (Self::Client, "client"),
+        (Self::Idle, "idle"),
+        (Self::Evicted, "evicted"),
+        (Self::Limit, "limit"),
+        (Self::Framing, "framing"),
+        (Self::Slow, "slow"),
+        (Self::Shutdown, "shutdown"),
+    ];
 }
 
 /// Where an answer came from.
@@ -173,6 +213,14 @@ pub struct Counters {
     pub rrl_slipped: Counter,
     /// `dns_exempt_total`
     pub exempt: Counter,
+    /// `cache_stale_total`
+    pub cache_stale: Counter,
+    /// `cache_failures_total`
+    pub cache_failures: Counter,
+    /// `cache_prefetches_total`
+    pub cache_prefetches: Counter,
+    /// `dns_joined_total`
+    pub joined: Counter,
     /// Milliseconds since the process started at which the thread was last seen working; 0 if it keeps no beat.
     pub beat_ms: AtomicU64,
 }
@@ -194,6 +242,10 @@ impl Default for Counters {
             rrl_excess: Counter::default(),
             rrl_slipped: Counter::default(),
             exempt: Counter::default(),
+            cache_stale: Counter::default(),
+            cache_failures: Counter::default(),
+            cache_prefetches: Counter::default(),
+            joined: Counter::default(),
             beat_ms: AtomicU64::new(0),
         }
     }

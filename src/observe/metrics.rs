@@ -19,10 +19,11 @@ use prometheus::proto::MetricType;
 use prometheus::{Encoder, Error, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge};
 use prometheus::{GaugeVec, IntGaugeVec, Opts, Registry, TextEncoder};
 
-use super::counters::{Counters, RCODES};
+use super::counters::{Closed, Counters, RCODES};
 use super::family::Family;
 use super::labels::Labels;
 use super::process::Process;
+use super::sampled::Sampled;
 use super::sum::{Blocks, Sum};
 
 /// The values of `state` in `pagar_notices`: the words of `control::explain::state_at`, and those refused as a whole.
@@ -38,9 +39,15 @@ pub struct Metrics {
     /// The servers that are forwarded to.
     pub upstreams: UpstreamMetrics,
     /// `pagar_cache_bytes`
+<<<<<<< HEAD
     pub cache_bytes: IntGauge,
     /// `pagar_local_zones_broken`
     pub broken_zones: IntGauge,
+=======
+    pub cache_bytes: Sampled,
+    /// The clients' TCP connections.
+    pub tcp: TcpMetrics,
+>>>>>>> main
     /// Slots of the labels that come from notices.
     pub labels: Arc<Labels>,
     blocks: Blocks,
@@ -57,15 +64,23 @@ impl Metrics {
         let build = opts("build_info", "Which build this is; always 1.").const_label("version", version);
         let build = registered(&registry, IntGauge::with_opts(build.const_label("commit", commit)))?;
         build.set(1);
+<<<<<<< HEAD
         let broken =
             opts("local_zones_broken", "Operator's zones that could not be read and are answered with SERVFAIL.");
         let cache_bytes = opts("cache_bytes", "Memory held by cached answers.");
+=======
+>>>>>>> main
         Ok(Self {
             policy: PolicyMetrics::new(&registry)?,
             sources: SourceMetrics::new(&registry)?,
             upstreams: UpstreamMetrics::new(&registry)?,
+<<<<<<< HEAD
             cache_bytes: registered(&registry, IntGauge::with_opts(cache_bytes))?,
             broken_zones: registered(&registry, IntGauge::with_opts(broken))?,
+=======
+            cache_bytes: registered(&registry, Sampled::new(CACHE_BYTES))?,
+            tcp: TcpMetrics::new(&registry)?,
+>>>>>>> main
             labels,
             blocks,
             registry,
@@ -230,6 +245,74 @@ pub struct UpstreamMetrics {
     pub duration: HistogramVec,
     /// `pagar_upstream_healthy{upstream}`
     pub healthy: IntGaugeVec,
+    /// `pagar_upstream_state{upstream,state}`; the states are [`UPSTREAM_STATES`].
+    pub state: IntGaugeVec,
+    /// `pagar_upstream_errors_total{upstream,reason}`; the reasons are those of [`UpstreamError`].
+    pub errors: IntCounterVec,
+    /// `pagar_upstream_probes_total{upstream,result}`; the results are [`PROBE_RESULTS`].
+    pub probes: IntCounterVec,
+    /// `pagar_upstream_truncated_total{upstream}`
+    pub truncated: IntCounterVec,
+    /// `pagar_upstream_mismatches_total{upstream}`
+    pub mismatches: IntCounterVec,
+    /// `pagar_upstream_hedges_total`
+    pub hedges: IntCounter,
+}
+
+/// The values of `state` in `pagar_upstream_state`.
+pub const UPSTREAM_STATES: [&str; 3] = ["closed", "half_open", "open"];
+/// The values of `result` in `pagar_upstream_probes_total`.
+pub const PROBE_RESULTS: [&str; 2] = ["answered", "unanswered"];
+
+/// Why an upstream's answer is none: `reason` in `pagar_upstream_errors_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpstreamError {
+    /// It did not come in time.
+    Timeout,
+    /// The question could not be sent, or the connection broke.
+    Network,
+    /// It could not be used.
+    Malformed,
+    /// SERVFAIL, REFUSED or another code that says that this server could not or would not.
+    Rcode,
+}
+
+impl UpstreamError {
+    /// In the order of their numbers.
+    const WORDS: [&str; 4] = ["timeout", "network", "malformed", "rcode"];
+}
+
+/// The series of one upstream.
+#[derive(Clone, Debug)]
+pub struct UpstreamSeries {
+    /// Questions sent to it.
+    pub requests: IntCounter,
+    /// Time to its answers.
+    pub duration: Histogram,
+    /// Answers with TC by UDP.
+    pub truncated: IntCounter,
+    /// Messages that were not taken for its answer.
+    pub mismatches: IntCounter,
+    /// By [`PROBE_RESULTS`].
+    pub probes: [IntCounter; 2],
+    failures: IntCounter,
+    errors: [IntCounter; 4],
+    healthy: IntGauge,
+    state: [IntGauge; 3],
+}
+
+impl UpstreamSeries {
+    /// It gave no answer that could be used.
+    pub fn failed(&self, why: UpstreamError) {
+        self.failures.inc();
+        self.errors[why as usize].inc();
+    }
+
+    /// It is in this one of [`UPSTREAM_STATES`].
+    pub fn state(&self, at: usize) {
+        self.healthy.set(i64::from(at + 1 < UPSTREAM_STATES.len())); // all but open
+        self.state.iter().enumerate().for_each(|(each, gauge)| gauge.set(i64::from(each == at)));
+    }
 }
 
 impl UpstreamMetrics {
@@ -238,20 +321,52 @@ impl UpstreamMetrics {
         let failures = opts("upstream_failures_total", "Queries the upstream did not answer, or not properly.");
         let duration = HistogramOpts::new(full("upstream_duration_seconds"), "Time to the upstream's answer.");
         let healthy = opts("upstream_healthy", "1 if the upstream is in use, 0 if it is silent and asked last.");
+        let state = opts("upstream_state", "1 for the state the upstream is in, 0 for the others.");
+        let errors = opts("upstream_errors_total", "The failures by reason; rcode: SERVFAIL, REFUSED and the like.");
+        let probes = opts("upstream_probes_total", "Questions asked only to see whether the upstream answers.");
+        let truncated = opts("upstream_truncated_total", "Answers with TC, asked for again over TCP.");
+        let mismatches = opts(
+            "upstream_mismatches_total",
+            "Messages from the upstream's address with another id, question or cookie, ignored: mistaken or forged.",
+        );
+        let hedges = opts("upstream_hedges_total", "Questions sent to another upstream because the first was late.");
         Ok(Self {
             requests: registered(registry, IntCounterVec::new(requests, &["upstream"]))?,
             failures: registered(registry, IntCounterVec::new(failures, &["upstream"]))?,
             duration: registered(registry, HistogramVec::new(duration.buckets(UPSTREAM.to_vec()), &["upstream"]))?,
             healthy: registered(registry, IntGaugeVec::new(healthy, &["upstream"]))?,
+            state: registered(registry, IntGaugeVec::new(state, &["upstream", "state"]))?,
+            errors: registered(registry, IntCounterVec::new(errors, &["upstream", "reason"]))?,
+            probes: registered(registry, IntCounterVec::new(probes, &["upstream", "result"]))?,
+            truncated: registered(registry, IntCounterVec::new(truncated, &["upstream"]))?,
+            mismatches: registered(registry, IntCounterVec::new(mismatches, &["upstream"]))?,
+            hedges: registered(registry, IntCounter::with_opts(hedges))?,
         })
     }
 
+    /// How many upstreams are in use, and how many there are.
+    pub fn in_use(&self) -> (usize, usize) {
+        let families = self.healthy.collect();
+        let all = families.iter().flat_map(prometheus::proto::MetricFamily::get_metric);
+        all.fold((0, 0), |(used, all), one| (used + usize::from(one.get_gauge().get_value() > 0.0), all + 1))
+    }
+
     /// Starts the series of an upstream at 0 and takes it for healthy until it is found not to be.
-    pub fn declare(&self, upstream: &str) {
-        self.requests.with_label_values(&[upstream]);
-        self.failures.with_label_values(&[upstream]);
-        self.duration.with_label_values(&[upstream]);
-        self.healthy.with_label_values(&[upstream]).set(1);
+    pub fn declare(&self, upstream: &str) -> UpstreamSeries {
+        let counter = |family: &IntCounterVec, label: &str| family.with_label_values(&[upstream, label]);
+        let series = UpstreamSeries {
+            requests: self.requests.with_label_values(&[upstream]),
+            duration: self.duration.with_label_values(&[upstream]),
+            truncated: self.truncated.with_label_values(&[upstream]),
+            mismatches: self.mismatches.with_label_values(&[upstream]),
+            probes: PROBE_RESULTS.map(|result| counter(&self.probes, result)),
+            failures: self.failures.with_label_values(&[upstream]),
+            errors: UpstreamError::WORDS.map(|reason| counter(&self.errors, reason)),
+            healthy: self.healthy.with_label_values(&[upstream]),
+            state: UPSTREAM_STATES.map(|state| self.state.with_label_values(&[upstream, state])),
+        };
+        series.state(0);
+        series
     }
 
     /// Ends the series of an upstream that left the configuration.
@@ -261,6 +376,41 @@ impl UpstreamMetrics {
         let _ = self.failures.remove_label_values(&[upstream]);
         let _ = self.duration.remove_label_values(&[upstream]);
         let _ = self.healthy.remove_label_values(&[upstream]);
+        let _ = self.truncated.remove_label_values(&[upstream]);
+        let _ = self.mismatches.remove_label_values(&[upstream]);
+        UPSTREAM_STATES.iter().for_each(|state| drop(self.state.remove_label_values(&[upstream, state])));
+        UpstreamError::WORDS.iter().for_each(|reason| drop(self.errors.remove_label_values(&[upstream, reason])));
+        PROBE_RESULTS.iter().for_each(|result| drop(self.probes.remove_label_values(&[upstream, result])));
+    }
+}
+
+/// The clients' TCP connections; written by the async side when one comes or goes.
+#[derive(Clone, Debug)]
+pub struct TcpMetrics {
+    /// `pagar_tcp_connections`
+    pub connections: IntGauge,
+    /// `pagar_tcp_accept_errors_total`
+    pub accept_errors: IntCounter,
+    /// `pagar_tcp_closed_total{reason}`, in the order of [`Closed::ALL`].
+    closed: [IntCounter; Closed::ALL.len()],
+}
+
+impl TcpMetrics {
+    fn new(registry: &Registry) -> Result<Self, Error> {
+        let connections = opts("tcp_connections", "TCP connections of clients that are open.");
+        let errors = opts("tcp_accept_errors_total", "Times accepting failed, as for want of file descriptors.");
+        let closed = opts("tcp_closed_total", "TCP connections that ended or were refused, by reason.");
+        let closed = registered(registry, IntCounterVec::new(closed, &["reason"]))?;
+        Ok(Self {
+            connections: registered(registry, IntGauge::with_opts(connections))?,
+            accept_errors: registered(registry, IntCounter::with_opts(errors))?,
+            closed: Closed::ALL.map(|(_, reason)| closed.with_label_values(&[reason])),
+        })
+    }
+
+    /// A connection ended, or was refused.
+    pub fn closed(&self, why: Closed) {
+        self.closed[why as usize].inc();
     }
 }
 
@@ -302,16 +452,25 @@ pub(super) const DURATION: Family = Family {
     kind: MetricType::HISTOGRAM,
     labels: &["path"],
 };
+<<<<<<< HEAD
 pub(super) const LOCAL: Family = counter(
     "pagar_dns_local_total",
     "Queries for names of special-use zones and of the operator's own zones.",
     &["kind"],
 );
 pub(super) const CACHE_HITS: Family = counter("pagar_cache_hits_total", "Queries answered from the cache.", &[]);
+=======
+const CACHE_BYTES: Family = gauge("pagar_cache_bytes", "Memory held by cached answers and failures.");
+pub(super) const CACHE_HITS: Family =
+    counter("pagar_cache_hits_total", "Queries answered from the cache, within the TTL.", &[]);
+>>>>>>> main
 pub(super) const CACHE_MISSES: Family =
     counter("pagar_cache_misses_total", "Queries the cache had no answer for.", &[]);
-pub(super) const SHED: Family =
-    counter("pagar_dns_shed_total", "Questions not put to an upstream because too many wait already.", &["reason"]);
+pub(super) const SHED: Family = counter(
+    "pagar_dns_shed_total",
+    "Queries that do not wait for an upstream because too many do: SERVFAIL, or a stale answer.",
+    &["reason"],
+);
 pub(super) const RATE_LIMITED: Family =
     counter("pagar_dns_rate_limited_total", "Queries beyond the limit of their client.", &[]);
 pub(super) const RRL_EXCESS: Family =
@@ -320,10 +479,24 @@ pub(super) const RRL_SLIPPED: Family =
     counter("pagar_dns_rrl_slipped_total", "Answers beyond the limit of [dns.rrl] that left empty and with TC.", &[]);
 pub(super) const EXEMPT: Family =
     counter("pagar_dns_exempt_total", "Queries of exempt clients that others would be restricted for.", &[]);
+pub(super) const CACHE_STALE: Family =
+    counter("pagar_cache_stale_total", "Queries answered from the cache after the TTL (RFC 8767).", &[]);
+pub(super) const CACHE_FAILURES: Family =
+    counter("pagar_cache_failures_total", "Queries answered with a failure of a short time before (RFC 9520).", &[]);
+pub(super) const CACHE_PREFETCHES: Family =
+    counter("pagar_cache_prefetches_total", "Answers fetched anew before they expired.", &[]);
+pub(super) const JOINED: Family =
+    counter("pagar_dns_joined_total", "Queries that waited for a question another query had asked already.", &[]);
 #[rustfmt::skip] // in rows
+<<<<<<< HEAD
 const SUMMED: [Family; 14] = [
     QUERIES, RESPONSES, DROPPED, BLOCKED, HITS, DURATION, LOCAL, SHED, RATE_LIMITED, RRL_EXCESS, RRL_SLIPPED, EXEMPT,
     CACHE_HITS, CACHE_MISSES,
+=======
+const SUMMED: [Family; 17] = [
+    QUERIES, RESPONSES, DROPPED, BLOCKED, HITS, DURATION, SHED, JOINED, RATE_LIMITED, RRL_EXCESS, RRL_SLIPPED, EXEMPT,
+    CACHE_HITS, CACHE_MISSES, CACHE_STALE, CACHE_FAILURES, CACHE_PREFETCHES,
+>>>>>>> main
 ];
 
 const STARTED: Family = gauge("process_start_time_seconds", "When the process started, since the epoch.");
@@ -459,9 +632,25 @@ mod tests {
         has(&text, r#"pagar_dns_responses_total{rcode="SERVFAIL"} 0"#);
         has(&text, r#"pagar_notices{state="in force"} 0"#);
         has(&text, "pagar_state_write_failures_total 0");
+<<<<<<< HEAD
         has(&text, r#"pagar_dns_local_total{kind="special"} 0"#);
         has(&text, r#"pagar_dns_request_duration_seconds_count{path="local"} 0"#);
+=======
+        has(&text, r#"pagar_dns_shed_total{reason="waiting"} 0"#);
+        has(&text, "pagar_cache_bytes 0");
+>>>>>>> main
         has(&text, r#"pagar_build_info{commit="abc",version="0.1.0"} 1"#);
+    }
+
+    #[test]
+    fn a_sampled_gauge_is_read_when_it_is_asked_for() {
+        let metrics = metrics();
+        let value = Arc::new(std::sync::atomic::AtomicU64::new(7));
+        let source = value.clone();
+        metrics.cache_bytes.read_from(move || source.load(Relaxed));
+        has(&metrics.text(), "pagar_cache_bytes 7");
+        value.store(8, Relaxed);
+        has(&metrics.text(), "pagar_cache_bytes 8");
     }
 
     #[test]
@@ -473,11 +662,37 @@ mod tests {
         let text = metrics.text();
         has(&text, r#"pagar_source_failures_total{source="notices"} 0"#);
         has(&text, r#"pagar_upstream_healthy{upstream="192.0.2.1:53"} 1"#);
+        has(&text, r#"pagar_upstream_state{state="closed",upstream="192.0.2.1:53"} 1"#);
+        has(&text, r#"pagar_upstream_state{state="open",upstream="192.0.2.1:53"} 0"#);
+        has(&text, r#"pagar_upstream_errors_total{reason="rcode",upstream="192.0.2.1:53"} 0"#);
+        has(&text, r#"pagar_upstream_probes_total{result="unanswered",upstream="192.0.2.1:53"} 0"#);
+        has(&text, "pagar_upstream_hedges_total 0");
         has(&text, r#"pagar_guard_refused_total{reason="root"} 0"#);
         metrics.sources.forget("notices");
         assert!(!metrics.text().contains(r#"source="notices""#));
         metrics.upstreams.forget("192.0.2.1:53");
         assert!(!metrics.text().contains(r#"upstream="192.0.2.1:53""#));
+    }
+
+    #[test]
+    fn an_upstream_is_in_one_state_and_its_failures_have_reasons() {
+        let metrics = metrics();
+        let series = metrics.upstreams.declare("a");
+        series.failed(UpstreamError::Timeout);
+        series.failed(UpstreamError::Rcode);
+        for (at, healthy) in [(2, 0), (1, 1), (0, 1), (2, 0)] {
+            series.state(at);
+            let text = metrics.text();
+            has(&text, &format!(r#"pagar_upstream_healthy{{upstream="a"}} {healthy}"#));
+            for (each, state) in UPSTREAM_STATES.iter().enumerate() {
+                let value = i32::from(each == at);
+                has(&text, &format!(r#"pagar_upstream_state{{state="{state}",upstream="a"}} {value}"#));
+            }
+        }
+        let text = metrics.text();
+        has(&text, r#"pagar_upstream_failures_total{upstream="a"} 2"#);
+        has(&text, r#"pagar_upstream_errors_total{reason="timeout",upstream="a"} 1"#);
+        has(&text, r#"pagar_upstream_errors_total{reason="rcode",upstream="a"} 1"#);
     }
 
     #[test]

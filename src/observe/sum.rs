@@ -9,8 +9,13 @@ use super::counters::{Counters, Dropped, LocalKind, Path, Shed, Transport};
 use super::family::Family;
 use super::labels::{Labels, MAX_BLOCKED, MAX_HITS};
 use super::metrics::{
+<<<<<<< HEAD
     BLOCKED, CACHE_HITS, CACHE_MISSES, DROPPED, DURATION, EXEMPT, HITS, LOCAL, OTHER, QUERIES, RATE_LIMITED,
     RCODE_LABELS, RESPONSES, RRL_EXCESS, RRL_SLIPPED, SHED,
+=======
+    BLOCKED, CACHE_FAILURES, CACHE_HITS, CACHE_MISSES, CACHE_PREFETCHES, CACHE_STALE, DROPPED, DURATION, EXEMPT, HITS,
+    JOINED, OTHER, QUERIES, RATE_LIMITED, RCODE_LABELS, RESPONSES, RRL_EXCESS, RRL_SLIPPED, SHED,
+>>>>>>> main
 };
 
 /// The blocks given out so far.
@@ -61,6 +66,10 @@ impl Collector for Sum {
             each(LOCAL, &LocalKind::ALL.map(|(_, label)| label), &|block, n| block.local[n].get()),
             single(CACHE_HITS, &|block| block.cache_hits.get()),
             single(CACHE_MISSES, &|block| block.cache_misses.get()),
+            single(CACHE_STALE, &|block| block.cache_stale.get()),
+            single(CACHE_FAILURES, &|block| block.cache_failures.get()),
+            single(CACHE_PREFETCHES, &|block| block.cache_prefetches.get()),
+            single(JOINED, &|block| block.joined.get()),
         ]
     }
 }

@@ -1,9 +1,10 @@
-//! [`check`]: what holds for every request: the `Host` it must name, the headers of its answer.
+//! [`check`]: what holds for every request: the `Host` it must name, the headers of its answer. [`not_from_a_page`]:
+//! what holds for those that change something.
 
 use std::net::IpAddr;
 
 use axum::extract::Request;
-use axum::http::header::{CACHE_CONTROL, HOST, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{CACHE_CONTROL, HOST, ORIGIN, X_CONTENT_TYPE_OPTIONS};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::middleware::Next;
@@ -39,6 +40,17 @@ fn host(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
     }
     Err(Problem::new(StatusCode::FORBIDDEN, "this listener serves its own machine only")
         .hint("ask for localhost or a loopback address, whatever the name resolves to"))
+}
+
+/// Refuses what a page in a browser can send: browsers put `Origin` on every POST and `Sec-Fetch-Site` on every request
+/// (Fetch §3.1, Fetch Metadata §2.3), and no page can take them off. `none` is somebody who typed the address.
+pub(super) fn not_from_a_page(headers: &HeaderMap) -> Result<(), Problem> {
+    let from_elsewhere = headers.get_all("sec-fetch-site").iter().any(|site| site != "none");
+    if headers.contains_key(ORIGIN) || from_elsewhere {
+        return Err(Problem::new(StatusCode::FORBIDDEN, "a page in a browser may not change anything here")
+            .hint("use the command line, or a program that sends neither Origin nor Sec-Fetch-Site"));
+    }
+    Ok(())
 }
 
 fn is_loopback(authority: &Authority) -> bool {

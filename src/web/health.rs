@@ -1,18 +1,23 @@
 //! `GET /healthz` and `GET /readyz`: whether the process runs, and whether it can do its work.
 //!
-//! Ready means: a policy has been published, every worker thread moves, and every DNS socket answers a real message.
+//! Ready means: a policy has been published, every worker thread moves, every DNS socket answers a real message, and
+//! nobody has asked the server to stop.
 //! That upstreams are dead does not make it unready: listed names are still answered, and a load balancer that took all
 //! nodes out of service would make a bad day worse.
 //!
 //! The message is a header alone with opcode STATUS (RFC 1035 §4.1.1), to which a server answers NOTIMP or REFUSED
 //! whatever its policy: nothing is looked up, counted as a hit or forwarded. A probe is good for a second, and requests
-//! that come while one runs wait for it, so asking often costs the resolver nothing.
+//! that come while one runs wait for it, so asking often costs the resolver nothing. If this machine is itself one of
+//! the balancers that must send a PROXY header, so must the probe.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use axum::http::StatusCode;
 use axum::routing::{MethodRouter, get};
 use futures_util::future::join_all;
@@ -23,23 +28,27 @@ use tokio::time::timeout;
 
 use super::problem::Problem;
 use crate::control::Handle;
+use crate::model::Networks;
 use crate::observe::Metrics;
+use crate::observe::beats::stuck;
 
 /// How long a socket has to answer.
 const ANSWER: Duration = Duration::from_millis(500);
 /// How long a finding is good for.
 const FRESH: Duration = Duration::from_secs(1);
-/// How old a worker's beat may be; an idle worker wakes up more often than this to give one.
-const BEAT: Duration = Duration::from_secs(3);
 /// A DNS header (RFC 1035 §4.1.1).
 const HEADER: usize = 12;
+/// A PROXY header of version 2 by which a balancer speaks for itself: command LOCAL, nothing more (its §2.2).
+const LOCAL: &[u8; 16] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
 
 /// The data plane, as seen from outside. Cheap to clone; clones share their findings.
 #[derive(Clone, Debug)]
 pub struct Health {
     started: Instant,
     sockets: Arc<[SocketAddr]>,
+    balancers: Arc<ArcSwap<Networks>>,
     found: Arc<Mutex<Option<Finding>>>,
+    stopping: Arc<AtomicBool>,
 }
 
 /// What a probe of all sockets found.
@@ -52,7 +61,18 @@ struct Finding {
 impl Health {
     /// `started` is the instant beats are counted from, `sockets` what is bound for UDP and TCP each.
     pub fn new(started: Instant, sockets: Vec<SocketAddr>) -> Self {
-        Self { started, sockets: sockets.into(), found: Arc::default() }
+        let (balancers, found, stopping) = Default::default();
+        Self { started, sockets: sockets.into(), balancers, found, stopping }
+    }
+
+    /// Who must begin with a PROXY header, `[dns.proxy] from`: said once and after every reload.
+    pub fn set_balancers(&self, balancers: Networks) {
+        self.balancers.store(Arc::new(balancers));
+    }
+
+    /// From here on it is not ready, although it still answers: whoever sends clients here is to send them elsewhere.
+    pub fn stop(&self) {
+        self.stopping.store(true, Relaxed);
     }
 
     /// What is wrong with the sockets, now or less than a second ago.
@@ -61,20 +81,9 @@ impl Health {
         if let Some(finding) = found.as_ref().filter(|finding| finding.at.elapsed() < FRESH) {
             return finding.wrong.clone();
         }
-        let wrong = probe_all(&self.sockets).await;
+        let wrong = probe_all(&self.sockets, &self.balancers.load_full()).await;
         *found = Some(Finding { at: Instant::now(), wrong: wrong.clone() });
         wrong
-    }
-
-    /// What is wrong with the workers.
-    fn workers(&self, beats: &[u64]) -> Vec<String> {
-        if beats.is_empty() {
-            return vec!["no DNS worker has begun".to_owned()];
-        }
-        let now = self.started.elapsed();
-        let ages = beats.iter().map(|beat| now.saturating_sub(Duration::from_millis(*beat)));
-        let stuck = ages.enumerate().filter(|(_, age)| *age >= BEAT);
-        stuck.map(|(n, age)| format!("worker {n} has not moved for {} s", age.as_secs())).collect()
     }
 }
 
@@ -96,10 +105,13 @@ pub(super) fn ready(state: State) -> MethodRouter {
 
 async fn readiness(axum::extract::State(state): axum::extract::State<State>) -> Result<&'static str, Problem> {
     let mut wrong = Vec::new();
+    if state.health.stopping.load(Relaxed) {
+        wrong.push("the server is stopping".to_owned());
+    }
     if !state.control.is_ready() {
         wrong.push("no policy has been published".to_owned());
     }
-    wrong.extend(state.health.workers(&state.metrics.beats()));
+    wrong.extend(stuck(&state.metrics.beats(), state.health.started.elapsed()));
     wrong.extend(state.health.sockets().await);
     if wrong.is_empty() {
         return Ok("ready\n");
@@ -107,10 +119,11 @@ async fn readiness(axum::extract::State(state): axum::extract::State<State>) -> 
     Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {}", wrong.join("; "))).causes(wrong))
 }
 
-async fn probe_all(sockets: &[SocketAddr]) -> Vec<String> {
+async fn probe_all(sockets: &[SocketAddr], balancers: &Networks) -> Vec<String> {
     let probes = sockets.iter().map(|socket| async move {
         let target = reachable(*socket);
-        let (udp, tcp) = tokio::join!(timeout(ANSWER, probe_udp(target)), timeout(ANSWER, probe_tcp(target)));
+        let (udp, tcp) = (probe_udp(target, balancers), probe_tcp(target, balancers));
+        let (udp, tcp) = tokio::join!(timeout(ANSWER, udp), timeout(ANSWER, tcp));
         let wrong = |transport, result| match result {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(format!("{socket}/{transport}: {error}")),
@@ -131,12 +144,17 @@ fn reachable(mut socket: SocketAddr) -> SocketAddr {
     socket
 }
 
-async fn probe_udp(target: SocketAddr) -> io::Result<()> {
+/// What a message of ours must begin with.
+fn header(own: SocketAddr, balancers: &Networks) -> &'static [u8] {
+    if balancers.contains(own.ip()) { LOCAL } else { &[] }
+}
+
+async fn probe_udp(target: SocketAddr, balancers: &Networks) -> io::Result<()> {
     let any = if target.is_ipv4() { IpAddr::from(Ipv4Addr::UNSPECIFIED) } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = UdpSocket::bind((any, 0)).await?;
     socket.connect(target).await?;
     let id = rand::random();
-    socket.send(&status_query(id)).await?;
+    socket.send(&[header(socket.local_addr()?, balancers), &status_query(id)].concat()).await?;
     let mut answer = [0; HEADER];
     while !answers(&answer, id) {
         socket.recv(&mut answer).await?; // whatever else arrives is not for us; the time limit is the caller's
@@ -144,13 +162,13 @@ async fn probe_udp(target: SocketAddr) -> io::Result<()> {
     Ok(())
 }
 
-async fn probe_tcp(target: SocketAddr) -> io::Result<()> {
+async fn probe_tcp(target: SocketAddr, balancers: &Networks) -> io::Result<()> {
     let mut stream = TcpStream::connect(target).await?;
     let id = rand::random();
     let mut framed = [0; 2 + HEADER];
     framed[1] = HEADER as u8;
     framed[2..].copy_from_slice(&status_query(id));
-    stream.write_all(&framed).await?;
+    stream.write_all(&[header(stream.local_addr()?, balancers), &framed].concat()).await?;
     stream.read_exact(&mut framed).await?; // no answer is shorter than a header
     let [_, _, answer @ ..] = framed;
     if answers(&answer, id) { Ok(()) } else { Err(io::Error::other("answered something else")) }
@@ -169,7 +187,6 @@ fn answers(message: &[u8; HEADER], id: u16) -> bool {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::AtomicUsize;
-    use std::sync::atomic::Ordering::Relaxed;
 
     use tokio::net::TcpListener;
 
@@ -233,6 +250,8 @@ mod tests {
         let worker = state.metrics.worker();
         worker.beat_ms.store(9_000, Relaxed);
         assert_eq!(causes(&state).await, [] as [&str; 0]);
+        state.health.clone().stop();
+        assert_eq!(causes(&state).await, ["the server is stopping"]);
     }
 
     #[tokio::test]

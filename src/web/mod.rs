@@ -6,26 +6,29 @@
 //!                                                                         +-- /readyz      health
 //!                                                                         +-- /v1/check    api::check
 //!                                                                         +-- /v1/policy   api::policy
+//!                                                                         +-- /v1/cache/.. api::cache
 //!                                                                         +-- anything     problem (404, 405)
 //! ```
 //!
 //! One endpoint a file, each with no more state than it needs; a new one is a file and a line in `router`. Errors are
-//! problems (RFC 9457). Nothing here changes anything: writing requests come with their callers (`[[web.client]]`).
+//! problems (RFC 9457). One changes something: `POST /v1/cache/flush`, which upstreams make good again. Other writing
+//! requests come with their callers (`[[web.client]]`).
 //!
 //! # Who may call
 //!
 //! There are no credentials yet, so the configuration allows loopback listeners only, and whoever has an account on the
 //! machine may read. A browser on the machine is the one way in from outside: a page elsewhere can point a name of its
 //! own at 127.0.0.1 (DNS rebinding) and read the answers as its own. `guard` therefore refuses every `Host` but
-//! loopback, and no answer carries a CORS header.
+//! loopback, no answer carries a CORS header, and what changes something is refused to whatever a browser sends.
 //!
 //! # What bounds it
 //!
 //! The control plane shares its runtime with this listener, and the data plane its machine; neither may notice a slow
-//! or hostile client. `listen` bounds connections, their header, idle time and life. No endpoint reads a body. The only
-//! one that causes other work is `/readyz`, whose probes run once a second however often it is asked.
+//! or hostile client. `listen` bounds connections, their header, idle time and life. No endpoint reads a body. Two
+//! cause other work: `/readyz`, whose probes run once a second however often it is asked, and a flush of the cache,
+//! which looks at every entry on a thread of its own.
 
-mod api;
+pub mod api;
 mod guard;
 pub mod health;
 mod listen;
@@ -51,6 +54,8 @@ pub struct State {
     pub metrics: Arc<Metrics>,
     /// The data plane's sockets.
     pub health: health::Health,
+    /// How the cache is told to forget a name.
+    pub flush: api::cache::Flush,
 }
 
 /// Serves until `shutdown`, then lets the requests under way finish, two seconds at most.
@@ -59,7 +64,7 @@ pub async fn serve(listener: TcpListener, state: State, shutdown: impl Future<Ou
 }
 
 fn router(state: State) -> Router {
-    let State { control, metrics, health } = state;
+    let State { control, metrics, health, flush } = state;
     let ready = health::State { control: control.clone(), metrics: metrics.clone(), health };
     Router::new()
         .route("/", get(async || INDEX))
@@ -67,6 +72,7 @@ fn router(state: State) -> Router {
         .route("/healthz", health::alive())
         .route("/readyz", health::ready(ready))
         .route("/v1/check", api::check::route(control.clone()))
+        .route("/v1/cache/flush", api::cache::route(flush))
         .route("/v1/policy", api::policy::route(control))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::wrong_method)
@@ -79,6 +85,7 @@ const INDEX: &str = concat!(
     "\n\n\
      GET /v1/check?name=&type=&client=  what a name is answered with, and why\n\
      GET /v1/policy                     the policy in force and its sources\n\
+     POST /v1/cache/flush?name=&subtree= forget what is cached of a name\n\
      GET /metrics                       for Prometheus\n\
      GET /healthz                       200 while the process runs\n\
      GET /readyz                        200 while a policy is in force and the DNS sockets answer\n"
@@ -123,6 +130,7 @@ mod tests {
             control: Handle::new(policy, Arc::new(ArcSwap::default()), Arc::new(ArcSwap::from_pointee(exempt))),
             metrics: Arc::new(Metrics::new("0", "0").unwrap()),
             health: health::Health::new(Instant::now(), Vec::new()),
+            flush: api::cache::Flush::new(|_, _| 0),
         }
     }
 
@@ -156,6 +164,9 @@ mod tests {
         for path in paths {
             assert_ne!(get(path).await.0, StatusCode::NOT_FOUND, "{path}");
         }
+        assert!(index.contains("POST /v1/cache/flush?name="));
+        assert_eq!(request(Method::POST, "localhost", "/v1/cache/flush?name=a.example").await.0, StatusCode::OK);
+        assert_eq!(get("/v1/cache/flush?name=a.example").await.0, StatusCode::METHOD_NOT_ALLOWED);
     }
 
     #[tokio::test]

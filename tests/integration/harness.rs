@@ -173,8 +173,16 @@ pub(crate) struct Pagar {
 impl Pagar {
     /// Starts `pagar serve` and waits until it serves.
     pub(crate) fn start(config: &Path, arguments: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_pagar"));
-        command.args(["serve", "--config"]).arg(config).args(arguments);
+        Self::launch(&mut Command::new(env!("CARGO_BIN_EXE_pagar")), config, arguments)
+    }
+
+    /// The same by a command that runs the program with the arguments it gets.
+    pub(crate) fn launch(command: &mut Command, config: &Path, arguments: &[&str]) -> Self {
+        Self::spawn(command.args(["serve", "--config"]).arg(config).args(arguments))
+    }
+
+    /// Starts it by this command and waits until it serves.
+    pub(crate) fn spawn(command: &mut Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = Reaped(command.spawn().unwrap());
         let log = Arc::<Mutex<String>>::default();
@@ -275,6 +283,30 @@ impl Drop for Pagar {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("{}{}", self.announced, self.log());
+        }
+    }
+}
+
+/// A process that took over from the one a test started: ours to end, but not our child.
+pub(crate) struct Heir(pub(crate) u32);
+
+impl Heir {
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_raw(self.0.cast_signed()).unwrap(), signal).unwrap();
+    }
+
+    /// Whether it has ended; one that nobody has waited for yet has.
+    pub(crate) fn has_ended(&self) -> bool {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0)).unwrap_or_default();
+        stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('Z'))
+    }
+}
+
+impl Drop for Heir {
+    fn drop(&mut self) {
+        if !self.has_ended() {
+            self.signal(Signal::KILL);
         }
     }
 }

@@ -7,27 +7,41 @@
 //! | [`scenario`] | DNS conversations as text (`tests/scenarios/*.rpl`) against the real core, without sockets |
 //! | [`quickstart`] | the repository's first configuration, served, asked, explained |
 //! | [`forwarding`] | what is not listed: passed on, kept, over TCP; what leads to a listed name |
+<<<<<<< HEAD
 //! | [`local_zones`] | zones that are answered here: the operator's and special-use names |
+=======
+//! | [`caching`] | bursts of one question, stale answers, failures, a cache that is told to forget |
+>>>>>>> main
 //! | [`upstreams`] | liars, silence, death and return of upstreams |
 //! | [`access`] | cookies, limits, exempt clients |
 //! | [`addresses`] | IPv4, IPv6, wildcards, workers, strangers |
 //! | [`packets`] | what no client should send |
+//! | [`tcp`] | TCP as a full transport, its limits, the PROXY protocol |
 //! | [`swap`] | notices and lists that come, change, break and go under queries |
 //! | [`no_lift`] | handling of files and configurations that ends no notice |
 //! | [`under_load`] | a whole list swapped again and again while questions come in |
+//! | [`attacks`] | floods, hoards of connections, silence, shortage: what clients notice, and how long |
 //! | [`reload`] | SIGHUP |
-//! | [`shutdown`] | SIGTERM with questions under way |
+//! | [`shutdown`] | SIGTERM with questions under way, and a delay before the end |
+//! | [`upgrade`] | SIGUSR2: a new process takes over under load, or fails to |
+//! | [`systemd`] | what the service manager is told, and sockets it opened |
 //! | [`startup`] | what keeps it from starting, and what `pagar check` says of it |
 //! | [`logging`] | what the log holds, and what it must not |
 //! | [`validating`] | a validating resolver behind us |
+//! | [`compliance`] | what the standards want, as a table; unbound and named beside us |
+//! | [`differential`] | random questions to Pagar and to unbound: the same replies |
 //!
 //! All but the first three start the real program on free ports ([`harness`]), ask it as others would ([`client`]) and
-//! let it ask servers inside the test ([`upstream`]). Nothing leaves the machine.
+//! let it ask servers inside the test ([`upstream`]) or other people's ([`peers`]). Nothing leaves the machine.
 
 mod access;
 mod addresses;
 mod allocations;
+mod attacks;
+mod caching;
 mod client;
+mod compliance;
+mod differential;
 mod forwarding;
 mod harness;
 mod layering;
@@ -35,13 +49,17 @@ mod local_zones;
 mod logging;
 mod no_lift;
 mod packets;
+mod peers;
 mod quickstart;
 mod reload;
 mod scenario;
 mod shutdown;
 mod startup;
 mod swap;
+mod systemd;
+mod tcp;
 mod under_load;
+mod upgrade;
 mod upstream;
 mod upstreams;
 mod validating;

@@ -1,6 +1,7 @@
 //! SIGHUP: the configuration is read again while queries run; a broken one changes nothing.
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use hickory_proto::op::ResponseCode;
 use rustix::process::Signal;
@@ -8,6 +9,7 @@ use rustix::process::Signal;
 use crate::client::{addresses, ask_a, is_block, rcode};
 use crate::harness::{Pagar, Site, config, notice, wait_until};
 use crate::swap::Witness;
+use crate::upgrade::{by_tcp, by_udp};
 use crate::upstream::Scripted;
 
 fn ip(text: &str) -> IpAddr {
@@ -49,6 +51,31 @@ fn a_reload_takes_over_sources_pages_and_upstreams_and_loses_no_query() {
     wait_until("the old page is back", || addresses(&ask_a(server, "always.example.")) == [ip("192.0.2.80")]);
     assert_eq!(pagar.dns(), [server], "the sockets stay");
     drop(witness);
+}
+
+#[test]
+fn reloads_under_load_lose_no_query() {
+    let upstream = Scripted::with_address("198.51.100.1");
+    let text = config(&[upstream.address]);
+    let site = Site::new(&text);
+    site.put("1.json", &notice(1, "always.example", "subtree"));
+    let pagar = site.start();
+    let (server, stop) = (pagar.address(), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let datagrams = scope.spawn(|| by_udp(server, &stop));
+        let streams = scope.spawn(|| by_tcp(server, &stop));
+        for n in 0..10 {
+            // a broken one, another page, other networks
+            let pairs = [("[dns]", "[dns"), ("192.0.2.80", "192.0.2.90"), ("workers = 2", "allow = [\"127.0.0.0/8\"]")];
+            let (old, new) = pairs[n % pairs.len()];
+            reload(&site, &pagar, &text.replace(old, new));
+            let done =
+                || pagar.log().matches("configuration reloaded").count() + pagar.log().matches("not reloaded").count();
+            wait_until("it has reloaded", || done() > n);
+        }
+        stop.store(true, Relaxed);
+        assert!(datagrams.join().unwrap() > 0 && streams.join().unwrap() > 0);
+    });
 }
 
 #[test]
@@ -108,5 +135,6 @@ fn what_needs_a_restart_is_named() {
     let pagar = site.start();
     reload(&site, &pagar, &text.replace("workers = 2", "workers = 3").replace("\"state\"", "\"elsewhere\""));
     wait_until("both are named", || ["dns.workers", "ledger.path"].iter().all(|key| pagar.log().contains(key)));
+    assert!(pagar.log().contains("SIGUSR2"), "{}", pagar.log());
     assert!(!site.path("elsewhere").exists());
 }

@@ -1,4 +1,5 @@
-//! SIGTERM: questions under way are answered, then it ends with exit code 0, three seconds later at most.
+//! SIGTERM: questions under way are answered, then it ends with exit code 0, three seconds later at most; with a delay
+//! before it, in which it answers and is not ready.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -7,8 +8,8 @@ use hickory_proto::op::Message;
 use hickory_proto::rr::RecordType;
 use rustix::process::Signal;
 
-use crate::client::{addresses, frame, query, read_frame, tcp, udp};
-use crate::harness::{Site, wait_until};
+use crate::client::{Over, addresses, ask, ask_a, frame, query, read_frame, tcp, udp};
+use crate::harness::{Site, config, wait_until};
 use crate::upstream::Scripted;
 
 /// Three seconds of draining, and what a loaded machine takes to end a process.
@@ -69,9 +70,46 @@ fn it_starts_again_at_once_on_the_same_port_and_continues_its_serials() {
     pagar.signal(Signal::TERM);
     assert_eq!(pagar.wait().code(), Some(0));
     drop(stream);
-    let text = crate::harness::config(&[upstream.address]);
+    let text = config(&[upstream.address]);
     site.write("pagar.toml", &text.replacen("127.0.0.1:0", &address.to_string(), 1));
     let again = site.start();
     assert_eq!(again.address(), address);
     assert!(again.metric("pagar_policy_serial") > serial);
+}
+
+#[test]
+fn a_query_on_its_way_over_a_connection_is_answered() {
+    let upstream = Scripted::with_address("198.51.100.1");
+    let site = Site::with(&[upstream.address]);
+    let mut pagar = site.start();
+    let mut stream = tcp(pagar.address());
+    for name in ["before.example.", "after.example."] {
+        stream.write_all(&frame(&query(name, RecordType::A).to_vec().unwrap())).unwrap();
+        let answer = read_frame(&mut stream).unwrap_or_else(|| panic!("{name}: no answer"));
+        assert_eq!(addresses(&Message::from_vec(&answer).unwrap()).len(), 1);
+        if name.starts_with("before") {
+            pagar.signal(Signal::TERM);
+        }
+    }
+    assert_eq!(read_frame(&mut stream), None, "closed");
+    assert_eq!(pagar.wait().code(), Some(0), "{}", pagar.log());
+}
+
+#[test]
+fn before_a_delayed_end_it_answers_and_is_not_ready_until_it_is_told_again() {
+    let upstream = Scripted::with_address("198.51.100.1");
+    let site = Site::new(&(config(&[upstream.address]) + "[process]\nstop_delay = \"10m\"\n"));
+    let mut pagar = site.start();
+    wait_until("it is ready", || pagar.get("/readyz").0 == 200);
+    pagar.signal(Signal::TERM);
+    wait_until("it is not ready", || pagar.get("/readyz").0 == 503);
+    assert!(pagar.get("/readyz").1.contains("the server is stopping"));
+    assert_eq!(pagar.get("/healthz").0, 200);
+    for _ in 0..50 {
+        assert_eq!(addresses(&ask_a(pagar.address(), "still.example.")).len(), 1);
+    }
+    assert_eq!(addresses(&ask(pagar.address(), Over::Tcp, "still.example.", RecordType::A)).len(), 1);
+    pagar.signal(Signal::HUP); // changes nothing any more
+    pagar.signal(Signal::TERM);
+    assert_eq!(pagar.wait().code(), Some(0), "{}", pagar.log());
 }

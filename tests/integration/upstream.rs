@@ -10,6 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use hickory_proto::op::Message;
+use hickory_proto::rr::rdata::opt::EdnsOption;
 use hickory_proto::rr::rdata::{A, SOA};
 use hickory_proto::rr::{Name, RData, Record};
 use hickory_server::Server;
@@ -117,6 +118,20 @@ impl Asked {
         answer
     }
 
+    /// Whether it only wants to know whether somebody is there.
+    pub(crate) fn is_probe(&self) -> bool {
+        self.name() == "."
+    }
+
+    /// The data of its COOKIE option.
+    pub(crate) fn cookie(&self) -> Option<Vec<u8>> {
+        let options = &self.message.edns.as_ref()?.options().options;
+        options.iter().find_map(|(code, option)| match option {
+            EdnsOption::Unknown(_, data) if u16::from(*code) == 10 => Some(data.clone()),
+            _ => None,
+        })
+    }
+
     /// The answer with one address, whatever octets the name asked has.
     pub(crate) fn address(&self, address: &str) -> Message {
         let owner = self.message.queries[0].name().clone();
@@ -158,7 +173,7 @@ impl Scripted {
         Self { address, asked, stop, threads }
     }
 
-    /// All queries so far.
+    /// All queries so far but the probes.
     pub(crate) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }
@@ -230,7 +245,9 @@ impl Stage {
     }
 
     fn play(&self, asked: Asked) -> Vec<Message> {
-        self.asked.lock().unwrap().push(asked.clone());
+        if !asked.is_probe() {
+            self.asked.lock().unwrap().push(asked.clone());
+        }
         (self.script)(&asked)
     }
 }

@@ -1,19 +1,16 @@
-//! `[dns]`, `[[upstream]]` and `[cache]`: where we listen, whom we serve, whom we ask, and that we never ask ourselves.
+//! `[dns]`, `[[upstream]]` and `[forwarding]`: where we listen, whom we serve, whom we ask, and that we never ask ourselves.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::cache::{self, Cache};
 use super::values::{self, optional};
-use super::{Context, access, exempt, identity, local, upstream};
+use super::{Context, access, exempt, forwarding, identity, local, proxy, tcp, upstream};
 use crate::config::diagnostic::Reporter;
 use crate::config::spec::{Spanned, Spec};
 use crate::dns::{Config, Settings};
 use crate::model::{Network, Networks};
 
-const DEFAULT_CACHE: u64 = 256 << 20;
-const DEFAULT_MAX_TTL: u32 = 3600;
-/// A week, RFC 8767 §4's bound for a TTL.
-const LONGEST_MAX_TTL: i64 = 604_800;
 /// More threads than any machine we know has cores; a guard against a slip, not a tuning advice.
 const MOST_WORKERS: i64 = 1024;
 /// What is said of a network of everybody, and the hint.
@@ -24,32 +21,35 @@ pub(super) fn config(spec: &Spec, web: Option<SocketAddr>, cx: &mut Context<'_, 
     let listen = listen(&spec.dns.listen, web, cx.report);
     let workers = workers(spec.dns.workers.as_ref(), cx);
     let allow = allow(spec.dns.allow.as_ref(), cx.report);
+    let tcp = tcp::limits(&spec.dns.tcp, cx);
+    let proxy = proxy::from(spec.dns.proxy.as_ref(), cx);
     let upstreams = upstream::all(&spec.upstream, listen.as_deref().unwrap_or_default(), cx);
-    let cache = &spec.cache;
-    let cache_size = optional(cache.size.as_ref(), |size| values::size(size, "the size of the cache", cx.report));
-    let max_ttl =
-        optional(cache.max_ttl.as_ref(), |ttl| values::number(ttl, "max_ttl", 1..=LONGEST_MAX_TTL, cx.report));
+    let forwarding = forwarding::forwarding(&spec.forwarding, cx.report);
+    let cache = cache::cache(&spec.cache, cx.report);
     let access = access::settings(&spec.dns, cx);
     let exempt = exempt::all(&spec.exempt, cx);
-    // a zone an upstream is configured for is not answered here either: it belongs into `forward` as well
-    let local = local::config(&spec.dns.local, &spec.local_zone, cx);
     let identity = identity::identity(&spec.dns.identity, cx.report);
+    let local = local::config(&spec.dns.local, &spec.local_zone, cx);
+    let (listen, workers, allow, upstreams) = (listen?, workers?, allow?, upstreams?);
+    let (forwarding, access, exempt, tcp, proxy) = (forwarding?, access?, exempt?, tcp?, proxy?);
+    let (Cache { size, max_ttl, prefetch, stale }, identity) = (cache?, identity?);
     let settings = Settings {
-        allow: allow?,
-        upstreams: upstreams?,
-        max_ttl: max_ttl?.unwrap_or(DEFAULT_MAX_TTL),
-        access: access?,
-        exempt: exempt?,
-        identity: identity?,
+        allow,
+        upstreams,
+        forwarding,
+        max_ttl,
+        access,
+        exempt,
+        prefetch,
+        stale,
+        tcp,
+        proxy,
+        identity,
         local: Arc::default(), // read by whoever starts the data plane
     };
-    Some(Config {
-        listen: listen?,
-        workers: workers?,
-        cache_size: cache_size?.unwrap_or(DEFAULT_CACHE),
-        local: local?,
-        settings,
-    })
+    let mut local = local?;
+    local.forward.extend(settings.forwarded_zones().cloned()); // whoever names an upstream for a zone wants it asked
+    Some(Config { listen, workers, cache_size: size, local, settings })
 }
 
 fn listen(
@@ -113,19 +113,8 @@ pub(super) fn network(
     [everybody, hint]: [&str; 2],
     report: &mut Reporter<'_>,
 ) -> Option<Network> {
-    let network: Network = match written.as_ref().parse() {
-        Ok(network) => network,
-        Err(error) => {
-            report.error(written.span(), format!("{:?}: {error}", written.as_ref()));
-            return None;
-        }
-    };
-    // Only the whole of a family holds both its first and its last address.
-    let whole = [
-        [Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST].map(IpAddr::from),
-        [Ipv6Addr::UNSPECIFIED, Ipv6Addr::from_bits(u128::MAX)].map(IpAddr::from),
-    ];
-    if whole.iter().any(|ends| ends.iter().all(|end| network.contains(*end))) {
+    let network = values::network(written, report)?;
+    if values::is_everybody(&network) {
         report.warning(written.span(), format!("{network} {everybody}")).hint(hint);
     }
     Some(network)

@@ -6,13 +6,18 @@
 mod access;
 mod authority;
 mod block;
+mod cache;
 mod dns;
 mod exempt;
+mod forwarding;
 mod identity;
 mod local;
+mod process;
+mod proxy;
 mod resolv_conf;
 mod source;
 mod standing;
+mod tcp;
 mod upstream;
 mod values;
 
@@ -45,6 +50,7 @@ pub(super) fn config(spec: Spec, path: &Path, env: &Environment, report: &mut Re
     let sources = source::all(&spec.source, &authorities, &mut cx);
     let ledger = spec.ledger.path.map_or_else(|| Some(base.join("state")), |written| path_of(&written, &mut cx));
     let log = log(&spec.log, &mut cx);
+    let process = process::process(&spec.process, cx.report);
     Some(Config {
         dns: dns?,
         pages: pages?,
@@ -53,6 +59,7 @@ pub(super) fn config(spec: Spec, path: &Path, env: &Environment, report: &mut Re
         ledger: ledger?,
         web: web?,
         log: log?,
+        process: process?,
         path: path.to_owned(),
         warnings: Diagnostics::default(),
     })

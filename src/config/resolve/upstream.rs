@@ -1,4 +1,4 @@
-//! `[[upstream]]`: whom we ask. A forwarder that asks itself answers nothing and eats the machine, so an upstream that
+//! `[[upstream]]`: whom we ask, and for which zones. A forwarder that asks itself answers nothing and eats the machine, so an upstream that
 //! is one of our own listening addresses is refused, also behind a wildcard and also where it comes from resolv.conf.
 
 use std::net::{IpAddr, SocketAddr};
@@ -8,6 +8,7 @@ use crate::config::diagnostic::{Reporter, Span};
 use crate::config::spec::{self, Spanned};
 use crate::config::structure::refuse_not_built;
 use crate::dns::UpstreamConfig;
+use crate::model::DnsName;
 
 /// Every upstream in order of preference; `None` if none is usable.
 pub(super) fn all(
@@ -22,16 +23,52 @@ pub(super) fn all(
     }
     let mut all: Vec<UpstreamConfig> = Vec::with_capacity(written.len());
     for one in written {
+        let zones = zones(one.zones.as_ref(), cx.report);
         for address in addresses(&one.address, listen, cx) {
-            if all.iter().any(|other| other.address == address) {
-                cx.report.warning(one.address.span(), format!("upstream {address} is listed twice; the first counts"));
-                continue;
-            }
             let trust_ad = one.trust_ad.unwrap_or_else(|| address.ip().is_loopback());
-            all.push(UpstreamConfig { address, trust_ad });
+            let this = UpstreamConfig { address, trust_ad, zones: zones.clone() };
+            match all.iter().find(|other| other.address == address) {
+                None => all.push(this),
+                Some(other) if other.zones == this.zones => {
+                    let twice = format!("upstream {address} is listed twice; the first counts");
+                    cx.report.warning(one.address.span(), twice);
+                }
+                Some(_) => cx
+                    .report
+                    .error(one.address.span(), format!("upstream {address} is listed twice, for different zones"))
+                    .hint("write all its zones in one table; \".\" is everything that is in no other zone"),
+            }
         }
     }
+    if !all.is_empty() && !all.iter().flat_map(|one| &one.zones).any(DnsName::is_root) {
+        cx.report
+            .error(None, "there is no upstream for names outside the zones")
+            .hint("write an [[upstream]] without zones, or with zones = [\".\"]");
+    }
     (!all.is_empty()).then_some(all)
+}
+
+/// What an upstream is asked for; everything, if nothing is said.
+fn zones(written: Option<&Spanned<Vec<Spanned<String>>>>, report: &mut Reporter<'_>) -> Vec<DnsName> {
+    let Some(written) = written else { return vec![DnsName::root()] };
+    if written.as_ref().is_empty() {
+        report
+            .error(written.span(), "this upstream is asked for no zone at all")
+            .hint("write zones = [\"corp.example\"], or leave the key out for everything");
+    }
+    let mut zones = Vec::with_capacity(written.as_ref().len());
+    for one in written.as_ref() {
+        match one.as_ref().parse::<DnsName>() {
+            Ok(zone) if zones.contains(&zone) => {
+                report.warning(one.span(), format!("the zone {zone} is listed twice"));
+            }
+            Ok(zone) => zones.push(zone),
+            Err(error) => report
+                .error(one.span(), format!("{:?} is not a zone: {error}", one.as_ref()))
+                .hint("write a domain name: \"corp.example\", \"10.in-addr.arpa\""),
+        }
+    }
+    zones
 }
 
 fn addresses(written: &Spanned<String>, listen: &[SocketAddr], cx: &mut Context<'_, '_>) -> Vec<SocketAddr> {

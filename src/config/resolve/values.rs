@@ -1,13 +1,15 @@
 //! Single values: numbers in a range, words of a choice, short names, addresses, times, sizes.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::config::diagnostic::Reporter;
 use crate::config::spec::{Size, Spanned};
 use crate::config::suggest;
+use crate::model::Network;
 
 /// Resolves what may be left out: the outer `None` is a mistake, the inner one absence.
 pub(super) fn optional<W, T>(written: Option<W>, resolve: impl FnOnce(W) -> Option<T>) -> Option<Option<T>> {
@@ -122,6 +124,57 @@ pub(super) fn time(written: &Spanned<String>, what: &str, report: &mut Reporter<
     time
 }
 
+/// A length of time in a range.
+pub(super) fn duration(
+    written: &Spanned<String>,
+    what: &str,
+    range: RangeInclusive<Duration>,
+    report: &mut Reporter<'_>,
+) -> Option<Duration> {
+    let duration = duration_of(written.as_ref()).filter(|duration| range.contains(duration));
+    if duration.is_none() {
+        let (from, to) = (range.start().as_secs_f64(), range.end().as_secs_f64());
+        report
+            .error(written.span(), format!("{what} is {:?}", written.as_ref()))
+            .hint(format!("write a time from {from}s to {to}s, like \"10s\", with ms, s, m, h or d"));
+    }
+    duration
+}
+
+fn duration_of(text: &str) -> Option<Duration> {
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let seconds = match unit.trim() {
+        "ms" => 0.001,
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3_600.0,
+        "d" => 86_400.0,
+        _ => return None,
+    };
+    Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()
+}
+
+/// A network in CIDR notation, or one address.
+pub(super) fn network(written: &Spanned<String>, report: &mut Reporter<'_>) -> Option<Network> {
+    match written.as_ref().parse() {
+        Ok(network) => Some(network),
+        Err(error) => {
+            report.error(written.span(), format!("{:?}: {error}", written.as_ref()));
+            None
+        }
+    }
+}
+
+/// Whether a network is the whole of its family: only that holds both the first and the last address.
+pub(super) fn is_everybody(network: &Network) -> bool {
+    let whole = [
+        [Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST].map(IpAddr::from),
+        [Ipv6Addr::UNSPECIFIED, Ipv6Addr::from_bits(u128::MAX)].map(IpAddr::from),
+    ];
+    whole.iter().any(|ends| ends.iter().all(|end| network.contains(*end)))
+}
+
 /// A number of bytes, plain or with a binary unit.
 pub(super) fn size(written: &Spanned<Size>, what: &str, report: &mut Reporter<'_>) -> Option<u64> {
     let bytes = match written.as_ref() {
@@ -152,6 +205,27 @@ fn bytes_of(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_have_units() {
+        for (text, milliseconds) in [
+            ("10s", Some(10_000)),
+            ("1.8s", Some(1_800)),
+            ("250 ms", Some(250)),
+            ("2m", Some(120_000)),
+            ("1h", Some(3_600_000)),
+            ("1d", Some(86_400_000)),
+            ("10", None),
+            ("s", None),
+            (".s", None),
+            ("1.2.3s", None),
+            ("-1s", None),
+            ("1e9d", None),
+            ("99999999999999999999999d", None),
+        ] {
+            assert_eq!(duration_of(text), milliseconds.map(Duration::from_millis), "{text}");
+        }
+    }
 
     #[test]
     fn sizes_have_binary_units() {

@@ -31,6 +31,8 @@ impl Shed {
         match self {
             Self::Domain => b"too many questions about this domain wait for answers",
             Self::Queue => b"too many questions wait for answers",
+            Self::Waiting => b"too many queries wait for answers",
+            Self::Joined => b"too many queries wait for this answer",
         }
     }
 }

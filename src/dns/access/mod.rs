@@ -274,9 +274,11 @@ mod tests {
     use super::*;
     use crate::dns::cache::Cache;
     use crate::dns::core::Core;
+    use crate::dns::flight::Joined;
+    use crate::dns::query::{Parsed, parse};
     use crate::dns::resolve::{Failure, Question, Resolve};
     use crate::model::{DnsName, Exemptions};
-    use crate::observe::counters::Counters;
+    use crate::observe::counters::{Counters, Shed};
     use crate::observe::metrics::Metrics;
     use crate::policy::compile::tests::snapshot;
     use crate::policy::store::store;
@@ -284,11 +286,12 @@ mod tests {
     const CLIENT: Asker =
         Asker { client: IpAddr::V4(Ipv4Addr::LOCALHOST), size: Size::Datagram, idle: std::time::Duration::ZERO };
 
+    /// Never answers.
     struct Nobody;
 
     impl Resolve for Nobody {
         fn resolve<'a>(&'a self, _: &'a Question) -> BoxFuture<'a, Result<crate::dns::answer::Answer, Failure>> {
-            async { Err(Failure::Silence) }.boxed()
+            std::future::pending().boxed()
         }
 
         fn is_healthy(&self, _: &Question) -> bool {
@@ -298,6 +301,7 @@ mod tests {
 
     struct World {
         core: Core,
+        runtime: tokio::runtime::Runtime,
         counters: Arc<Counters>,
         now: Arc<AtomicU64>,
     }
@@ -307,9 +311,14 @@ mod tests {
         crate::dns::Settings {
             allow,
             upstreams: Vec::new(),
+            forwarding: crate::dns::Forwarding::default(),
             max_ttl: 60,
             access,
             exempt: Exemptions::default(),
+            prefetch: false,
+            stale: None,
+            tcp: Default::default(),
+            proxy: Default::default(),
             identity: crate::dns::identity::Identity::default(),
             local: Arc::default(),
         }
@@ -318,11 +327,13 @@ mod tests {
     fn world(access: Settings, places: u32) -> World {
         let metrics = Metrics::new("0", "0").unwrap();
         let now = Arc::new(AtomicU64::new(5_000));
-        let cache = Cache::new(0, metrics.cache_bytes.clone());
+        let cache = Arc::new(Cache::new(0));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let (_, policy) = store(snapshot(&[], 100));
         let clock = Clock::Manual(now.clone());
         World {
-            core: Core::new(policy, settings(access), cache, Arc::new(Nobody), places, clock),
+            core: Core::new(policy, settings(access), cache, Arc::new(Nobody), places, clock, runtime.handle().clone()),
+            runtime,
             counters: metrics.worker(),
             now,
         }
@@ -422,20 +433,29 @@ mod tests {
     #[test]
     fn a_flood_of_one_domain_is_shed_with_a_reason() {
         let world = world(Settings::default(), 16);
-        let place = |name: &str| world.core.permit(&question(name, Some(b"")));
-        let others: Vec<_> = (0..8).map(|n| place(&format!("www.d{n}.com")).unwrap()).collect();
-        let flood: Vec<_> = (0..50).map(|n| place(&format!("r{n}.victim.com"))).collect();
-        assert_eq!(flood.iter().filter(|place| place.is_ok()).count(), 2);
-        let shed = place("x.victim.com").unwrap_err();
-        let mut out = [0; 1232];
-        let message = question("x.victim.com", Some(b""));
-        let Fast::Reply(len, _) = world.core.overloaded(&message, &CLIENT, shed, &world.counters, &mut out) else {
-            panic!()
+        let ask = |name: &str| {
+            let message = question(name, Some(b""));
+            let Parsed::Query(query) = parse(&message) else { panic!() };
+            match world.core.flights.join(&query, 60) {
+                Joined::Full(shed) => Some(shed),
+                Joined::Wait(..) | Joined::Known(_) => None,
+            }
         };
+        assert!((0..8).all(|n| ask(&format!("www.d{n}.com")).is_none()));
+        let shed: Vec<_> = (0..50).filter_map(|n| ask(&format!("r{n}.victim.com"))).collect();
+        assert_eq!((shed.len(), shed[0]), (48, Shed::Domain), "an eighth of the places");
+        assert_eq!(ask("r0.victim.com"), None, "to join what is under way takes no place");
+        let (mut out, message) = ([0; 1232], question("x.victim.com", Some(b"")));
+        let fast = world.runtime.block_on(world.core.miss(&message, &CLIENT, &world.counters, &mut out));
+        let Fast::Reply(len, _) = fast else { panic!("{fast:?}") };
         assert_eq!(out[3] & 0x0f, 2);
         assert!(out[..len].ends_with(b"\x00\x17too many questions about this domain wait for answers"));
-        assert!(place("www.victim.org").is_ok());
-        drop((others, flood));
-        assert!((0..16).map(|n| place(&format!("r{n}.victim.com"))).all(|place| place.is_ok()));
+        assert_eq!(world.counters.shed[Shed::Domain as usize].get(), 1);
+        assert_eq!(ask("www.victim.org"), None);
+        let World { core, runtime, .. } = world;
+        drop(runtime); // ends what is under way
+        let places: Vec<_> =
+            (0..16).map(|n| core.access.domains.enter(&[2, b'd', b'a' + n, 3, b'c', b'o', b'm', 0])).collect();
+        assert!(places.iter().all(Result::is_ok), "every place has been given back");
     }
 }

@@ -2,6 +2,7 @@
 //! [`Core::miss`](super::core::Core::miss), and puts the answers back on. A new transport is a file here.
 
 pub mod mmsg;
+pub mod proxy;
 pub mod stream;
 pub mod udp;
 

@@ -5,7 +5,7 @@
 //! the policy, two at the clock (and one a wake-up), no lock, no allocation. Misses go to the async side, which replies by itself.
 
 use std::io;
-use std::net::UdpSocket;
+use std::net::{IpAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -17,6 +17,8 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::mmsg::{self, BATCH, Batch, Route, SEND};
+use super::proxy;
+use crate::dns::Settings;
 use crate::dns::core::{Asker, Core, Fast, View};
 use crate::dns::miss::Permit;
 use crate::observe::counters::{Counters, Dropped, Path, Transport};
@@ -154,16 +156,20 @@ impl Worker {
         view: &View,
     ) -> Option<Path> {
         let route = batch.route(n)?;
-        let (message, out) = batch.exchange(n);
-        let asker = Asker::datagram(route.peer.ip());
+        let (datagram, out) = batch.exchange(n);
+        let Some((message, client)) = without_header(datagram, route.peer.ip(), view.settings) else {
+            self.counters.dropped(Dropped::Proxy);
+            return None;
+        };
+        let asker = Asker::datagram(client);
         let answer = || {
             let fast = self.core.fast(message, &asker, view, out);
             if fast != Fast::Miss {
                 return fast;
             }
-            match self.core.permit(message) {
+            match self.core.permit() {
                 Ok(permit) => {
-                    self.miss(message.into(), route, socket.clone(), started, permit);
+                    self.miss(message.into(), asker, route, socket.clone(), started, permit);
                     Fast::Miss
                 }
                 Err(shed) => self.core.overloaded(message, &asker, shed, &self.counters, out),
@@ -186,11 +192,18 @@ impl Worker {
         }
     }
 
-    fn miss(&self, message: Box<[u8]>, route: Route, socket: Arc<UdpSocket>, started: Instant, permit: Permit) {
+    fn miss(
+        &self,
+        message: Box<[u8]>,
+        asker: Asker,
+        route: Route,
+        socket: Arc<UdpSocket>,
+        started: Instant,
+        permit: Permit,
+    ) {
         let (core, counters) = (self.core.clone(), self.async_counters.clone());
         self.runtime.spawn(async move {
             let mut out = vec![0; SEND];
-            let asker = Asker::datagram(route.peer.ip());
             let answer = AssertUnwindSafe(core.miss(&message, &asker, &counters, &mut out)).catch_unwind().await;
             match answer {
                 Ok(Fast::Reply(len, path)) => {
@@ -205,4 +218,13 @@ impl Worker {
             drop(permit);
         });
     }
+}
+
+/// The message in a datagram and whose it is; `None` if a balancer's header should be there and is not.
+fn without_header<'a>(datagram: &'a [u8], peer: IpAddr, settings: &Settings) -> Option<(&'a [u8], IpAddr)> {
+    if !settings.proxy.contains(peer) {
+        return Some((datagram, peer));
+    }
+    let header = proxy::parse(datagram).ok()?;
+    Some((datagram.get(header.len..)?, header.client.unwrap_or(peer)))
 }

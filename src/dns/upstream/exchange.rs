@@ -1,6 +1,7 @@
 //! TCP to one upstream, by hickory-resolver's connection provider: one connection, kept open, many questions at a time.
 //!
-//! Used after TC=1. `DnsExchange` gives back the upstream's exact octets; `Resolver::lookup` would lose half of them.
+//! Used after TC=1, and where UDP gives no answer. `DnsExchange` gives back the upstream's exact octets;
+//! `Resolver::lookup` would lose half of them.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -40,22 +41,23 @@ impl Stream {
         Self { address, provider, open: Mutex::new(None), connecting: tokio::sync::Mutex::new(()) }
     }
 
-    /// The upstream's message in answer to the question. A connection the upstream has closed meanwhile is opened anew once.
-    pub(super) async fn ask(&self, question: &Question) -> Result<Vec<u8>, NetError> {
+    /// The upstream's message in answer to the question, sent with an OPT record or without (`edns`). A connection the
+    /// upstream has closed meanwhile is opened anew once.
+    pub(super) async fn ask(&self, question: &Question, edns: bool) -> Result<Vec<u8>, NetError> {
         if let Some(exchange) = self.current()
-            && let Ok(message) = self.send(&exchange, question).await
+            && let Ok(message) = self.send(&exchange, question, edns).await
         {
             return Ok(message);
         }
         let exchange = self.connected().await?;
-        self.send(&exchange, question).await
+        self.send(&exchange, question, edns).await
     }
 
     /// Sends the question over a connection that is given up unless it answers: on an error, on time-out, and also when
     /// nobody waits for the answer any more. Questions under way on it are not disturbed.
-    async fn send(&self, exchange: &Arc<Exchange>, question: &Question) -> Result<Vec<u8>, NetError> {
+    async fn send(&self, exchange: &Arc<Exchange>, question: &Question, edns: bool) -> Result<Vec<u8>, NetError> {
         let mut doubt = Doubt { stream: self, exchange, answered: false };
-        let outcome = timeout(TIMEOUT, send(exchange, question)).await.unwrap_or(Err(NetError::Timeout));
+        let outcome = timeout(TIMEOUT, send(exchange, question, edns)).await.unwrap_or(Err(NetError::Timeout));
         doubt.answered = matches!(outcome, Ok(_) | Err(NetError::Busy));
         outcome
     }
@@ -106,9 +108,10 @@ impl Drop for Doubt<'_> {
     }
 }
 
-async fn send(exchange: &Exchange, question: &Question) -> Result<Vec<u8>, NetError> {
+async fn send(exchange: &Exchange, question: &Question, edns: bool) -> Result<Vec<u8>, NetError> {
     let query = Query::read(&mut BinDecoder::new(&question.section))?;
     let mut options = DnsRequestOptions::default();
+    options.use_edns = edns;
     options.edns_set_dnssec_ok = question.dnssec_ok;
     let (mut message, options) = DnsRequest::from_query(query, options).into_parts();
     message.metadata.checking_disabled = question.checking_disabled;

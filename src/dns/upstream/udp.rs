@@ -1,41 +1,118 @@
 //! One question to one upstream over UDP: a socket of its own on a random port, a random id (RFC 5452 §9.2).
 //!
-//! The socket is connected, so the kernel lets only the upstream's address and port through and reports a refused port at
-//! once. What does not carry our id and question is ignored and listening goes on (RFC 5452 §9.1).
+//! The socket is connected, so the kernel lets only the upstream's address and port through and reports a refused port
+//! at once. What does not carry our id, our question and, if it has one, our cookie is ignored and listening goes on
+//! (RFC 5452 §9.1, RFC 7873 §5.3).
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use tokio::net::UdpSocket;
 
-use super::TryError;
-use crate::dns::UpstreamConfig;
+use super::cookie::{Cookie, Returned};
+use super::server::Server;
 use crate::dns::answer::{Answer, Bad};
 use crate::dns::reply::UDP_SIZE;
 use crate::dns::resolve::Question;
-use crate::dns::wire::{HEADER, rtype};
+use crate::dns::wire::{HEADER, option, options, record, rtype, u16_at};
 
 /// Attempts at a random port before the kernel chooses one.
 const PORT_ATTEMPTS: usize = 8;
 /// Largest datagram taken: upstreams may ignore the size offered.
 const RECEIVE: usize = 4_096;
 
+/// What is sent in the OPT record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Edns {
+    /// An OPT with a cookie.
+    Cookie,
+    /// An OPT.
+    Plain,
+    /// No OPT record.
+    None,
+}
+
+/// A message that answers the question.
+pub(super) struct Received {
+    pub(super) outcome: Result<Answer, Bad>,
+    /// It had an OPT record.
+    pub(super) has_opt: bool,
+    /// It should have had a cookie.
+    pub(super) misses_cookie: bool,
+    /// It is longer than the buffer: the kernel has cut it.
+    pub(super) cut: bool,
+}
+
+impl Received {
+    /// The response code, as far as it can be told.
+    pub(super) fn rcode(&self) -> Option<u16> {
+        match &self.outcome {
+            Ok(answer) => Some(answer.rcode()),
+            Err(Bad::Error(code)) => Some(u16::from(*code)),
+            Err(Bad::Malformed | Bad::Mismatch) => None,
+        }
+    }
+}
+
 /// Sends the question and waits for its answer for as long as the caller does.
-pub(super) async fn exchange(upstream: &UpstreamConfig, question: &Question) -> Result<Answer, TryError> {
-    let socket = bind(upstream.address)?;
-    socket.connect(upstream.address).await?;
+pub(super) async fn exchange(server: &Server, question: &Question, edns: Edns) -> io::Result<Received> {
+    let socket = bind(server.address())?;
+    socket.connect(server.address()).await?;
     let id: [u8; 2] = rand::random();
-    socket.send(&message(id, question)).await?;
+    let cookie = match edns {
+        Edns::Cookie => Some(server.cookie(socket.local_addr()?.ip())),
+        Edns::Plain | Edns::None => None,
+    };
+    socket.send(&message(id, question, edns, cookie.as_ref())).await?;
     let mut buffer = vec![0; RECEIVE];
     loop {
         let len = socket.recv(&mut buffer).await?;
-        if buffer[..len].starts_with(&id) {
-            match Answer::parse(&buffer[..len], &question.section, upstream.trust_ad) {
-                Err(Bad::Mismatch) => {}
-                outcome => return Ok(outcome?),
-            }
+        match received(server, &buffer[..len], id, question, cookie.as_ref()) {
+            Some(received) => return Ok(received),
+            None => server.series().mismatches.inc(),
         }
     }
+}
+
+/// The message, if it is the answer.
+fn received(
+    server: &Server,
+    message: &[u8],
+    id: [u8; 2],
+    question: &Question,
+    cookie: Option<&Cookie>,
+) -> Option<Received> {
+    if !message.starts_with(&id) {
+        return None;
+    }
+    let outcome = Answer::parse(message, &question.section, server.trusts_ad());
+    if outcome == Err(Bad::Mismatch) {
+        return None;
+    }
+    let opt = opt(message, question.section.len());
+    let returned = cookie.map_or(Returned::None, |cookie| cookie.judge(opt.flatten()));
+    match (returned, cookie) {
+        (Returned::Foreign, _) => return None,
+        (Returned::Ours(Some(theirs)), Some(cookie)) => server.learn(cookie, theirs),
+        _ => {}
+    }
+    let cut = outcome == Err(Bad::Malformed) && message.len() == RECEIVE;
+    Some(Received { outcome, has_opt: opt.is_some(), misses_cookie: returned == Returned::Missing, cut })
+}
+
+/// The OPT record of a message with our question or none, and the COOKIE option in it.
+fn opt(message: &[u8], question: usize) -> Option<Option<&[u8]>> {
+    let mut at = HEADER + if u16_at(message, 4)? == 0 { 0 } else { question };
+    let records = [6, 8, 10].map(|place| u16_at(message, place).unwrap_or(0)).map(u32::from).iter().sum();
+    for _ in 0..records {
+        let record = record(message, at)?; // at least 11 octets each, so the message bounds the loop
+        if record.rtype == rtype::OPT {
+            let mut all = options(&message[record.rdata..record.end]);
+            return Some(all.find_map(|each| each.filter(|(code, _)| *code == option::COOKIE)).map(|(_, data)| data));
+        }
+        at = record.end;
+    }
+    None
 }
 
 /// A socket on a port nobody can guess: chosen over the whole range, since the kernel's own choice covers half of it.
@@ -58,17 +135,78 @@ fn from_std(socket: std::net::UdpSocket) -> io::Result<UdpSocket> {
 }
 
 /// The message for an upstream: RD, AD (RFC 6840 §5.7), CD as asked, an OPT of ours and nothing of the client's.
-fn message(id: [u8; 2], question: &Question) -> Vec<u8> {
-    let mut message = Vec::with_capacity(HEADER + question.section.len() + 11);
+fn message(id: [u8; 2], question: &Question, edns: Edns, cookie: Option<&Cookie>) -> Vec<u8> {
+    let mut message = Vec::with_capacity(HEADER + question.section.len() + 55);
     message.extend_from_slice(&id);
     message.extend_from_slice(&[0x01, 0x20 | u8::from(question.checking_disabled) << 4]);
-    for count in [1u16, 0, 0, 1] {
+    for count in [1, 0, 0, u16::from(edns != Edns::None)] {
         message.extend_from_slice(&count.to_be_bytes());
     }
     message.extend_from_slice(&question.section);
+    if edns == Edns::None {
+        return message;
+    }
     message.push(0);
     message.extend_from_slice(&rtype::OPT.to_be_bytes());
     message.extend_from_slice(&(UDP_SIZE as u16).to_be_bytes());
-    message.extend_from_slice(&[0, 0, u8::from(question.dnssec_ok) << 7, 0, 0, 0]);
+    message.extend_from_slice(&[0, 0, u8::from(question.dnssec_ok) << 7, 0]);
+    let cookie = cookie.map_or(&[][..], Cookie::octets);
+    if cookie.is_empty() {
+        message.extend_from_slice(&[0, 0]);
+        return message;
+    }
+    let len = cookie.len() as u16; // 40 at the most
+    for field in [len + 4, option::COOKIE, len] {
+        message.extend_from_slice(&field.to_be_bytes());
+    }
+    message.extend_from_slice(cookie);
     message
+}
+
+#[cfg(test)]
+mod tests {
+    use hickory_proto::op::Message;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::dns::upstream::cookie::Jar;
+
+    fn question() -> Question {
+        let section = b"\x03www\x07example\x00\x00\x01\x00\x01".to_vec();
+        Question { section, dnssec_ok: true, checking_disabled: true }
+    }
+
+    proptest! {
+        #[test]
+        fn no_message_panics(octets in proptest::collection::vec(any::<u8>(), 0..200), counts in any::<[u8; 8]>()) {
+            let asked = message([1, 2], &question(), Edns::Plain, None);
+            let mut forged = asked[..HEADER + question().section.len()].to_vec();
+            forged[4..12].copy_from_slice(&counts.map(|count| count & 1));
+            forged.extend(octets);
+            let _ = opt(&forged, question().section.len());
+        }
+    }
+
+    #[test]
+    fn the_message_is_well_formed_in_each_form() {
+        let local = [192, 0, 2, 1].into();
+        let mut jar = Jar::new(0);
+        let short = jar.cookie(local, local, 0);
+        jar.learn(&short, &[5; 32]);
+        let long = jar.cookie(local, local, 0);
+        for (edns, cookie) in
+            [(Edns::Cookie, Some(&short)), (Edns::Cookie, Some(&long)), (Edns::Plain, None), (Edns::None, None)]
+        {
+            let octets = message([1, 2], &question(), edns, cookie);
+            let parsed = Message::from_vec(&octets).unwrap();
+            assert!(parsed.metadata.recursion_desired && parsed.metadata.checking_disabled);
+            assert_eq!(parsed.edns.is_some(), edns != Edns::None);
+            if let Some(edns) = &parsed.edns {
+                assert!(edns.flags().dnssec_ok && edns.max_payload() == 1232);
+                assert_eq!(edns.options().options.len(), usize::from(cookie.is_some()));
+            }
+            let found = opt(&octets, question().section.len());
+            assert_eq!(found, (edns != Edns::None).then(|| cookie.map(Cookie::octets)));
+        }
+    }
 }

@@ -1,4 +1,5 @@
 //! The JSON API, a resource a file.
 
+pub mod cache;
 pub(super) mod check;
 pub(super) mod policy;

@@ -1,9 +1,11 @@
-//! An upstream's message: never a panic, and whatever leaves fits and is whole if what came was.
+//! An upstream's message: never a panic, whatever leaves fits and is whole if what came was, and its answer section
+//! answers the question.
 #![no_main]
 
 use hickory_proto::op::Message;
+use hickory_proto::rr::{Name, RData, RecordType};
 use libfuzzer_sys::fuzz_target;
-use pagar::dns::answer::Answer;
+use pagar::dns::answer::{Answer, Shown};
 use pagar::dns::query::{Parsed, parse};
 
 const QUERY: &[u8] =
@@ -20,10 +22,31 @@ fuzz_target!(|octets: &[u8]| {
     let Parsed::Query(query) = parse(QUERY) else { unreachable!() };
     let limit = 512 + usize::from(small[4]) * 40;
     let mut out = vec![0; 65_535];
-    let (len, _) = answer.render(&query, u32::from(small[5]), 3_600, limit, &mut out);
+    let (len, _) = answer.render(&query, Shown::After(u32::from(small[5])), 3_600, limit, &mut out);
     assert!(len <= limit);
+    if let Ok(left) = Message::from_vec(&out[..len]) {
+        assert!(answers(&left), "{left:?}");
+    }
     let counts = |octets: &[u8]| Message::from_vec(octets).map(|m| (m.answers.len(), m.authorities.len()));
     if let (Ok(came), Ok(went)) = (counts(&message), counts(&out[..len])) {
         assert!(went == came || out[2] & 0x02 != 0, "{came:?} {went:?}");
     }
 });
+
+/// Whether every record of the answer section is of a name the CNAMEs lead to from the question, or a DNAME's.
+fn answers(message: &Message) -> bool {
+    let mut names: Vec<Name> = message.queries.iter().map(|query| query.name().clone()).collect();
+    for _ in 0..message.answers.len() {
+        for record in &message.answers {
+            if let RData::CNAME(target) = &record.data
+                && names.contains(&record.name)
+            {
+                names.push(target.0.clone());
+            }
+        }
+    }
+    message.answers.iter().all(|record| {
+        let may_stand_above = matches!(record.record_type(), RecordType::RRSIG | RecordType::Unknown(39));
+        names.contains(&record.name) || may_stand_above && names.iter().any(|name| record.name.zone_of(name))
+    })
+}

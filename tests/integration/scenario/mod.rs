@@ -17,11 +17,16 @@
 //!
 //! ```text
 //! SCENARIO_BEGIN a title
+<<<<<<< HEAD
 //! CONFIG page_v4=192.0.2.80 page_v6=none block_ttl=30 max_ttl=3600 cache=0 allow=127.0.0.0/8,::1/128 trust_ad=true
 //! CONFIG special_names=true forward=10.in-addr.arpa version="text" server_id="text" nsid="text"
 //! ZONE_BEGIN portal.isp.example.          ; a zone of the operator's, its text up to ZONE_END; every line has its owner
 //! @ 300 IN SOA ns hostmaster 1 3600 600 604800 60
 //! ZONE_END
+=======
+//! CONFIG page_v4=192.0.2.80 page_v6=none block_ttl=30 max_ttl=3600 allow=127.0.0.0/8,::1/128 trust_ad=true
+//! CONFIG cache=0 prefetch=true serve_stale=86400
+>>>>>>> main
 //! RANGE_BEGIN 0 100                       ; what the upstream answers at the steps 0 to 100
 //!     ENTRY_BEGIN
 //!     MATCH DO NOCD                       ; only questions with DO and without CD; left out: any
@@ -45,10 +50,11 @@
 //! |---|---|
 //! | `NOTICE key=value …` | an order comes in: `authority id`, any number of `exact= subtree=`, `action`, `category`, `sensitivity`, `kind=statutory\|operator\|unknown` (unknown: not configured), `order=` (place of its source), `from=+5s expires=+60s` (from now), `refused=CODE` (it must be). The same id again is a new version |
 //! | `WITHDRAW id` | its file is gone |
-//! | `QUERY NAME CLASS TYPE [flags] [OPCODE=n] [UDP\|TCP] [from=ADDRESS] [OPT …]` | a client asks; nothing is set that is not written, RD included. `QUERY RAW HEX …` sends these octets |
-//! | `CHECK_ANSWER REPLY flags RCODE [octets=n] [OPT …]`, then sections | the answer to the last query, whole: flags, code, OPT with its options in order, every record with its TTL, in order. What is not written must not be there. `NO_ANSWER`: dropped; `WAITING`: not answered yet |
-//! | `TIME_PASSES n [wall]` | both clocks go on, or the wall clock alone, which may go back; notices take effect and expire |
-//! | `UPSTREAM answers\|silent\|unreachable\|holds` | how the upstream behaves from here on; after `answers` entries may follow, which take the place of the ranges. `holds` keeps questions until it answers again |
+//! | `QUERY NAME CLASS TYPE [flags] [OPCODE=n] [UDP\|TCP] [from=ADDRESS] [as=LABEL] [OPT …]` | a client asks; nothing is set that is not written, RD included; queries with labels of their own may be under way together. `QUERY RAW HEX …` sends these octets |
+//! | `CHECK_ANSWER [of=LABEL] REPLY flags RCODE [octets=n] [OPT …]`, then sections | the answer to the last query, whole: flags, code, OPT with its options in order, every record with its TTL, in order. What is not written must not be there. `NO_ANSWER`: dropped; `WAITING`: not answered yet |
+//! | `TIME_PASSES n [wall]` | the clocks go on, timers included, or the wall clock alone, which may go back; notices take effect and expire |
+//! | `FLUSH NAME [subtree] count=n` | the name is forgotten; that many entries it was |
+//! | `UPSTREAM answers\|silent\|unreachable\|dead\|holds` | how the upstream behaves from here on; `dead`: silent, and the pool knows it; after `answers` entries may follow, which take the place of the ranges. `holds` keeps questions until it answers again |
 //! | `CHECK_UPSTREAM`, then `ASKED NAME CLASS TYPE [DO] [CD]` lines, or `nothing` | what reached the upstream since the last such check, in order |
 //! | `CHECK_METRIC SERIES VALUE` | a line of `/metrics`; `none`: it is not there |
 //!

@@ -37,6 +37,10 @@ pub(super) struct Config {
     pub(super) block_ttl: u32,
     pub(super) max_ttl: u32,
     pub(super) cache: u64,
+    /// Off unless written: without it, every question the upstream gets is one a client asked just then.
+    pub(super) prefetch: bool,
+    /// Seconds an expired answer may be used; `None` for not at all.
+    pub(super) serve_stale: Option<u64>,
     pub(super) allow: Vec<String>,
     pub(super) trust_ad: bool,
     pub(super) access: access::Settings,
@@ -58,6 +62,8 @@ impl Default for Config {
             block_ttl: 30,
             max_ttl: 3_600,
             cache: 1 << 20,
+            prefetch: false,
+            serve_stale: None,
             allow: vec!["127.0.0.0/8".into(), "::1/128".into()],
             trust_ad: false,
             access: access::Settings::default(),
@@ -101,13 +107,23 @@ pub(super) enum Act {
     CheckAnswer(Box<Expected>),
     TimePasses { wall: i64, monotonic: i64 },
     Upstream(Mood, Vec<Entry>),
+    Flush { name: DnsName, subtree: bool, count: u64 },
     CheckUpstream(Vec<String>),
     CheckMetric { series: String, value: String },
 }
 
 /// Every keyword a step may have.
-pub(super) const KEYWORDS: [&str; 8] =
-    ["NOTICE", "WITHDRAW", "QUERY", "CHECK_ANSWER", "TIME_PASSES", "UPSTREAM", "CHECK_UPSTREAM", "CHECK_METRIC"];
+pub(super) const KEYWORDS: [&str; 9] = [
+    "NOTICE",
+    "WITHDRAW",
+    "QUERY",
+    "CHECK_ANSWER",
+    "TIME_PASSES",
+    "UPSTREAM",
+    "FLUSH",
+    "CHECK_UPSTREAM",
+    "CHECK_METRIC",
+];
 
 /// A notice as a scenario gives it.
 #[derive(Clone, Debug)]
@@ -137,6 +153,8 @@ pub(super) struct Ask {
     pub(super) raw: Option<Vec<u8>>,
     pub(super) tcp: bool,
     pub(super) client: IpAddr,
+    /// What an answer's check calls it by, where several are under way.
+    pub(super) label: String,
 }
 
 /// What a client must get.
@@ -148,6 +166,8 @@ pub(super) struct Expected {
     pub(super) octets: Option<usize>,
     pub(super) no_answer: bool,
     pub(super) waiting: bool,
+    /// Of which query.
+    pub(super) label: String,
 }
 
 /// How the scripted upstream behaves.
@@ -156,6 +176,8 @@ pub(super) enum Mood {
     Answers,
     Silent,
     Unreachable,
+    /// Silent, and known to be.
+    Dead,
     Holds,
 }
 
@@ -243,6 +265,8 @@ impl Parser {
                 "block_ttl" => config.block_ttl = value.parse().map_err(|_| wrong(()))?,
                 "max_ttl" => config.max_ttl = value.parse().map_err(|_| wrong(()))?,
                 "cache" => config.cache = value.parse().map_err(|_| wrong(()))?,
+                "prefetch" => config.prefetch = value.parse().map_err(|_| wrong(()))?,
+                "serve_stale" => config.serve_stale = Some(value.parse().map_err(|_| wrong(()))?),
                 "allow" => config.allow = value.split(',').map(str::to_owned).collect(),
                 "special_names" => config.special_names = value.parse().map_err(|_| wrong(()))?,
                 "forward" => {

@@ -25,6 +25,7 @@ pub(super) fn act(keyword: &str, rest: &[String], text: &str) -> Result<Act, Str
                 _ => return Err("TIME_PASSES SECONDS [wall]; only the wall clock goes back".into()),
             }
         }
+        "FLUSH" => flush(rest)?,
         "UPSTREAM" => Act::Upstream(mood(rest)?, Vec::new()),
         "CHECK_UPSTREAM" => match rest {
             [] => Act::CheckUpstream(Vec::new()),
@@ -43,9 +44,21 @@ fn mood(rest: &[String]) -> Result<Mood, String> {
         [word] if word == "answers" => Ok(Mood::Answers),
         [word] if word == "silent" => Ok(Mood::Silent),
         [word] if word == "unreachable" => Ok(Mood::Unreachable),
+        [word] if word == "dead" => Ok(Mood::Dead),
         [word] if word == "holds" => Ok(Mood::Holds),
-        _ => Err("UPSTREAM answers | silent | unreachable | holds".into()),
+        _ => Err("UPSTREAM answers | silent | unreachable | dead | holds".into()),
     }
+}
+
+fn flush(rest: &[String]) -> Result<Act, String> {
+    let (name, subtree, count) = match rest {
+        [name, count] => (name, false, count),
+        [name, word, count] if word == "subtree" => (name, true, count),
+        _ => return Err("FLUSH NAME [subtree] count=n".into()),
+    };
+    let count = count.strip_prefix("count=").and_then(|count| count.parse().ok());
+    let name = DnsName::from_text(name).map_err(|error| format!("{name}: {error}"))?;
+    Ok(Act::Flush { name, subtree, count: count.ok_or("FLUSH … count=n, a number of entries")? })
 }
 
 fn order(words: &[String], text: &str) -> Result<Order, String> {
@@ -108,7 +121,8 @@ impl Order {
 }
 
 fn ask(words: &[String]) -> Result<Ask, String> {
-    let mut ask = Ask { message: Message::default(), raw: None, tcp: false, client: [127, 0, 0, 1].into() };
+    let mut ask =
+        Ask { message: Message::default(), raw: None, tcp: false, client: [127, 0, 0, 1].into(), label: String::new() };
     let rest = if words.first().is_some_and(|word| word == "RAW") {
         ask.raw = Some(Vec::new());
         &words[1..]
@@ -121,6 +135,7 @@ fn ask(words: &[String]) -> Result<Ask, String> {
         match word.as_str() {
             "TCP" => ask.tcp = true,
             "UDP" => ask.tcp = false,
+            label if label.starts_with("as=") => ask.label = label[3..].to_owned(),
             from if from.starts_with("from=") => {
                 ask.client = from[5..].parse().map_err(|_| format!("\"{from}\": no address"))?;
             }
@@ -141,6 +156,13 @@ fn ask(words: &[String]) -> Result<Ask, String> {
 
 fn expected(words: &[String]) -> Result<Expected, String> {
     let mut expected = Expected::default();
+    let words = match words {
+        [first, rest @ ..] if first.starts_with("of=") => {
+            expected.label = first[3..].to_owned();
+            rest
+        }
+        words => words,
+    };
     match words {
         [] => {}
         [word] if word == "NO_ANSWER" => expected.no_answer = true,

@@ -62,7 +62,7 @@ impl Scripted {
             let changed = self.changed.notified();
             match self.lock().mood {
                 Mood::Answers => break,
-                Mood::Silent => return Err(Failure::Silence),
+                Mood::Silent | Mood::Dead => return Err(Failure::Silence),
                 Mood::Unreachable => return Err(Failure::Network),
                 Mood::Holds => {}
             }
@@ -94,7 +94,7 @@ impl Resolve for Scripted {
     }
 
     fn is_healthy(&self, _question: &Question) -> bool {
-        true
+        self.lock().mood != Mood::Dead
     }
 }
 

@@ -12,15 +12,23 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use pagar::control::state::State;
-use pagar::dns::Settings;
 use pagar::dns::cache::Cache;
 use pagar::dns::clock::Clock;
 use pagar::dns::core::{Asker, Core, Fast, View};
+<<<<<<< HEAD
 use pagar::dns::local::{Local, parse as parse_zone};
+=======
+use pagar::dns::listen::stream::Limits;
+>>>>>>> main
 use pagar::dns::miss::Permit;
+use pagar::dns::{Forwarding, Settings, Stale};
 use pagar::ingest::Document;
 use pagar::model::{
+<<<<<<< HEAD
     Authority, AuthorityId, Category, DnsName, LegalBasis, Network, Notice, NoticeId, Sensitivity, Validity,
+=======
+    Authority, AuthorityId, Category, LegalBasis, Network, Networks, Notice, NoticeId, Sensitivity, Validity,
+>>>>>>> main
 };
 use pagar::observe::counters::{Counters, Transport};
 use pagar::observe::metrics::Metrics;
@@ -73,7 +81,8 @@ struct World {
     /// The upstream's entries by the last UPSTREAM step; before that those of the ranges.
     mood: Mood,
     entries: Option<Vec<Entry>>,
-    asked: Option<Asked>,
+    /// Queries whose answer is still to be checked, and the last one, by label.
+    asked: BTreeMap<String, Asked>,
 }
 
 impl World {
@@ -86,11 +95,13 @@ impl World {
         let metrics = Metrics::new("0", "test").expect("the metrics of the program");
         let monotonic = Arc::new(AtomicU64::new(BEGIN.unsigned_abs() * 1_000));
         let upstream = Arc::new(Scripted::new(config.trust_ad));
-        let cache = Cache::new(config.cache, metrics.cache_bytes.clone());
+        // tokio's clock goes on with TIME_PASSES only, as the other two
+        let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
         let clock = Clock::Manual(monotonic.clone());
-        let core = Core::new(reader, settings(config), cache, upstream.clone(), config.places, clock);
+        let (cache, handle) = (Arc::new(Cache::new(config.cache)), runtime.handle().clone());
+        let core = Core::new(reader, settings(config), cache, upstream.clone(), config.places, clock, handle);
         Self {
-            runtime: Builder::new_current_thread().build().expect("a runtime"),
+            runtime,
             core: Arc::new(core),
             upstream,
             counters: metrics.worker(),
@@ -103,7 +114,7 @@ impl World {
             monotonic,
             mood: Mood::Answers,
             entries: None,
-            asked: None,
+            asked: BTreeMap::new(),
         }
     }
 
@@ -112,6 +123,12 @@ impl World {
         let ranges = script.ranges.iter().filter(in_range).flat_map(|(.., entries)| entries.clone());
         let entries = self.entries.clone().unwrap_or_else(|| ranges.collect());
         self.upstream.script(self.mood, entries);
+        let outcome = self.act(step);
+        self.runtime.block_on(turns()); // what goes on behind an answer
+        outcome
+    }
+
+    fn act(&mut self, step: &Step) -> Result<(), String> {
         match &step.act {
             Act::Notice(order) => self.notice(order),
             Act::Withdraw(id) => self.withdraw(id),
@@ -128,13 +145,24 @@ impl World {
                 }
                 Ok(())
             }
+            Act::Flush { name, subtree, count } => {
+                let flushed = self.core.flush(name.as_wire(), *subtree);
+                same("entries flushed", &[count.to_string()], &[flushed.to_string()])
+            }
             Act::CheckUpstream(asked) => same("the upstream was asked", asked, &self.upstream.asked()),
             Act::CheckMetric { series, value } => self.check_metric(series, value),
         }
     }
 
     fn unchecked(&self) -> Option<u32> {
-        self.asked.as_ref().filter(|asked| !asked.checked).map(|asked| asked.number)
+        self.asked.values().find(|asked| !asked.checked).map(|asked| asked.number)
+    }
+}
+
+/// Lets every task go as far as it can.
+async fn turns() {
+    for _ in 0..TURNS {
+        tokio::task::yield_now().await;
     }
 }
 
@@ -145,14 +173,23 @@ fn settings(config: &Config) -> Settings {
     let zones = config.zones.iter().map(read).collect();
     let local = Arc::new(Local::new(config.special_names, &config.forward, zones, &[]));
     let allow = config.allow.iter().map(|network| network.parse::<Network>().expect("a network"));
+    let stale = |max| Stale { client_timeout: Duration::from_millis(1_800), max: Duration::from_secs(max) };
     Settings {
         allow: allow.collect(),
         upstreams: Vec::new(),
+        forwarding: Forwarding::default(),
         max_ttl: config.max_ttl,
         access: config.access.clone(),
         exempt: config.exempt.clone(),
+<<<<<<< HEAD
         identity: config.identity.clone(),
         local,
+=======
+        prefetch: config.prefetch,
+        stale: config.serve_stale.map(stale),
+        tcp: Limits::default(),
+        proxy: Networks::default(),
+>>>>>>> main
     }
 }
 
@@ -233,6 +270,7 @@ impl World {
     fn time_passes(&mut self, wall: i64, monotonic: i64) {
         self.wall += SignedDuration::from_secs(wall);
         self.monotonic.fetch_add(monotonic.unsigned_abs() * 1_000, Relaxed);
+        self.runtime.block_on(tokio::time::advance(Duration::from_secs(monotonic.unsigned_abs())));
         let entries = self.writer.current().entries().into();
         self.publish(compile::resolve(self.index.clone(), entries, self.pages.ttl, self.wall, 0));
     }
@@ -273,9 +311,11 @@ impl World {
         let id = 0x1000 + number as u16;
         let sent = ask.raw.clone().map_or_else(|| ask.message.encode(id), Ok)?;
         let got = self.exchange(&sent, ask.client, ask.tcp);
-        let unchecked = self.unchecked();
-        self.asked = Some(Asked { number, ask: ask.clone(), sent, got, checked: false });
-        unchecked.map_or(Ok(()), |before| Err(format!("the answer to STEP {before} is never checked")))
+        let asked = Asked { number, ask: ask.clone(), sent, got, checked: false };
+        match self.asked.insert(ask.label.clone(), asked).filter(|before| !before.checked) {
+            None => Ok(()),
+            Some(before) => Err(format!("the answer to STEP {} is never checked", before.number)),
+        }
     }
 
     fn exchange(&self, sent: &[u8], client: IpAddr, tcp: bool) -> Got {
@@ -293,7 +333,7 @@ impl World {
         match fast {
             Fast::Reply(len, _) => Got::Answer(out[..len].to_vec()),
             Fast::Drop | Fast::Held => Got::Nothing,
-            Fast::Miss => match self.core.permit(sent) {
+            Fast::Miss => match self.core.permit() {
                 Ok(permit) => self.settle(self.miss(sent.to_vec(), asker, permit, out)),
                 Err(shed) => match self.core.overloaded(sent, &asker, shed, &self.counters, &mut out) {
                     Fast::Reply(len, _) => Got::Answer(out[..len].to_vec()),
@@ -319,9 +359,7 @@ impl World {
     fn settle(&self, got: Got) -> Got {
         let Got::Waiting(task) = got else { return got };
         self.runtime.block_on(async {
-            for _ in 0..TURNS {
-                tokio::task::yield_now().await;
-            }
+            turns().await;
             if !task.is_finished() {
                 return Got::Waiting(task);
             }
@@ -330,11 +368,11 @@ impl World {
     }
 
     fn check_answer(&mut self, expected: &Expected) -> Result<(), String> {
-        let mut asked = self.asked.take().ok_or("nothing was asked")?;
+        let mut asked = self.asked.remove(&expected.label).ok_or("nothing was asked")?;
         asked.got = self.settle(asked.got);
         asked.checked = !expected.waiting;
         let outcome = asked.check(expected);
-        self.asked = Some(asked);
+        self.asked.insert(expected.label.clone(), asked);
         outcome
     }
 

@@ -1,0 +1,227 @@
+//! SIGUSR2: a new process takes the sockets over, and no query is lost; one that fails changes nothing.
+
+use std::fs;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+
+use hickory_proto::op::Message;
+use hickory_proto::rr::RecordType;
+use rustix::process::Signal;
+
+use crate::client::{Over, addresses, ask, ask_a, frame, is_block, query, read_frame, soa, tcp, udp};
+use crate::harness::{Heir, Pagar, Site, config, notice, wait_until};
+use crate::upstream::Scripted;
+
+/// Datagrams sent before the first answer is waited for.
+const BURST: usize = 16;
+
+/// The last process named behind these words in the log.
+fn process(log: &str, words: &str) -> u32 {
+    let (_, rest) = log.rsplit_once(words).unwrap_or_else(|| panic!("{words}: {log}"));
+    let (_, number) = rest.split_once("process=").unwrap();
+    number.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap()
+}
+
+/// Asks for an upgrade and waits until it is done.
+fn upgrade(pagar: &Pagar, ask: impl FnOnce()) -> Heir {
+    const DONE: &str = "the new process answers";
+    let before = pagar.log().matches(DONE).count();
+    ask();
+    wait_until("a new process answers", || pagar.log().matches(DONE).count() > before);
+    Heir(process(&pagar.log(), DONE))
+}
+
+/// The policy serial of an answer for a listed name.
+fn serial(answer: &Message) -> u32 {
+    assert!(is_block(answer), "{answer:?}");
+    soa(answer).unwrap().1
+}
+
+fn listed() -> Vec<u8> {
+    query("www.always.example.", RecordType::TXT).to_vec().unwrap()
+}
+
+fn unlisted() -> Vec<u8> {
+    query("never.example.", RecordType::A).to_vec().unwrap()
+}
+
+/// Bursts from ever new ports, until told; returns how many queries were answered: all.
+pub(crate) fn by_udp(server: SocketAddr, stop: &AtomicBool) -> usize {
+    let (mut answered, mut last) = (0, 0);
+    while !stop.load(Relaxed) {
+        let socket = udp(server.ip());
+        for n in 0..BURST {
+            let mut octets = if n % 2 == 0 { listed() } else { unlisted() };
+            octets[..2].copy_from_slice(&(n as u16).to_be_bytes());
+            socket.send_to(&octets, server).unwrap();
+        }
+        let (mut seen, mut newest) = ([false; BURST], last);
+        for _ in 0..BURST {
+            let mut answer = [0; 1_500];
+            let len = socket.recv(&mut answer).expect("an answer by UDP is lost");
+            let answer = Message::from_vec(&answer[..len]).unwrap();
+            let n = usize::from(answer.metadata.id);
+            assert!(!std::mem::replace(&mut seen[n], true), "answered twice");
+            if n % 2 == 0 {
+                assert!(serial(&answer) >= last, "an answer of an old policy after one of a new");
+                newest = newest.max(serial(&answer));
+            } else {
+                assert_eq!(addresses(&answer).len(), 1);
+            }
+            answered += 1;
+        }
+        last = newest;
+    }
+    answered
+}
+
+/// Ever new connections, two queries at once on each, until told.
+pub(crate) fn by_tcp(server: SocketAddr, stop: &AtomicBool) -> usize {
+    let mut answered = 0;
+    while !stop.load(Relaxed) {
+        let mut stream = tcp(server);
+        stream.write_all(&[frame(&listed()), frame(&unlisted())].concat()).unwrap();
+        for _ in 0..2 {
+            read_frame(&mut stream).expect("an answer by TCP is lost");
+            answered += 1;
+        }
+    }
+    answered
+}
+
+#[test]
+fn three_upgrades_under_load_lose_no_query_and_use_no_serial_twice() {
+    let upstream = Scripted::with_address("198.51.100.1");
+    let text = config(&[upstream.address]);
+    let site = Site::new(&text);
+    site.put("1.json", &notice(1, "always.example", "subtree"));
+    let mut pagar = site.start();
+    let server = pagar.address();
+    let (stop, newest) = (AtomicBool::new(false), AtomicU32::new(0));
+    let now = || serial(&ask(server, Over::Udp, "always.example.", RecordType::TXT));
+    newest.store(now(), Relaxed);
+    let answered = std::thread::scope(|scope| {
+        let datagrams: Vec<_> = (0..2).map(|_| scope.spawn(|| by_udp(server, &stop))).collect();
+        let streams = scope.spawn(|| by_tcp(server, &stop));
+        // more workers, fewer, and as many as at first
+        let mut heir: Option<Heir> = None;
+        for workers in [4, 1, 2] {
+            site.write("pagar.toml", &text.replace("workers = 2", &format!("workers = {workers}")));
+            let next = upgrade(&pagar, || match &heir {
+                None => pagar.signal(Signal::USR2),
+                Some(heir) => heir.signal(Signal::USR2),
+            });
+            match &heir {
+                None => assert_eq!(pagar.wait().code(), Some(0), "{}", pagar.log()),
+                Some(heir) => wait_until("the old process has ended", || heir.has_ended()),
+            }
+            let serial = now();
+            assert!(serial > newest.swap(serial, Relaxed), "the serial grows");
+            heir = Some(next);
+        }
+        // the last one follows the sources, holds the lock, and is asked over HTTP
+        site.put("2.json", &notice(2, "later.example", "exact"));
+        wait_until("a new notice is in force", || is_block(&ask_a(server, "later.example.")));
+        assert_eq!(pagar.get("/readyz").0, 200, "{}", pagar.get("/readyz").1);
+        let second = site.run(&["serve"]);
+        assert_eq!(second.code, Some(4), "{second:?}");
+        assert!(second.err.contains("another pagar uses it"), "{second:?}");
+        let heir = heir.unwrap();
+        stop.store(true, Relaxed);
+        let answered = [datagrams.into_iter().map(|one| one.join().unwrap()).sum(), streams.join().unwrap()];
+        heir.signal(Signal::TERM);
+        wait_until("it ends", || heir.has_ended());
+        answered
+    });
+    println!("{} queries by UDP and {} by TCP answered over three upgrades", answered[0], answered[1]);
+    assert!(answered.iter().all(|answered| *answered > 0));
+}
+
+/// Puts a program in the place that it is started from.
+fn install(site: &Site, script: &str) {
+    fs::write(site.path("pagar.new"), format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(site.path("pagar.new"), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::rename(site.path("pagar.new"), site.path("pagar")).unwrap();
+}
+
+fn install_ours(site: &Site) {
+    std::os::unix::fs::symlink(Path::new(env!("CARGO_BIN_EXE_pagar")), site.path("pagar.new")).unwrap();
+    fs::rename(site.path("pagar.new"), site.path("pagar")).unwrap();
+}
+
+#[test]
+fn a_new_process_that_fails_or_hangs_changes_nothing() {
+    let upstream = Scripted::with_address("198.51.100.1");
+    let text = config(&[upstream.address]);
+    let site = Site::new(&text);
+    site.put("1.json", &notice(1, "always.example", "subtree"));
+    install_ours(&site);
+    let mut command = Command::new(site.path("pagar"));
+    let mut pagar = Pagar::spawn(command.args(["serve", "--config"]).arg(site.path("pagar.toml")));
+    let server = pagar.address();
+    let before = serial(&ask(server, Over::Udp, "always.example.", RecordType::TXT));
+    let failed = |count: usize| {
+        wait_until("it is reported", || pagar.log().matches("not upgraded, this process goes on").count() == count);
+        assert_eq!(serial(&ask(server, Over::Udp, "always.example.", RecordType::TXT)), before);
+        assert_eq!(serial(&ask(server, Over::Tcp, "always.example.", RecordType::TXT)), before);
+    };
+    // a configuration with a mistake, and a source that is gone: the new process says what is wrong itself
+    site.write("pagar.toml", &text.replace("workers", "wrkers"));
+    pagar.signal(Signal::USR2);
+    failed(1);
+    assert!(pagar.log().contains("wrkers") && pagar.log().contains("exit status: 2"), "{}", pagar.log());
+    site.write("pagar.toml", &text.replace("path = \"notices\"", "path = \"nowhere\""));
+    pagar.signal(Signal::USR2);
+    failed(2);
+    assert!(pagar.log().contains("exit status: 3"), "{}", pagar.log());
+    site.write("pagar.toml", &text);
+    // no program at all
+    install(&site, "exit 7");
+    pagar.signal(Signal::USR2);
+    failed(3);
+    assert!(pagar.log().contains("exit status: 7"), "{}", pagar.log());
+    fs::remove_file(site.path("pagar")).unwrap();
+    pagar.signal(Signal::USR2);
+    failed(4);
+    // one that never gets ready is not waited for when it is to end
+    install(&site, "exec sleep 600");
+    pagar.signal(Signal::USR2);
+    wait_until("it is started", || pagar.log().matches("a new process gets ready").count() == 4);
+    let idle = Heir(process(&pagar.log(), "a new process gets ready"));
+    pagar.signal(Signal::USR2);
+    wait_until("a second one is refused", || pagar.log().contains("under way already"));
+    pagar.signal(Signal::HUP);
+    wait_until("the old process still reloads", || pagar.log().contains("configuration reloaded"));
+    assert!(is_block(&ask_a(server, "always.example.")));
+    pagar.signal(Signal::TERM);
+    assert_eq!(pagar.wait().code(), Some(0), "{}", pagar.log());
+    wait_until("so is the new one", || idle.has_ended());
+}
+
+#[test]
+fn an_address_may_come_or_go_with_an_upgrade_and_a_new_program_is_found() {
+    let upstream = Scripted::with_address("198.51.100.1");
+    let text = config(&[upstream.address]);
+    let site = Site::new(&text.replace("[\"127.0.0.1:0\"]", "[\"127.0.0.1:0\", \"127.0.0.2:0\"]"));
+    site.put("1.json", &notice(1, "always.example", "subtree"));
+    install(&site, &format!("exec {} \"$@\"", env!("CARGO_BIN_EXE_pagar")));
+    let mut command = Command::new(site.path("pagar"));
+    let mut pagar = Pagar::spawn(command.args(["serve", "--config"]).arg(site.path("pagar.toml")));
+    let (stays, goes) = (pagar.dns()[0], pagar.dns()[1]);
+    // the address it has is known by its port, whatever the configuration says first
+    let comes: SocketAddr = format!("127.0.0.3:{}", stays.port()).parse().unwrap();
+    site.write("pagar.toml", &text.replace("[\"127.0.0.1:0\"]", &format!("[\"{comes}\", \"{stays}\"]")));
+    let heir = upgrade(&pagar, || pagar.signal(Signal::USR2));
+    assert_eq!(pagar.wait().code(), Some(0), "{}", pagar.log());
+    for server in [stays, comes] {
+        assert!(is_block(&ask_a(server, "always.example.")));
+        assert!(is_block(&ask(server, Over::Tcp, "always.example.", RecordType::A)));
+    }
+    assert!(pagar.log().contains(&format!("closed address={goes}")), "{}", pagar.log());
+    assert!(std::net::TcpStream::connect(goes).is_err());
+    drop(heir);
+}
