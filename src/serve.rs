@@ -30,16 +30,13 @@ use crate::process::systemd::Manager;
 use crate::process::upgrade::{Estate, Heritage, Predecessor, Successor};
 use crate::process::{self, watchdog};
 use crate::web;
-<<<<<<< HEAD
-use crate::zones;
-=======
 pub use crate::web::api::cache::Flushed;
 use crate::web::health::Health;
+use crate::zones;
 use vitals::Vitals;
 
 /// How often the service manager gets a fresh status line.
 const STATUS: Duration = Duration::from_secs(5);
->>>>>>> main
 
 /// What the command line says about logging; `None` leaves it to the configuration.
 #[derive(Clone, Copy, Debug)]
@@ -79,13 +76,9 @@ pub fn serve(path: &Path, logging: Logging) -> Result<(), ExitError> {
     };
     Manager.status("reading the sources");
     // rules before answers: what the sources say now is in force before the first query is read
-<<<<<<< HEAD
     let mut settings = config.dns.settings.clone();
     settings.local = Arc::new(local_zones(&config, &metrics));
-    let started_control = control::start(control_config(&config), metrics.clone());
-=======
     let started_control = control::start(control_config(&config), given.state, metrics.clone());
->>>>>>> main
     let (control, policy, handle) = started_control.map_err(|error| match error {
         StartError::NoPolicy(_) => ExitError::Data(error.to_string()),
         StartError::State(_) | StartError::Thread(_) => failed(&error),
@@ -99,26 +92,12 @@ pub fn serve(path: &Path, logging: Logging) -> Result<(), ExitError> {
     let started = Instant::now();
     let dns = {
         let _within = data_runtime.enter();
-<<<<<<< HEAD
-        Dns::start(
-            &dns::Config { settings, ..config.dns.clone() },
-            sockets,
-            policy.clone(),
-            &metrics,
-            Clock::System(started),
-            files,
-        )
-        .map_err(|error| failed(&error))?
-    };
-    let mut server = Server { path: path.to_owned(), config, control, dns, metrics: metrics.clone() };
-    let web_address = web.as_ref().and_then(|listener| listener.local_addr().ok());
-=======
-        Dns::start(&config.dns, bound.dns, policy.clone(), &metrics, Clock::System(started), files)
+        let dns = dns::Config { settings, ..config.dns.clone() };
+        Dns::start(&dns, bound.dns, policy.clone(), &metrics, Clock::System(started), files)
             .map_err(|error| failed(&error))?
     };
     let health = Health::new(started, addresses.clone());
     health.set_balancers(config.dns.settings.proxy.clone());
->>>>>>> main
     let (stop_web, stopped) = watch::channel(false);
     let web_address = bound.web.as_ref().and_then(|listener| listener.local_addr().ok());
     if let Some(listener) = bound.web {
@@ -280,9 +259,6 @@ struct Server {
     config: Config,
     control: Control,
     dns: Dns,
-<<<<<<< HEAD
-    metrics: Arc<Metrics>,
-=======
     estate: Estate,
     vitals: Vitals,
     health: Health,
@@ -296,7 +272,6 @@ enum End {
     Stop,
     /// Another process is ready.
     Successor(Successor),
->>>>>>> main
 }
 
 impl Server {
@@ -406,34 +381,19 @@ impl Server {
         ];
         let loaded = zones::load(&config.dns.local);
         if !loaded.problems.is_empty() {
-            return self.not_reloaded(&control::Lines(&loaded.problems));
+            return Err(control::Lines(&loaded.problems).to_string());
         }
         for (key, _) in needs_restart.iter().filter(|(_, changed)| *changed) {
             tracing::warn!("{key} has changed: it takes effect after a restart, or an upgrade by SIGUSR2");
         }
-<<<<<<< HEAD
-        match self.control.reload(control_config(&config)) {
-            Ok(()) => {
-                let local = Arc::new(loaded.local);
-                self.metrics.broken_zones.set(0); // one would have refused the reload
-                self.dns.reconfigure(dns::Settings { local, ..config.dns.settings.clone() });
-                self.config = config;
-            }
-            Err(problems) => self.not_reloaded(&control::Lines(&problems)),
-        }
-    }
-
-    fn not_reloaded(&self, why: &dyn std::fmt::Display) {
-        tracing::error!("configuration not reloaded, the old one stays in force:\n{why}");
-        self.control.count_failed_reload();
-=======
         let reloaded = self.control.reload(control_config(&config));
         reloaded.map_err(|problems| control::Lines(&problems).to_string())?;
         self.health.set_balancers(config.dns.settings.proxy.clone());
-        self.dns.reconfigure(config.dns.settings.clone());
+        self.vitals.metrics.broken_zones.set(0); // one would have refused the reload
+        let local = Arc::new(loaded.local);
+        self.dns.reconfigure(dns::Settings { local, ..config.dns.settings.clone() });
         self.config = config;
         Ok(())
->>>>>>> main
     }
 }
 

@@ -144,13 +144,13 @@ impl Answer {
         self.rcode
     }
 
-<<<<<<< HEAD
     /// The message, without an OPT record, with its TTLs counted down.
     pub fn aged(&self, age: u32) -> Vec<u8> {
         let mut bytes = self.bytes.to_vec();
-        count_down(&self.ttls, age, MAX_TTL, &mut bytes);
+        count_down(&self.ttls, Shown::After(age), MAX_TTL, &mut bytes);
         bytes
-=======
+    }
+
     /// Whether it says neither what there is nor that there is nothing: SERVFAIL, REFUSED and the like (RFC 9520 §2).
     pub fn is_error(&self) -> bool {
         !matches!(self.rcode, rcode::NOERROR | rcode::NXDOMAIN)
@@ -165,7 +165,6 @@ impl Answer {
     /// The INFO-CODEs the upstream sent (RFC 8914 §4).
     pub fn ede(&self) -> &[u16] {
         &self.ede
->>>>>>> main
     }
 
     /// Octets it takes in the cache.
@@ -184,26 +183,11 @@ impl Answer {
         // whole, without additional data, or cut down to the question with TC (RFC 2181 §9)
         let fitting = [self.bytes.len(), self.required].into_iter().find(|len| len + bare <= limit);
         let body = fitting.unwrap_or(question);
-<<<<<<< HEAD
-        let errors = self.ede.iter().map(|code| relayed(*code)); // they give way to the answer (RFC 8914 §2)
-        out[..body].copy_from_slice(&self.bytes[..body]);
-        self.patch(query, code, fitting.is_none(), &mut out[..body]);
-        count_down(&self.ttls, age, max_ttl, &mut out[..body]);
-=======
+        // they give way to the answer (RFC 8914 §2)
         let errors = self.ede.iter().map(|code| relayed(*code)).chain(self.stale_error(shown));
-        let room = body + reply::opt_len(&query.options, errors.clone()) <= limit; // an EDE gives way to the answer (RFC 8914 §2)
-        let errors = errors.filter(|_| room);
         out[..body].copy_from_slice(&self.bytes[..body]);
         self.patch(query, code, fitting.is_none(), &mut out[..body]);
-        for &at in self.ttls.iter().take_while(|at| usize::from(**at) < body) {
-            let field = &mut out[usize::from(at)..][..4];
-            let ttl = match shown {
-                Shown::After(age) => u32::from_be_bytes([field[0], field[1], field[2], field[3]]).saturating_sub(age),
-                Shown::Stale => STALE_TTL,
-            };
-            field.copy_from_slice(&ttl.min(max_ttl).to_be_bytes());
-        }
->>>>>>> main
+        count_down(&self.ttls, shown, max_ttl, &mut out[..body]);
         let Some(edns) = query.edns else { return (body, code) };
         let additional = u16_at(out, 10).unwrap_or(0).saturating_add(1);
         out[10..12].copy_from_slice(&additional.to_be_bytes());
@@ -239,13 +223,16 @@ impl Answer {
 }
 
 /// Counts down the TTLs of a message, or of what is left of it.
-fn count_down(places: &[u16], age: u32, max_ttl: u32, message: &mut [u8]) {
+fn count_down(places: &[u16], shown: Shown, max_ttl: u32, message: &mut [u8]) {
     for &at in places {
         let Some(field) = message.get_mut(usize::from(at)..).and_then(|rest| rest.first_chunk_mut::<4>()) else {
             break;
         };
-        let ttl = u32::from_be_bytes(*field);
-        *field = ttl.saturating_sub(age).min(max_ttl).to_be_bytes();
+        let ttl = match shown {
+            Shown::After(age) => u32::from_be_bytes(*field).saturating_sub(age),
+            Shown::Stale => STALE_TTL,
+        };
+        *field = ttl.min(max_ttl).to_be_bytes();
     }
 }
 

@@ -22,13 +22,9 @@ use super::answer::{Shown, relayed};
 use super::cache::{Cache, Failed, Found, Kept};
 use super::clock::{Clock, Millis};
 use super::decide::{Decision, decide, on_targets};
-<<<<<<< HEAD
+use super::flight::Flights;
 use super::local::Said;
 use super::query::{Keepalive, Options, Parsed, Query, parse};
-=======
-use super::flight::Flights;
-use super::query::{Options, Parsed, Query, parse};
->>>>>>> main
 use super::reply::{self, Ede, UDP_SIZE};
 use super::resolve::Resolve;
 use super::wire::{HEADER, rcode};
@@ -126,13 +122,9 @@ impl Core {
     pub fn reconfigure(&self, settings: Settings) {
         self.access.prepare(&settings.access);
         let old = self.settings.swap(Arc::new(settings));
-<<<<<<< HEAD
         let new = self.settings.load();
         if old.upstreams != new.upstreams || old.local != new.local {
-=======
-        if old.upstreams != self.settings.load().upstreams {
             self.flights.forget();
->>>>>>> main
             self.cache.clear();
         }
     }
@@ -193,17 +185,6 @@ impl Core {
     }
 
     fn cached(&self, query: &Query, from: &Asker, view: &View, out: &mut [u8]) -> Fast {
-<<<<<<< HEAD
-        let Some(kept) = self.cache.get(query.key(), view.now) else {
-            // names of local zones are never kept, so that cached ones need not be looked for there
-            return self.local(query, from, view, out).unwrap_or_else(|| {
-                view.counters.cache_misses.inc();
-                Fast::Miss
-            });
-        };
-        view.counters.cache_hits.inc();
-        self.answer(query, &kept, from, Path::Cached, view, out)
-=======
         let found = self.cache.find(query.key(), view.now);
         if let Found::Fresh(kept) = &found {
             view.counters.cache_hits.inc();
@@ -218,10 +199,11 @@ impl Core {
                 self.stale(query, &kept, from, Path::Cached, view, out)
             }
             (None, Some(failed)) => view.kept_failure(query, &failed, from.size, out),
-            _ => {
+            // names of local zones are never kept, so that cached ones need not be looked for there
+            _ => self.local(query, from, view, out).unwrap_or_else(|| {
                 view.counters.cache_misses.inc();
                 Fast::Miss
-            }
+            }),
         }
     }
 
@@ -232,7 +214,6 @@ impl Core {
         } else {
             kept.not_prefetched();
         }
->>>>>>> main
     }
 
     /// Answers with what an upstream said, or a local zone, unless it leads to a listed name and the client is not exempt.
@@ -292,7 +273,7 @@ impl Core {
         let answer = match local.answer(query) {
             Said::Answer(answer) => Some(answer),
             Said::Elsewhere(chain) if query.recursion_desired() => {
-                let Some(rest) = self.cache.get(&chain.key(query), view.now) else {
+                let Found::Fresh(rest) = self.cache.find(&chain.key(query), view.now) else {
                     view.counters.cache_misses.inc();
                     return Some(Fast::Miss);
                 };
@@ -381,7 +362,6 @@ impl View<'_> {
         Fast::Reply(len, Some(Path::Blocked))
     }
 
-<<<<<<< HEAD
     /// Answers with an error.
     fn error(&self, query: &Query, code: u16, ede: Ede, out: &mut [u8]) -> Fast {
         self.counters.response(code);
@@ -392,7 +372,8 @@ impl View<'_> {
     fn ours(&self, len: usize) -> Fast {
         self.counters.response(rcode::NOERROR);
         Fast::Reply(len, Some(Path::Local))
-=======
+    }
+
     /// Answers with a failure of a short time ago: its code and errors, and that it is kept (RFC 8914 §4.14).
     pub(super) fn kept_failure(&self, query: &Query, failed: &Failed, size: Size, out: &mut [u8]) -> Fast {
         self.counters.cache_failures.inc();
@@ -406,7 +387,6 @@ impl View<'_> {
             reply::error(query, failed.code, Ede::CACHED_ERROR, out)
         };
         Fast::Reply(len, Some(Path::Cached))
->>>>>>> main
     }
 }
 

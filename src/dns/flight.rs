@@ -20,6 +20,7 @@ use super::access::domains::{Domains, Place};
 use super::answer::question_of;
 use super::cache::{Cache, Failed, Found, Kept};
 use super::clock::{Clock, Millis};
+use super::local::Chain;
 use super::query::Query;
 use super::resolve::{Failure, Question, Resolve};
 
@@ -27,6 +28,32 @@ use super::resolve::{Failure, Question, Resolve};
 const MAX_JOINED: usize = 256;
 /// How long a stale answer goes out without another try, after one has failed (RFC 8767 §5, failure recheck timer).
 const RECHECK: Millis = 30_000;
+
+/// What is wanted of an upstream.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted {
+    /// Under which the answer is kept.
+    pub(super) key: Box<[u8]>,
+    /// What is asked.
+    pub(super) question: Question,
+}
+
+impl Wanted {
+    /// The answer to a query.
+    pub(super) fn of(query: &Query) -> Self {
+        Self::with(query, query.key().into(), question_of(query))
+    }
+
+    /// The rest of a chain of ours that a query leads to.
+    pub(super) fn rest(query: &Query, chain: &Chain) -> Self {
+        Self::with(query, chain.key(query).into(), chain.rest())
+    }
+
+    fn with(query: &Query, key: Box<[u8]>, section: Vec<u8>) -> Self {
+        let (dnssec_ok, checking_disabled) = (query.dnssec_ok(), query.checking_disabled());
+        Self { key, question: Question { section, dnssec_ok, checking_disabled } }
+    }
+}
 
 /// What became of a question.
 #[derive(Clone, Debug)]
@@ -90,16 +117,16 @@ impl Flights {
     }
 
     /// Takes part in the question's flight, or begins it. Its answer is kept for `max_ttl` seconds at most.
-    pub(super) fn join(self: &Arc<Self>, query: &Query, max_ttl: u32) -> Joined {
+    pub(super) fn join(self: &Arc<Self>, wanted: Wanted, max_ttl: u32) -> Joined {
         let table = self.lock();
-        if let Some(flight) = table.get(query.key()) {
+        if let Some(flight) = table.get(&wanted.key) {
             let full = flight.receiver_count() >= MAX_JOINED;
             return if full { Joined::Full(Shed::Joined) } else { Joined::Wait(Waiter(flight.subscribe()), true) };
         }
-        if let Some(outcome) = self.known(query.key()) {
+        if let Some(outcome) = self.known(&wanted.key) {
             return Joined::Known(outcome); // the flight landed between the asker's look at the cache and this
         }
-        match self.begin(table, query, max_ttl) {
+        match self.begin(table, wanted, max_ttl) {
             Ok(waiter) => Joined::Wait(waiter, false),
             Err(shed) => Joined::Full(shed),
         }
@@ -108,7 +135,7 @@ impl Flights {
     /// Begins a flight nobody waits for, unless there is one or no place for it; says whether there is one now.
     pub(super) fn prefetch(self: &Arc<Self>, query: &Query, max_ttl: u32) -> bool {
         let table = self.lock();
-        table.contains_key(query.key()) || self.begin(table, query, max_ttl).is_ok()
+        table.contains_key(query.key()) || self.begin(table, Wanted::of(query), max_ttl).is_ok()
     }
 
     /// Lets nobody join what is under way: it is about to be out of date.
@@ -128,18 +155,14 @@ impl Flights {
         }
     }
 
-    fn begin(self: &Arc<Self>, mut table: Table<'_>, query: &Query, max_ttl: u32) -> Result<Waiter, Shed> {
-        let place = self.places.enter(query.name())?;
+    fn begin(self: &Arc<Self>, mut table: Table<'_>, wanted: Wanted, max_ttl: u32) -> Result<Waiter, Shed> {
+        let Wanted { key, question } = wanted;
+        let place = self.places.enter(&question.section)?;
         let (sender, receiver) = watch::channel(None);
-        let (key, flight): (Box<[u8]>, _) = (query.key().into(), Arc::new(sender));
+        let flight = Arc::new(sender);
         table.insert(key.clone(), flight.clone());
         drop(table); // a runtime that has ended drops the task here and now, and that takes it out of the table
         let airborne = Airborne { flights: self.clone(), key, flight, epoch: self.cache.epoch(), _place: place };
-        let question = Question {
-            section: question_of(query),
-            dnssec_ok: query.dnssec_ok(),
-            checking_disabled: query.checking_disabled(),
-        };
         self.runtime.spawn(airborne.fly(question, max_ttl));
         Ok(Waiter(receiver))
     }

@@ -12,19 +12,11 @@ use crate::model::name::wire_to_text;
 use crate::observe::counters::{Counters, Dropped, Path, Shed};
 
 use super::access::Source;
-<<<<<<< HEAD
-use super::access::domains::Place;
-use super::answer::question_of;
-=======
->>>>>>> main
 use super::cache::Kept;
 use super::core::{Asker, Core, Fast, Size, View, options, within};
 use super::decide::on_targets;
-<<<<<<< HEAD
+use super::flight::{Joined, Outcome, Wanted};
 use super::local::Chain;
-=======
-use super::flight::{Joined, Outcome};
->>>>>>> main
 use super::query::{Parsed, Query, parse};
 use super::reply::{self, Ede};
 use super::wire::rcode;
@@ -65,18 +57,12 @@ impl Core {
         let view = View { policy: &policy, settings: &settings, counters, now: self.clock.now() };
         query.options = options(&query, from, &settings);
         let source = self.source_again(&mut query, from, &view);
-<<<<<<< HEAD
         let out = within(from.size.limit(&query), out);
-        counters.response(rcode::SERVFAIL);
-        let len = reply::error_with(&query, rcode::SERVFAIL, ede, text, out);
-        self.access.leave(&query, source, Fast::Reply(len, Some(Path::Forwarded)), from, &view, out)
-=======
         let fast = match self.cache.find(query.key(), view.now).stale(&settings, view.now) {
             Some(stale) => self.stale(&query, &stale, from, Path::Cached, &view, out),
             None => shed_reply(&query, shed, counters, out),
         };
         self.access.leave(&query, source, fast, from, &view, out)
->>>>>>> main
     }
 
     /// What [`Self::fast`] found out about the source; after a reload that turned cookies on, the length may be wrong.
@@ -89,58 +75,22 @@ impl Core {
     /// Cancel-safe: dropping the future leaves the question under way, and its answer comes into the cache.
     pub async fn miss(&self, message: &[u8], from: &Asker, counters: &Counters, out: &mut [u8]) -> Fast {
         let Parsed::Query(mut query) = parse(message) else {
-<<<<<<< HEAD
-            return self.failed(message, from, Ede::OTHER, counters, out);
+            counters.dropped(Dropped::Short);
+            return Fast::Drop; // as above
         };
         let out = within(from.size.limit(&query), out);
         // a name of ours that leads to somebody else's: the rest is asked for and kept under its own name
         let chain = self.settings.load().local.chain(&query);
-        let question = Question {
-            section: chain.as_ref().map_or_else(|| question_of(&query), Chain::rest),
-            dnssec_ok: query.dnssec_ok(),
-            checking_disabled: query.checking_disabled(),
-        };
-        let answer = match self.upstreams.resolve(&question).await {
-            // what TCP did not bring cannot be had: a client on TCP has nowhere else to ask
-            Ok(answer) if answer.truncated && from.size == Size::Stream => {
-                return self.failed(message, from, Ede::NETWORK_ERROR, counters, out);
-            }
-            Ok(answer) => answer,
-            Err(failure) => {
-                tracing::debug!(name = %wire_to_text(query.name()), ?failure, "no upstream answered");
-                let ede = match failure {
-                    Failure::Silence => Ede::NO_REACHABLE_AUTHORITY,
-                    Failure::Network | Failure::Garbage => Ede::NETWORK_ERROR,
-                };
-                return self.failed(message, from, ede, counters, out);
-            }
-=======
-            counters.dropped(Dropped::Short);
-            return Fast::Drop; // as above
->>>>>>> main
-        };
-        let (stale, learned) = self.learn(&query, counters).await;
+        let wanted = chain.as_ref().map_or_else(|| Wanted::of(&query), |chain| Wanted::rest(&query, chain));
+        let (stale, learned) = self.learn(wanted, counters).await;
         let (policy, settings) = (self.policy.load(), self.settings.load());
         query.options = options(&query, from, &settings);
         let view = View { policy: &policy, settings: &settings, counters, now: self.clock.now() };
         let source = self.source_again(&mut query, from, &view);
-<<<<<<< HEAD
-        let kept = Arc::new(Kept::new(answer, view.now, settings.max_ttl));
-        let kept = match chain {
-            None => {
-                self.cache.put(query.key(), kept.clone());
-                kept
-            }
-            Some(chain) => {
-                self.cache.put(&chain.key(&query), kept.clone());
-                let Some(joined) = chain.join(Some((&kept.answer, 0))) else {
-                    return self.failed(message, from, Ede::OTHER, counters, out);
-                };
-                Arc::new(Kept::new(joined.of_ours(), view.now, settings.max_ttl))
-            }
+        let (stale, learned) = match chain {
+            Some(chain) => (None, whole(chain, learned, &view)),
+            None => (stale, learned),
         };
-=======
->>>>>>> main
         // the policy may have changed while we waited: the name asked is decided again
         let fast = match on_targets(query.name(), query.qtype, &policy) {
             Some(verdict) if !self.access.is_exempt(from.client, &view) => view.block(&query, &verdict, false, out),
@@ -182,14 +132,14 @@ impl Core {
     }
 
     /// Waits for what there is to learn, and says which expired answer may be used if that is nothing.
-    async fn learn(&self, query: &Query<'_>, counters: &Counters) -> (Option<Arc<Kept>>, Learned) {
+    async fn learn(&self, wanted: Wanted, counters: &Counters) -> (Option<Arc<Kept>>, Learned) {
         let (stale, max_ttl, limit) = {
             let settings = self.settings.load();
             let now = self.clock.now();
-            let stale = self.cache.find(query.key(), now).stale(&settings, now);
+            let stale = self.cache.find(&wanted.key, now).stale(&settings, now);
             (stale, settings.max_ttl, settings.stale.map(|stale| stale.client_timeout))
         };
-        let waiter = match self.flights.join(query, max_ttl) {
+        let waiter = match self.flights.join(wanted, max_ttl) {
             Joined::Wait(waiter, joined) => {
                 counters.joined.add(u64::from(joined));
                 waiter
@@ -206,6 +156,19 @@ impl Core {
         };
         (stale, learned)
     }
+}
+
+/// A chain of ours with the rest an upstream knows. A rest that was cut off cannot be put behind it.
+fn whole(chain: Chain, learned: Learned, view: &View) -> Learned {
+    let Learned::Outcome(Outcome::Answer(rest)) = learned else { return learned };
+    let joined = match rest.answer.truncated {
+        false => chain.join(Some((&rest.answer, rest.age(view.now)))),
+        true => None,
+    };
+    joined.map_or(Learned::Late, |joined| {
+        let kept = Kept::new(joined.of_ours(), view.now, view.settings.max_ttl);
+        Learned::Outcome(Outcome::Answer(Arc::new(kept)))
+    })
 }
 
 /// Says that too many wait, and of which kind.

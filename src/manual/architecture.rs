@@ -55,26 +55,16 @@
 //! [`serve::serve`](crate::serve::serve), in this order, each failure with the exit code of its
 //! [`ExitError`](crate::error::ExitError):
 //!
-<<<<<<< HEAD
-//! 1. the configuration is read as a whole, or every mistake in it is reported;
-//! 2. sockets are bound, TCP first: it is the lock against a second instance on the same address;
-//! 3. signals are taken over: one that comes from here on is obeyed after the start;
-//! 4. the local zones are read (one that is broken is answered with SERVFAIL), the state directory is opened and locked, one process each, and the next serials are reserved;
-//! 5. every source is read and the first policy is published;
-//! 6. the workers start. Until here no query is read; what arrives waits in the sockets' buffers;
-//! 7. HTTP starts, and the `listening` lines go to standard output.
-=======
 //! 1. sockets that are open already are taken: systemd's, or those of a process that hands over (below);
 //! 2. the configuration is read as a whole, or every mistake in it is reported; core dumps are forbidden;
 //! 3. missing sockets are bound, TCP first: it is the lock against a second instance on the same address
 //!    ([`process::sockets`](crate::process::sockets));
 //! 4. signals are taken over: one that comes from here on is obeyed after the start;
-//! 5. the state directory is opened and locked, one process each, and the next serials are reserved;
+//! 5. the local zones are read (one that is broken is answered with SERVFAIL), the state directory is opened and locked, one process each, and the next serials are reserved;
 //! 6. every source is read and the first policy is published;
 //! 7. a process that hands over stops reading;
 //! 8. the workers start. Until here no query is read; what arrives waits in the sockets' buffers;
 //! 9. HTTP starts, the `listening` lines go to standard output, and the service manager hears READY=1.
->>>>>>> main
 //!
 //! A source that cannot be read does not stop the start: it is reported, its last success stays 0, and the rest serves.
 //! If not one of the configured sources can be read, the start fails with exit code 3: to answer then would lift every
@@ -83,24 +73,15 @@
 //! # Reload and stop
 //!
 //! SIGHUP reads the configuration again. A bad one changes nothing, and so does one with a new or changed source that
-<<<<<<< HEAD
-//! cannot be read, or a local zone that is broken: all are logged and counted in `pagar_config_reload_failures_total`.
-//! Networks, upstreams, `max_ttl`, limits, cookie secrets (their file is read again), exemptions, local zones (read
-//! again, too), identity, pages, authorities and sources take effect at once. Sources that stay the same are not read
-//! again; new and changed ones are read on the main thread, so that the timers of the control thread do not wait. If the
-//! upstreams or the local zones differ, the cache is forgotten. The metric series of upstreams and sources that left
-//! end. `dns.listen`, `dns.workers`, `cache.size`, `ledger.path`, `web.listen` and `[log]` need a restart, and the log
-//! says so when one of them has changed.
-=======
-//! cannot be read: both are logged and counted in `pagar_config_reload_failures_total`. Networks, upstreams,
-//! `[forwarding]`, `[cache]` but for its size, limits, cookie secrets (their file is read again), exemptions, balancers,
+//! cannot be read, or a local zone that is broken: all are logged and counted in `pagar_config_reload_failures_total`. Networks, upstreams,
+//! `[forwarding]`, `[cache]` but for its size, limits, cookie secrets (their file is read again), exemptions, balancers, local
+//! zones (read again, too), identity,
 //! pages, authorities and sources take effect at once; no TCP connection is closed for it. Sources that stay the same
 //! are not read again; new and changed ones are read on the main thread, so that the timers of the control thread do
-//! not wait. If the upstreams differ, the cache is forgotten, with what is under way. The metric series of upstreams and
+//! not wait. If the upstreams or the local zones differ, the cache is forgotten, with what is under way. The metric series of upstreams and
 //! sources that left end. `dns.listen`, `dns.workers`, `cache.size`, `ledger.path`, `web.listen`, `process.core_dumps` and
 //! `[log]` need a restart or an upgrade, and the log says so when one of them has changed. The service manager hears
 //! RELOADING=1 before and READY=1 when the new configuration is in force, or was refused.
->>>>>>> main
 //!
 //! SIGTERM or SIGINT: `/readyz` says 503 from now on. For `process.stop_delay` queries are answered as before, so that
 //! routing can send clients elsewhere; a second signal ends that. Then the workers answer what their sockets hold

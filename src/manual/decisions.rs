@@ -271,81 +271,6 @@
 //!
 //! # Access, limits, cookies
 //!
-<<<<<<< HEAD
-//! - **Everything turns on whether a source is proven**, by TCP or by a cookie of ours; a client's limit is counted for
-//!   proven and unproven queries apart. *Why:* who forges an address must not be able to use up what its owner may
-//!   have. *Change:* nothing.
-//! - **Beyond its limit a client gets TC, BADCOOKIE (if it offered a cookie) or REFUSED (if proven), with EDE 31.**
-//!   *Why:* silence is a failure (RFC 8906 §3) and REFUSED to a forged address is final for its owner; TC and BADCOOKIE
-//!   show him a way in and are no larger than the query but for 22 octets. EDE 31, Rate Limited, is in the IANA
-//!   registry (draft-muks-dns-ede-rate-limited). *Change:* nothing.
-//! - **Cookies are on by default; BADCOOKIE is only sent beyond a limit and to queries without a question.** *Why:* RFC
-//!   7873 §5.2.4 allows to answer, and a client whose cookie a fleet does not share would otherwise need two queries
-//!   for each. There is no key that requires cookies: most stubs have none. *Change:* stubs that have.
-//! - **A process's own secret is derived from a random one and the day; a fleet's comes from a file, first line
-//!   current.** *Why:* no timer, nothing to keep, and yesterday's is accepted; RFC 9018 §5 asks for a roll-over in
-//!   steps. *Change:* nothing.
-//! - **A bucket is one atomic number in a table of fixed size, and every error is to the client's favour.** *Why:* no
-//!   lock and no allocation for a packet; a table that grows is what an attacker wants. *Change:* measurements: sets by
-//!   core.
-//! - **Response rate limiting reads the answer that is about to leave.** *Why:* one rule for listed, cached and
-//!   forwarded names and for errors, and nothing can forget to call it. `pagar_dns_responses_total` counts what was
-//!   made, `pagar_dns_dropped_total{reason="rrl"}` what did not leave. *Change:* nothing.
-//! - **RRL and the limit of clients are off by default.** *Why:* the right numbers depend on who is behind an address;
-//!   a resolver that serves its own networks only, behind a border that drops forged sources, cannot be used against
-//!   others. *Change:* numbers from an ISP's traffic.
-//! - **One domain gets an eighth of the places among waiting questions, once half are taken; domains are counted by the
-//!   ICANN part of the public suffix list.** *Why:* a popular domain with many slow names is not to be hurt while there
-//!   is room. Below a private suffix it is one operator's servers that are slow. The table has 65,536 counters by keyed
-//!   hash; two domains that share one share the bound. *Change:* measurements.
-//! - **An exemption hides the rule from the answer, not from `pagar why`, whose exit code stays 0 for a listed name.**
-//!   *Why:* the name is listed; scripts that ask so must not depend on a client. *Change:* nothing.
-//! - **An exemption without an end is refused; one whose end has passed is a warning, not an error.** *Why:* it ends by
-//!   itself while the server runs, and must not keep it from starting the next day. *Change:* nothing.
-//!
-//! # Local names and what a bare message gets
-//!
-//! - **hickory-server's `Catalog` finds the zone and builds the answer; the zones behind it are ours
-//!   ([`Zone`](crate::dns::local::Zone)).** *Why:* its in-memory handler answers a name from a wildcard above another
-//!   existing name (against RFC 4592 §3.3.1), takes a wildcard's data for a type the existing name lacks, says
-//!   NXDOMAIN where a wildcard matches without the type, and NOERROR where a CNAME ends at no name (RFC 6604); a
-//!   look-up scans all records to tell NODATA from NXDOMAIN. *Change:* a release in which the scenarios
-//!   `local_zone.rpl` hold with its handler.
-//! - **Its futures are polled once.** *Why:* in-memory handlers are ready at once, and the fast path must not wait.
-//!   One that is not ready is answered with SERVFAIL and logged. *Change:* handlers that wait, which would belong on
-//!   the async side.
-//! - **Local zones stand behind the cache.** *Why:* their names never get into it, so cached answers pay nothing for
-//!   them; a reload that changes the zones empties the cache. *Change:* nothing.
-//! - **An entry of `forward` reaches up and down: it takes out every special zone at or below it, and its own names
-//!   of a zone above it.** *Why:* who writes `in-addr.arpa` means all reverse zones, who writes
-//!   `1.168.192.in-addr.arpa` means that network. An entry that would do nothing is an error, since somebody relies
-//!   on it. `resolver.arpa` is no operator's choice (RFC 9462 §6.4). *Change:* nothing.
-//! - **DS of a reverse zone, of `home.arpa` and its like and of an operator's zone is forwarded.** *Why:* it is the
-//!   parent's data; without the parent's proof that there is none, a validating client behind us would take our
-//!   unsigned answers for bogus. For names no public zone holds (test, onion, …) it is answered here, as it must not
-//!   leave. *Change:* nothing.
-//! - **An operator's zone has no delegations, no DNAME and no signatures; they are refused.** *Why:* a stub cannot
-//!   follow a referral, and half of DNSSEC is worse than none. *Change:* an operator who needs it, and a name server
-//!   that is not enough.
-//! - **A CNAME that leaves the local zones is followed by asking an upstream for the rest.** *Why:* stubs do not
-//!   chase, so the bare CNAME of an authoritative server would not resolve. AA is set: it is about the name asked
-//!   (RFC 1035 §4.1.1). The rest loses AD and the upstream's EDE. *Change:* nothing.
-//! - **A local zone that cannot be read does not stop the start: its names get SERVFAIL with EDE 14.** *Why:* a slip
-//!   in the portal's zone must not take everybody's resolver down after a restart; asking an upstream instead would
-//!   show the world names that are never to be forwarded. A reload with it is refused as a whole, and `pagar check`
-//!   exits with 3. *Change:* nothing.
-//! - **ANY is never forwarded: HINFO "RFC8482" over every transport.** *Why:* nobody needs the whole set, and it is
-//!   what amplification asks for; over TCP as well, since one answer for all transports is what caches expect. Listed
-//!   names answer as listed, local zones give theirs. *Change:* nothing.
-//! - **TSIG is ignored: the query is treated as unsigned.** *Why:* RFC 5625 §4.5 leaves a rewriting forwarder that or
-//!   a refusal, and who signs by mistake is still served. *Change:* TSIG for transfers of policy zones, which are not
-//!   queries.
-//! - **NSID, then texts of errors, then errors give way before anything else does; an error of code 0 goes with its
-//!   text.** *Why:* RFC 8914 §2; the others are what the protocol needs. *Change:* nothing.
-//! - **170 and 171.0.0.192.in-addr.arpa, `use-application-dns.net` and example names are forwarded.** *Why:* RFC 8880
-//!   asks for nothing without DNS64; the second is a policy an operator can write as a `[[local_zone]]`; RFC 6761
-//!   §6.5. *Change:* DNS64.
-=======
 //! 81. **Everything turns on whether a source is proven**, by TCP or by a cookie of ours; a client's limit is counted
 //!     for proven and unproven queries apart. *Why:* who forges an address must not be able to use up what its owner
 //!     may have. *Change:* nothing.
@@ -415,55 +340,97 @@
 //!     them: some filters drop what they do not know. TCP itself carries none: it needs no protection against
 //!     forgeries. *Change:* upstreams that require them by TCP.
 //! 100. **At most five tries of a question are listened to at a time.** *Why:* decision 12 counts five sockets for
-//!     each. *Change:* the multiplexer of decision 13.
+//!      each. *Change:* the multiplexer of decision 13.
 //!
 //! # TCP and the PROXY protocol
 //!
 //! 101. **One task a connection, which holds no buffer while its client is silent.** It reads into the stack, answers
-//!     by way of one buffer a thread, and keeps only what the kernel did not take; questions that wait for upstreams
-//!     are tasks of their own. *Why:* ten thousand idle connections must cost megabytes, not gigabytes; it was 64 KiB
-//!     and two tasks each. *Change:* nothing.
+//!      by way of one buffer a thread, and keeps only what the kernel did not take; questions that wait for upstreams
+//!      are tasks of their own. *Why:* ten thousand idle connections must cost megabytes, not gigabytes; it was 64 KiB
+//!      and two tasks each. *Change:* nothing.
 //! 102. **When places run out, an idle connection gives way: of the client with most, the one idle for longest. None
-//!     idle: the new one is closed.** This takes the place of the second half of decision 12, where further ones
-//!     waited. *Why:* waiting lets whoever holds the places decide for how long, and a client that is told can use
-//!     another server. A connection in use is never taken away, so the worst that happens to a busy office is a new
-//!     connection. *Change:* an attack that keeps its connections busy: the limit for each client is there for it.
+//!      idle: the new one is closed.** This takes the place of the second half of decision 12, where further ones
+//!      waited. *Why:* waiting lets whoever holds the places decide for how long, and a client that is told can use
+//!      another server. A connection in use is never taken away, so the worst that happens to a busy office is a new
+//!      connection. *Change:* an attack that keeps its connections busy: the limit for each client is there for it.
 //! 103. **A client at its own limit loses its own oldest idle connection.** *Why:* an office behind one address opens
-//!     new ones because its devices forget old ones (they sleep, they move); the newest is the one most likely alive.
-//!     *Change:* nothing.
+//!      new ones because its devices forget old ones (they sleep, they move); the newest is the one most likely alive.
+//!      *Change:* nothing.
 //! 104. **One client is an IPv4 address or an IPv6 /64.** *Why:* a subscriber chooses addresses within a /64 freely;
-//!     wider would punish neighbours. *Change:* carriers that delegate less.
+//!      wider would punish neighbours. *Change:* carriers that delegate less.
 //! 105. **Strangers are bounded like clients, 64 among them.** This takes the place of decision 39, which closed the
-//!     newcomer. *Why:* one rule, and a stranger that asks at once is refused at once. *Change:* nothing.
+//!      newcomer. *Why:* one rule, and a stranger that asks at once is refused at once. *Change:* nothing.
 //! 106. **Only an answer is activity.** *Why:* octets that trickle in, and responses sent to us, would hold a place for
-//!     ever. *Change:* nothing.
+//!      ever. *Change:* nothing.
 //! 107. **Never more connections than half of the file descriptors; accept(2) without any evicts, rests for 10 ms to 1
-//!     s, and logs once a minute.** No descriptor is held in reserve to accept and close with. *Why:* closing what
-//!     waits tells its clients less than the kernel's queue does, which holds them until an idle one has gone.
-//!     *Change:* nothing.
+//!      s, and logs once a minute.** No descriptor is held in reserve to accept and close with. *Why:* closing what
+//!      waits tells its clients less than the kernel's queue does, which holds them until an idle one has gone.
+//!      *Change:* nothing.
 //! 108. **No TCP Fast Open.** *Why:* data in a SYN may be replayed and comes before the address is proven, every server
-//!     of an anycast address would need the same key, and clients that care keep their connection open. *Change:* stubs
-//!     that use it.
+//!      of an anycast address would need the same key, and clients that care keep their connection open. *Change:*
+//!      stubs that use it.
 //! 109. **No TCP_DEFER_ACCEPT.** *Why:* it moves silent connections into the kernel's queue of half-open ones, where
-//!     there is no limit for each client and no metric, and drops them without a word. *Change:* nothing.
+//!      there is no limit for each client and no metric, and drops them without a word. *Change:* nothing.
 //! 110. **TCP_USER_TIMEOUT of 15 s, no keepalives.** *Why:* what we closed must not stay in the kernel for a quarter of
-//!     an hour because its client went away; keepalives would come long after the idle time. *Change:* nothing.
+//!      an hour because its client went away; keepalives would come long after the idle time. *Change:* nothing.
 //! 111. **PROXY protocol version 2 only, addresses only, from named networks only; an unknown family is refused.**
-//!     *Why:* version 1 has no datagrams; a client without an address cannot be held against `allow`; a header from
-//!     anybody is anybody's claim. Networks may overlap `allow` or loopback: a balancer on the same machine is usual.
-//!     *Change:* a balancer that passes something on in TLVs that we must know.
+//!      *Why:* version 1 has no datagrams; a client without an address cannot be held against `allow`; a header from
+//!      anybody is anybody's claim. Networks may overlap `allow` or loopback: a balancer on the same machine is usual.
+//!      *Change:* a balancer that passes something on in TLVs that we must know.
 //!
 //! # Peers
 //!
 //! 112. **The compliance sheet judges us by the standards and shows others beside us.** *Why:* what unbound or named do
-//!     is no rule, and differs between versions; where they differ from the text the sheet says so, and a reader can
-//!     weigh it. *Change:* a standard.
+//!      is no rule, and differs between versions; where they differ from the text the sheet says so, and a reader can
+//!      weigh it. *Change:* a standard.
 //! 113. **The differential test has nsd as the upstream of both sides, with its rate limit off.** *Why:* an
-//!     authoritative server's answers have all sections filled, more to carry wrong than a resolver's; Debian's nsd
-//!     drops what exceeds 200 answers a second, and neither side is to be blamed for that. *Change:* nothing.
+//!      authoritative server's answers have all sections filled, more to carry wrong than a resolver's; Debian's nsd
+//!      drops what exceeds 200 answers a second, and neither side is to be blamed for that. *Change:* nothing.
 //! 114. **A difference from unbound is allowed for a reason that is written down, never for the echo, the OPT record or
-//!     the size.** *Why:* a tolerance without a reason hides the next fault. *Change:* nothing.
+//!      the size.** *Why:* a tolerance without a reason hides the next fault. *Change:* nothing.
 //! 115. **Attacks come from the same machine, by real sockets on many loopback addresses.** *Why:* it can be repeated
-//!     anywhere without privileges. Their delays say less than those of a network would, since attacker and attacked
-//!     share the processors; losses and recovery are what is checked. *Change:* a laboratory with two machines.
->>>>>>> main
+//!      anywhere without privileges. Their delays say less than those of a network would, since attacker and attacked
+//!      share the processors; losses and recovery are what is checked. *Change:* a laboratory with two machines.
+//!
+//! # Local names and what a bare message gets
+//!
+//! 116. **hickory-server's `Catalog` finds the zone and builds the answer; the zones behind it are ours
+//!      ([`Zone`](crate::dns::local::Zone)).** *Why:* its in-memory handler answers a name from a wildcard above
+//!      another existing name (against RFC 4592 §3.3.1), takes a wildcard's data for a type the existing name lacks,
+//!      says NXDOMAIN where a wildcard matches without the type, and NOERROR where a CNAME ends at no name (RFC 6604);
+//!      a look-up scans all records to tell NODATA from NXDOMAIN. *Change:* a release in which the scenarios
+//!      `local_zone.rpl` hold with its handler.
+//! 117. **Its futures are polled once.** *Why:* in-memory handlers are ready at once, and the fast path must not wait.
+//!      One that is not ready is answered with SERVFAIL and logged. *Change:* handlers that wait, which would belong on
+//!      the async side.
+//! 118. **Local zones stand behind the cache.** *Why:* their names never get into it, so cached answers pay nothing for
+//!      them; a reload that changes the zones empties the cache. *Change:* nothing.
+//! 119. **An entry of `forward` reaches up and down: it takes out every special zone at or below it, and its own names
+//!      of a zone above it.** *Why:* who writes `in-addr.arpa` means all reverse zones, who writes
+//!      `1.168.192.in-addr.arpa` means that network. An entry that would do nothing is an error, since somebody relies
+//!      on it. `resolver.arpa` is no operator's choice (RFC 9462 §6.4). *Change:* nothing.
+//! 120. **DS of a reverse zone, of `home.arpa` and its like and of an operator's zone is forwarded.** *Why:* it is the
+//!      parent's data; without the parent's proof that there is none, a validating client behind us would take our
+//!      unsigned answers for bogus. For names no public zone holds (test, onion, …) it is answered here, as it must not
+//!      leave. *Change:* nothing.
+//! 121. **An operator's zone has no delegations, no DNAME and no signatures; they are refused.** *Why:* a stub cannot
+//!      follow a referral, and half of DNSSEC is worse than none. *Change:* an operator who needs it, and a name server
+//!      that is not enough.
+//! 122. **A CNAME that leaves the local zones is followed by asking an upstream for the rest.** *Why:* stubs do not
+//!      chase, so the bare CNAME of an authoritative server would not resolve. AA is set: it is about the name asked
+//!      (RFC 1035 §4.1.1). The rest loses AD and the upstream's EDE. *Change:* nothing.
+//! 123. **A local zone that cannot be read does not stop the start: its names get SERVFAIL with EDE 14.** *Why:* a slip
+//!      in the portal's zone must not take everybody's resolver down after a restart; asking an upstream instead would
+//!      show the world names that are never to be forwarded. A reload with it is refused as a whole, and `pagar check`
+//!      exits with 3. *Change:* nothing.
+//! 124. **ANY is never forwarded: HINFO "RFC8482" over every transport.** *Why:* nobody needs the whole set, and it is
+//!      what amplification asks for; over TCP as well, since one answer for all transports is what caches expect.
+//!      Listed names answer as listed, local zones give theirs. *Change:* nothing.
+//! 125. **TSIG is ignored: the query is treated as unsigned.** *Why:* RFC 5625 §4.5 leaves a rewriting forwarder that
+//!      or a refusal, and who signs by mistake is still served. *Change:* TSIG for transfers of policy zones, which are
+//!      not queries.
+//! 126. **NSID, then texts of errors, then errors give way before anything else does; an error of code 0 goes with its
+//!      text.** *Why:* RFC 8914 §2; the others are what the protocol needs. *Change:* nothing.
+//! 127. **170 and 171.0.0.192.in-addr.arpa, `use-application-dns.net` and example names are forwarded.** *Why:* RFC
+//!      8880 asks for nothing without DNS64; the second is a policy an operator can write as a `[[local_zone]]`; RFC
+//!      6761 §6.5. *Change:* DNS64.

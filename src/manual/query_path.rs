@@ -10,18 +10,11 @@
 //! # In this order
 //!
 //! ```text
-<<<<<<< HEAD
-//!   parse --> access --> notices --> never looked up --> cache --hit-----------------------------> targets --> reply --> RRL
-//!     |         |           |               |              |                                          ^
-//!     v         v           v               v              +--miss--> local zones --ours--------------+
-//!   error    REFUSED   as listed    REFUSED, NOTIMP                       `--> upstream --> cache ----+
-=======
 //!   parse --> access --> notices --> never looked up --> cache --hit------------------------> targets --> reply --> RRL
 //!     |         |           |               |              |                                     ^
 //!     v         v           v               v              +--miss--> flight, upstream, cache ---+
 //!   error    REFUSED   as listed    REFUSED, NOTIMP        |
 //!                                                          +--failed a moment ago--> SERVFAIL, or a stale answer
->>>>>>> main
 //! ```
 //!
 //! 1. **Parse** ([`query::parse`](crate::dns::query::parse)), in place. What is shorter than a header, and responses
@@ -44,23 +37,13 @@
 //! 5. **Cache** ([`Cache`](crate::dns::cache::Cache)). Before a kept answer leaves, the names it leads to (CNAME, SVCB
 //!    and HTTPS targets) are put to the policy in force: [`decide::on_targets`](crate::dns::decide::on_targets). Of
 //!    several listed ones a statutory notice wins. So a change of policy never has to flush the cache, and a lifted
-<<<<<<< HEAD
-//!    name resolves at once. Only a reload that changes the upstreams or the local zones empties it.
+//!    name resolves at once. Only a reload that changes the upstreams or the local zones, or a flush, takes answers out.
 //! 6. **Local zones** ([`Local`](crate::dns::local::Local)), see below. The cache never holds a name of theirs, so they
 //!    can stand behind it and cost cached answers nothing.
-//! 7. **Upstream** ([`Pool`](crate::dns::upstream::Pool)), if a place is free; if not, the answer is SERVFAIL with EDE
-//!    23 and a text. There are (limit of open files - 2,048) / 5 places, at least 16 and at most 4,096; once half are
-//!    taken, names of one registered domain hold an eighth of them at most ([`domains`](crate::dns::access::domains)).
-//!    When the upstream has answered, the answer is kept first; then the name and its targets are decided again,
-//!    because the policy may have changed meanwhile. Identical questions under way are not joined yet.
-//! 8. **Response rate limiting** ([`rrl`](crate::dns::access::rrl)), if it is on, for whatever leaves by UDP to a
-=======
-//!    name resolves at once. Only a reload that changes the upstreams, or a flush, takes answers out.
-//! 6. **Upstream** ([`Pool`](crate::dns::upstream::Pool)), once for all who ask the same at a time: "Questions under
+//! 7. **Upstream** ([`Pool`](crate::dns::upstream::Pool)), once for all who ask the same at a time: "Questions under
 //!    way" below. When the upstream has answered, the answer is kept first; then the name and its targets are decided
 //!    again for each who waits, because the policy may have changed meanwhile.
-//! 7. **Response rate limiting** ([`rrl`](crate::dns::access::rrl)), if it is on, for whatever leaves by UDP to a
->>>>>>> main
+//! 8. **Response rate limiting** ([`rrl`](crate::dns::access::rrl)), if it is on, for whatever leaves by UDP to a
 //!    source without a valid cookie: errors, blocked, cached and forwarded answers.
 //!
 //! # What is kept
@@ -98,22 +81,13 @@
 //!
 //! # UDP
 //!
-<<<<<<< HEAD
-//! Every worker owns one socket per listen address; SO_REUSEPORT lets the kernel spread clients over them. A batch of
-//! up to 64 datagrams comes with one `recvmmsg` and leaves with one `sendmmsg`. A miss leaves the batch as a task
-//! that replies by itself from the address that was asked. Answers are at most 1,232 octets, or what the client
-//! offers, or 512 without EDNS. What does not fit gives way in this order: what the OPT record can do without, the
-//! additional section, both without TC; then all sections, with TC and the OPT record kept. The kernel is told not to
-//! believe path MTUs (IP_PMTUDISC_OMIT), since a forged one would make it send fragments.
-=======
 //! Every worker owns one socket per listen address; SO_REUSEPORT lets the kernel spread clients over them. (After an
 //! upgrade to fewer workers, one owns several; with a single socket from systemd, all read that one.) A batch of
 //! up to 64 datagrams comes with one `recvmmsg` and leaves with one `sendmmsg`. A miss leaves the batch as a task that
 //! replies by itself from the address that was asked. Answers are at most 1,232 octets, or what the client offers, or
-//! 512 without EDNS. What does not fit gives way in this order: an upstream's EDE, the additional section, both without
-//! TC; then all sections, with TC and the OPT record kept. The kernel is told not to believe path MTUs
+//! 512 without EDNS. What does not fit gives way in this order: what the OPT record can do without, the additional section, both
+//! without TC; then all sections, with TC and the OPT record kept. The kernel is told not to believe path MTUs
 //! (IP_PMTUDISC_OMIT), since a forged one would make it send fragments.
->>>>>>> main
 //!
 //! A panic over one message is caught, counted as `pagar_dns_dropped_total{reason="panic"}`, and the worker goes on.
 //!

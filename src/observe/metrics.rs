@@ -39,15 +39,11 @@ pub struct Metrics {
     /// The servers that are forwarded to.
     pub upstreams: UpstreamMetrics,
     /// `pagar_cache_bytes`
-<<<<<<< HEAD
-    pub cache_bytes: IntGauge,
-    /// `pagar_local_zones_broken`
-    pub broken_zones: IntGauge,
-=======
     pub cache_bytes: Sampled,
     /// The clients' TCP connections.
     pub tcp: TcpMetrics,
->>>>>>> main
+    /// `pagar_local_zones_broken`
+    pub broken_zones: IntGauge,
     /// Slots of the labels that come from notices.
     pub labels: Arc<Labels>,
     blocks: Blocks,
@@ -64,23 +60,15 @@ impl Metrics {
         let build = opts("build_info", "Which build this is; always 1.").const_label("version", version);
         let build = registered(&registry, IntGauge::with_opts(build.const_label("commit", commit)))?;
         build.set(1);
-<<<<<<< HEAD
         let broken =
             opts("local_zones_broken", "Operator's zones that could not be read and are answered with SERVFAIL.");
-        let cache_bytes = opts("cache_bytes", "Memory held by cached answers.");
-=======
->>>>>>> main
         Ok(Self {
             policy: PolicyMetrics::new(&registry)?,
             sources: SourceMetrics::new(&registry)?,
             upstreams: UpstreamMetrics::new(&registry)?,
-<<<<<<< HEAD
-            cache_bytes: registered(&registry, IntGauge::with_opts(cache_bytes))?,
-            broken_zones: registered(&registry, IntGauge::with_opts(broken))?,
-=======
             cache_bytes: registered(&registry, Sampled::new(CACHE_BYTES))?,
             tcp: TcpMetrics::new(&registry)?,
->>>>>>> main
+            broken_zones: registered(&registry, IntGauge::with_opts(broken))?,
             labels,
             blocks,
             registry,
@@ -452,18 +440,14 @@ pub(super) const DURATION: Family = Family {
     kind: MetricType::HISTOGRAM,
     labels: &["path"],
 };
-<<<<<<< HEAD
 pub(super) const LOCAL: Family = counter(
     "pagar_dns_local_total",
     "Queries for names of special-use zones and of the operator's own zones.",
     &["kind"],
 );
-pub(super) const CACHE_HITS: Family = counter("pagar_cache_hits_total", "Queries answered from the cache.", &[]);
-=======
 const CACHE_BYTES: Family = gauge("pagar_cache_bytes", "Memory held by cached answers and failures.");
 pub(super) const CACHE_HITS: Family =
     counter("pagar_cache_hits_total", "Queries answered from the cache, within the TTL.", &[]);
->>>>>>> main
 pub(super) const CACHE_MISSES: Family =
     counter("pagar_cache_misses_total", "Queries the cache had no answer for.", &[]);
 pub(super) const SHED: Family = counter(
@@ -488,15 +472,9 @@ pub(super) const CACHE_PREFETCHES: Family =
 pub(super) const JOINED: Family =
     counter("pagar_dns_joined_total", "Queries that waited for a question another query had asked already.", &[]);
 #[rustfmt::skip] // in rows
-<<<<<<< HEAD
-const SUMMED: [Family; 14] = [
-    QUERIES, RESPONSES, DROPPED, BLOCKED, HITS, DURATION, LOCAL, SHED, RATE_LIMITED, RRL_EXCESS, RRL_SLIPPED, EXEMPT,
-    CACHE_HITS, CACHE_MISSES,
-=======
-const SUMMED: [Family; 17] = [
-    QUERIES, RESPONSES, DROPPED, BLOCKED, HITS, DURATION, SHED, JOINED, RATE_LIMITED, RRL_EXCESS, RRL_SLIPPED, EXEMPT,
-    CACHE_HITS, CACHE_MISSES, CACHE_STALE, CACHE_FAILURES, CACHE_PREFETCHES,
->>>>>>> main
+const SUMMED: [Family; 18] = [
+    QUERIES, RESPONSES, DROPPED, BLOCKED, HITS, DURATION, LOCAL, SHED, JOINED, RATE_LIMITED, RRL_EXCESS, RRL_SLIPPED,
+    EXEMPT, CACHE_HITS, CACHE_MISSES, CACHE_STALE, CACHE_FAILURES, CACHE_PREFETCHES,
 ];
 
 const STARTED: Family = gauge("process_start_time_seconds", "When the process started, since the epoch.");
@@ -632,13 +610,10 @@ mod tests {
         has(&text, r#"pagar_dns_responses_total{rcode="SERVFAIL"} 0"#);
         has(&text, r#"pagar_notices{state="in force"} 0"#);
         has(&text, "pagar_state_write_failures_total 0");
-<<<<<<< HEAD
         has(&text, r#"pagar_dns_local_total{kind="special"} 0"#);
         has(&text, r#"pagar_dns_request_duration_seconds_count{path="local"} 0"#);
-=======
         has(&text, r#"pagar_dns_shed_total{reason="waiting"} 0"#);
         has(&text, "pagar_cache_bytes 0");
->>>>>>> main
         has(&text, r#"pagar_build_info{commit="abc",version="0.1.0"} 1"#);
     }
 

@@ -119,16 +119,6 @@ fn core(runtime: tokio::runtime::Handle) -> Core {
     let settings = Settings {
         allow,
         upstreams: Vec::new(),
-<<<<<<< HEAD
-        max_ttl: 3_600,
-        access: limits(),
-        exempt: Exemptions::default(),
-        identity: Identity::default(),
-        local: Arc::default(),
-    };
-    let cache = Cache::new(1 << 20, prometheus::IntGauge::new("bytes", "bytes").unwrap());
-    Core::new(policy, settings, cache, Arc::new(OneAddress), 8, Clock::System(Instant::now()))
-=======
         forwarding: Forwarding::default(),
         max_ttl: 3_600,
         access: limits(),
@@ -137,11 +127,12 @@ fn core(runtime: tokio::runtime::Handle) -> Core {
         stale: None,
         tcp: Limits::default(),
         proxy: Networks::default(),
+        identity: Identity::default(),
+        local: Arc::default(),
     };
     let cache = Arc::new(Cache::new(1 << 20));
     let clock = Clock::Manual(Arc::new(AtomicU64::new(1))); // no failure runs out on a slow machine
     Core::new(policy, settings, cache, Arc::new(OneAddress), 8, clock, runtime)
->>>>>>> main
 }
 
 /// Every limit is on, and high enough for the test.
@@ -206,11 +197,7 @@ fn a_listed_a_cached_and_a_failed_query_allocate_nothing() {
         let before = allocations();
         let paths = answer_batch(&core, &server, &mut batch, &counters);
         let allocated = allocations() - before;
-<<<<<<< HEAD
-        assert_eq!(paths, [10, 10, 0, 0]);
-=======
-        assert_eq!(paths, [10, 20, 0]);
->>>>>>> main
+        assert_eq!(paths, [10, 20, 0, 0]);
         // the first look of a thread at an ArcSwap makes the thread's debt node: once in its life
         assert!(round == 0 || allocated == 0, "{allocated} allocations for 30 answers");
         for _ in 0..30 {

@@ -7,11 +7,8 @@
 //! | [`scenario`] | DNS conversations as text (`tests/scenarios/*.rpl`) against the real core, without sockets |
 //! | [`quickstart`] | the repository's first configuration, served, asked, explained |
 //! | [`forwarding`] | what is not listed: passed on, kept, over TCP; what leads to a listed name |
-<<<<<<< HEAD
 //! | [`local_zones`] | zones that are answered here: the operator's and special-use names |
-=======
 //! | [`caching`] | bursts of one question, stale answers, failures, a cache that is told to forget |
->>>>>>> main
 //! | [`upstreams`] | liars, silence, death and return of upstreams |
 //! | [`access`] | cookies, limits, exempt clients |
 //! | [`addresses`] | IPv4, IPv6, wildcards, workers, strangers |

@@ -97,7 +97,7 @@ fn flights(upstream: &Arc<Upstream>, most: u32) -> (Arc<Flights>, Arc<Cache>) {
 }
 
 fn join(flights: &Arc<Flights>, name: &str) -> Joined {
-    with_query(name, |query| flights.join(query, 3_600))
+    with_query(name, |query| flights.join(Wanted::of(query), 3_600))
 }
 
 fn wait(joined: Joined) -> Waiter {
@@ -228,6 +228,8 @@ fn core(upstream: &Arc<Upstream>, stale: Option<Stale>) -> (Core, Arc<Cache>, Se
         stale,
         tcp: Default::default(),
         proxy: Default::default(),
+        identity: crate::dns::identity::Identity::default(),
+        local: Arc::default(),
     };
     let time = Arc::new(AtomicU64::new(1_000));
     let clock = Clock::Manual(time.clone());

@@ -31,6 +31,8 @@ fn settings(upstreams: Vec<UpstreamConfig>) -> Settings {
         stale: None,
         tcp: Default::default(),
         proxy: Default::default(),
+        identity: crate::dns::identity::Identity::default(),
+        local: Arc::default(),
     }
 }
 

@@ -77,6 +77,8 @@ fuzz_target!(|input: (Vec<u8>, Vec<u8>)| {
             stale: None,
             tcp,
             proxy: Networks::default(),
+            identity: pagar::dns::identity::Identity::default(),
+            local: Arc::default(),
         };
         let cache = Arc::new(Cache::new(1 << 20));
         let clock = Clock::System(Instant::now());

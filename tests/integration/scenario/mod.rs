@@ -17,16 +17,12 @@
 //!
 //! ```text
 //! SCENARIO_BEGIN a title
-<<<<<<< HEAD
-//! CONFIG page_v4=192.0.2.80 page_v6=none block_ttl=30 max_ttl=3600 cache=0 allow=127.0.0.0/8,::1/128 trust_ad=true
+//! CONFIG page_v4=192.0.2.80 page_v6=none block_ttl=30 max_ttl=3600 allow=127.0.0.0/8,::1/128 trust_ad=true
+//! CONFIG cache=0 prefetch=true serve_stale=86400
 //! CONFIG special_names=true forward=10.in-addr.arpa version="text" server_id="text" nsid="text"
 //! ZONE_BEGIN portal.isp.example.          ; a zone of the operator's, its text up to ZONE_END; every line has its owner
 //! @ 300 IN SOA ns hostmaster 1 3600 600 604800 60
 //! ZONE_END
-=======
-//! CONFIG page_v4=192.0.2.80 page_v6=none block_ttl=30 max_ttl=3600 allow=127.0.0.0/8,::1/128 trust_ad=true
-//! CONFIG cache=0 prefetch=true serve_stale=86400
->>>>>>> main
 //! RANGE_BEGIN 0 100                       ; what the upstream answers at the steps 0 to 100
 //!     ENTRY_BEGIN
 //!     MATCH DO NOCD                       ; only questions with DO and without CD; left out: any

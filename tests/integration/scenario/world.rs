@@ -15,20 +15,13 @@ use pagar::control::state::State;
 use pagar::dns::cache::Cache;
 use pagar::dns::clock::Clock;
 use pagar::dns::core::{Asker, Core, Fast, View};
-<<<<<<< HEAD
-use pagar::dns::local::{Local, parse as parse_zone};
-=======
 use pagar::dns::listen::stream::Limits;
->>>>>>> main
+use pagar::dns::local::{Local, parse as parse_zone};
 use pagar::dns::miss::Permit;
 use pagar::dns::{Forwarding, Settings, Stale};
 use pagar::ingest::Document;
 use pagar::model::{
-<<<<<<< HEAD
-    Authority, AuthorityId, Category, DnsName, LegalBasis, Network, Notice, NoticeId, Sensitivity, Validity,
-=======
-    Authority, AuthorityId, Category, LegalBasis, Network, Networks, Notice, NoticeId, Sensitivity, Validity,
->>>>>>> main
+    Authority, AuthorityId, Category, DnsName, LegalBasis, Network, Networks, Notice, NoticeId, Sensitivity, Validity,
 };
 use pagar::observe::counters::{Counters, Transport};
 use pagar::observe::metrics::Metrics;
@@ -181,15 +174,12 @@ fn settings(config: &Config) -> Settings {
         max_ttl: config.max_ttl,
         access: config.access.clone(),
         exempt: config.exempt.clone(),
-<<<<<<< HEAD
-        identity: config.identity.clone(),
-        local,
-=======
         prefetch: config.prefetch,
         stale: config.serve_stale.map(stale),
         tcp: Limits::default(),
         proxy: Networks::default(),
->>>>>>> main
+        identity: config.identity.clone(),
+        local,
     }
 }
 

@@ -91,6 +91,8 @@ impl World {
             stale: None,
             tcp,
             proxy: Networks::default(),
+            identity: crate::dns::identity::Identity::default(),
+            local: Arc::default(),
         };
         let metrics = Metrics::new("0", "test").unwrap();
         let upstream = Arc::new(Upstream { gate: Arc::new(Semaphore::new(0)), asked: AtomicUsize::new(0) });
