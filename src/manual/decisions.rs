@@ -340,54 +340,54 @@
 //!     them: some filters drop what they do not know. TCP itself carries none: it needs no protection against
 //!     forgeries. *Change:* upstreams that require them by TCP.
 //! 100. **At most five tries of a question are listened to at a time.** *Why:* decision 12 counts five sockets for
-//!     each. *Change:* the multiplexer of decision 13.
+//!      each. *Change:* the multiplexer of decision 13.
 //!
 //! # TCP and the PROXY protocol
 //!
 //! 101. **One task a connection, which holds no buffer while its client is silent.** It reads into the stack, answers
-//!     by way of one buffer a thread, and keeps only what the kernel did not take; questions that wait for upstreams
-//!     are tasks of their own. *Why:* ten thousand idle connections must cost megabytes, not gigabytes; it was 64 KiB
-//!     and two tasks each. *Change:* nothing.
+//!      by way of one buffer a thread, and keeps only what the kernel did not take; questions that wait for upstreams
+//!      are tasks of their own. *Why:* ten thousand idle connections must cost megabytes, not gigabytes; it was 64 KiB
+//!      and two tasks each. *Change:* nothing.
 //! 102. **When places run out, an idle connection gives way: of the client with most, the one idle for longest. None
-//!     idle: the new one is closed.** This takes the place of the second half of decision 12, where further ones
-//!     waited. *Why:* waiting lets whoever holds the places decide for how long, and a client that is told can use
-//!     another server. A connection in use is never taken away, so the worst that happens to a busy office is a new
-//!     connection. *Change:* an attack that keeps its connections busy: the limit for each client is there for it.
+//!      idle: the new one is closed.** This takes the place of the second half of decision 12, where further ones
+//!      waited. *Why:* waiting lets whoever holds the places decide for how long, and a client that is told can use
+//!      another server. A connection in use is never taken away, so the worst that happens to a busy office is a new
+//!      connection. *Change:* an attack that keeps its connections busy: the limit for each client is there for it.
 //! 103. **A client at its own limit loses its own oldest idle connection.** *Why:* an office behind one address opens
-//!     new ones because its devices forget old ones (they sleep, they move); the newest is the one most likely alive.
-//!     *Change:* nothing.
+//!      new ones because its devices forget old ones (they sleep, they move); the newest is the one most likely alive.
+//!      *Change:* nothing.
 //! 104. **One client is an IPv4 address or an IPv6 /64.** *Why:* a subscriber chooses addresses within a /64 freely;
-//!     wider would punish neighbours. *Change:* carriers that delegate less.
+//!      wider would punish neighbours. *Change:* carriers that delegate less.
 //! 105. **Strangers are bounded like clients, 64 among them.** This takes the place of decision 39, which closed the
-//!     newcomer. *Why:* one rule, and a stranger that asks at once is refused at once. *Change:* nothing.
+//!      newcomer. *Why:* one rule, and a stranger that asks at once is refused at once. *Change:* nothing.
 //! 106. **Only an answer is activity.** *Why:* octets that trickle in, and responses sent to us, would hold a place for
-//!     ever. *Change:* nothing.
+//!      ever. *Change:* nothing.
 //! 107. **Never more connections than half of the file descriptors; accept(2) without any evicts, rests for 10 ms to 1
-//!     s, and logs once a minute.** No descriptor is held in reserve to accept and close with. *Why:* closing what
-//!     waits tells its clients less than the kernel's queue does, which holds them until an idle one has gone.
-//!     *Change:* nothing.
+//!      s, and logs once a minute.** No descriptor is held in reserve to accept and close with. *Why:* closing what
+//!      waits tells its clients less than the kernel's queue does, which holds them until an idle one has gone.
+//!      *Change:* nothing.
 //! 108. **No TCP Fast Open.** *Why:* data in a SYN may be replayed and comes before the address is proven, every server
-//!     of an anycast address would need the same key, and clients that care keep their connection open. *Change:* stubs
-//!     that use it.
+//!      of an anycast address would need the same key, and clients that care keep their connection open. *Change:*
+//!      stubs that use it.
 //! 109. **No TCP_DEFER_ACCEPT.** *Why:* it moves silent connections into the kernel's queue of half-open ones, where
-//!     there is no limit for each client and no metric, and drops them without a word. *Change:* nothing.
+//!      there is no limit for each client and no metric, and drops them without a word. *Change:* nothing.
 //! 110. **TCP_USER_TIMEOUT of 15 s, no keepalives.** *Why:* what we closed must not stay in the kernel for a quarter of
-//!     an hour because its client went away; keepalives would come long after the idle time. *Change:* nothing.
+//!      an hour because its client went away; keepalives would come long after the idle time. *Change:* nothing.
 //! 111. **PROXY protocol version 2 only, addresses only, from named networks only; an unknown family is refused.**
-//!     *Why:* version 1 has no datagrams; a client without an address cannot be held against `allow`; a header from
-//!     anybody is anybody's claim. Networks may overlap `allow` or loopback: a balancer on the same machine is usual.
-//!     *Change:* a balancer that passes something on in TLVs that we must know.
+//!      *Why:* version 1 has no datagrams; a client without an address cannot be held against `allow`; a header from
+//!      anybody is anybody's claim. Networks may overlap `allow` or loopback: a balancer on the same machine is usual.
+//!      *Change:* a balancer that passes something on in TLVs that we must know.
 //!
 //! # Peers
 //!
 //! 112. **The compliance sheet judges us by the standards and shows others beside us.** *Why:* what unbound or named do
-//!     is no rule, and differs between versions; where they differ from the text the sheet says so, and a reader can
-//!     weigh it. *Change:* a standard.
+//!      is no rule, and differs between versions; where they differ from the text the sheet says so, and a reader can
+//!      weigh it. *Change:* a standard.
 //! 113. **The differential test has nsd as the upstream of both sides, with its rate limit off.** *Why:* an
-//!     authoritative server's answers have all sections filled, more to carry wrong than a resolver's; Debian's nsd
-//!     drops what exceeds 200 answers a second, and neither side is to be blamed for that. *Change:* nothing.
+//!      authoritative server's answers have all sections filled, more to carry wrong than a resolver's; Debian's nsd
+//!      drops what exceeds 200 answers a second, and neither side is to be blamed for that. *Change:* nothing.
 //! 114. **A difference from unbound is allowed for a reason that is written down, never for the echo, the OPT record or
-//!     the size.** *Why:* a tolerance without a reason hides the next fault. *Change:* nothing.
+//!      the size.** *Why:* a tolerance without a reason hides the next fault. *Change:* nothing.
 //! 115. **Attacks come from the same machine, by real sockets on many loopback addresses.** *Why:* it can be repeated
-//!     anywhere without privileges. Their delays say less than those of a network would, since attacker and attacked
-//!     share the processors; losses and recovery are what is checked. *Change:* a laboratory with two machines.
+//!      anywhere without privileges. Their delays say less than those of a network would, since attacker and attacked
+//!      share the processors; losses and recovery are what is checked. *Change:* a laboratory with two machines.
