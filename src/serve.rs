@@ -297,7 +297,7 @@ impl Server {
                         }
                         return End::Successor(successor);
                     }
-                    (result, _) => not_upgraded(&result.err().unwrap_or_default()),
+                    (result, _) => self.not_upgraded(&result.err().unwrap_or_default()),
                 },
             }
         }
@@ -310,10 +310,15 @@ impl Server {
                 Some(successor)
             }
             Err(error) => {
-                not_upgraded(&error);
+                self.not_upgraded(&error);
                 None
             }
         }
+    }
+
+    fn not_upgraded(&self, why: &dyn std::fmt::Display) {
+        tracing::error!("not upgraded, this process goes on: {why}");
+        self.vitals.metrics.upgrade_failures.inc();
     }
 
     /// Ends without losing a query that has arrived.
@@ -395,8 +400,4 @@ impl Server {
         self.config = config;
         Ok(())
     }
-}
-
-fn not_upgraded(why: &dyn std::fmt::Display) {
-    tracing::error!("not upgraded, this process goes on: {why}");
 }

@@ -73,15 +73,15 @@
 //! # Reload and stop
 //!
 //! SIGHUP reads the configuration again. A bad one changes nothing, and so does one with a new or changed source that
-//! cannot be read, or a local zone that is broken: all are logged and counted in `pagar_config_reload_failures_total`. Networks, upstreams,
-//! `[forwarding]`, `[cache]` but for its size, limits, cookie secrets (their file is read again), exemptions, balancers, local
-//! zones (read again, too), identity,
-//! pages, authorities and sources take effect at once; no TCP connection is closed for it. Sources that stay the same
-//! are not read again; new and changed ones are read on the main thread, so that the timers of the control thread do
-//! not wait. If the upstreams or the local zones differ, the cache is forgotten, with what is under way. The metric series of upstreams and
-//! sources that left end. `dns.listen`, `dns.workers`, `cache.size`, `ledger.path`, `web.listen`, `process.core_dumps` and
-//! `[log]` need a restart or an upgrade, and the log says so when one of them has changed. The service manager hears
-//! RELOADING=1 before and READY=1 when the new configuration is in force, or was refused.
+//! cannot be read, or a local zone that is broken: all are logged and counted in `pagar_config_reload_failures_total`.
+//! Networks, upstreams, `[forwarding]`, `[cache]` but for its size, limits, cookie secrets (their file is read again),
+//! exemptions, balancers, local zones (read again, too), identity, pages, authorities and sources take effect at once;
+//! no TCP connection is closed for it. Sources that stay the same are not read again; new and changed ones are read on
+//! the main thread, so that the timers of the control thread do not wait. If the upstreams or the local zones differ,
+//! the cache is forgotten, with what is under way. The metric series of upstreams and sources that left end.
+//! `dns.listen`, `dns.workers`, `cache.size`, `ledger.path`, `web.listen`, `process.core_dumps` and `[log]` need a
+//! restart or an upgrade, and the log says so when one of them has changed. The service manager hears RELOADING=1
+//! before and READY=1 when the new configuration is in force, or was refused.
 //!
 //! SIGTERM or SIGINT: `/readyz` says 503 from now on. For `process.stop_delay` queries are answered as before, so that
 //! routing can send clients elsewhere; a second signal ends that. Then the workers answer what their sockets hold
@@ -96,7 +96,8 @@
 //! block, and says that it is ready. Only then the old one stops reading, tells it to go, and answers what is under
 //! way. Meanwhile queries wait in the sockets, which are the same in both: none is lost, and none is answered by the
 //! old policy after one was by the new. Until it is relieved the old process goes on answering, publishing and
-//! reloading; if the new one fails, or takes more than two minutes, nothing has happened.
+//! reloading; if the new one fails, or takes more than two minutes, nothing has happened but a
+//! count in `pagar_upgrade_failures_total`.
 //! [`process::upgrade`](crate::process::upgrade) has the protocol.
 //!
 //! What does not go over: the cache, connections (the old process serves its own to their end), the counters, and a

@@ -44,6 +44,8 @@ pub struct Metrics {
     pub tcp: TcpMetrics,
     /// `pagar_local_zones_broken`
     pub broken_zones: IntGauge,
+    /// `pagar_upgrade_failures_total`
+    pub upgrade_failures: IntCounter,
     /// Slots of the labels that come from notices.
     pub labels: Arc<Labels>,
     blocks: Blocks,
@@ -62,6 +64,7 @@ impl Metrics {
         build.set(1);
         let broken =
             opts("local_zones_broken", "Operator's zones that could not be read and are answered with SERVFAIL.");
+        let upgrades = opts("upgrade_failures_total", "Upgrades on SIGUSR2 after which this process went on.");
         Ok(Self {
             policy: PolicyMetrics::new(&registry)?,
             sources: SourceMetrics::new(&registry)?,
@@ -69,6 +72,7 @@ impl Metrics {
             cache_bytes: registered(&registry, Sampled::new(CACHE_BYTES))?,
             tcp: TcpMetrics::new(&registry)?,
             broken_zones: registered(&registry, IntGauge::with_opts(broken))?,
+            upgrade_failures: registered(&registry, IntCounter::with_opts(upgrades))?,
             labels,
             blocks,
             registry,

@@ -166,6 +166,7 @@ fn a_new_process_that_fails_or_hangs_changes_nothing() {
     let before = serial(&ask(server, Over::Udp, "always.example.", RecordType::TXT));
     let failed = |count: usize| {
         wait_until("it is reported", || pagar.log().matches("not upgraded, this process goes on").count() == count);
+        assert_eq!(pagar.metric("pagar_upgrade_failures_total"), count as f64);
         assert_eq!(serial(&ask(server, Over::Udp, "always.example.", RecordType::TXT)), before);
         assert_eq!(serial(&ask(server, Over::Tcp, "always.example.", RecordType::TXT)), before);
     };
