@@ -50,78 +50,10 @@ fn serve_stale(written: &Spanned<ServeStale>, report: &mut Reporter<'_>) -> Opti
         ServeStale::Table(table) => table,
     };
     let mut duration = |text: &Option<String>, what, default, range| {
-        text.as_ref().map_or(Some(default), |text| duration(text, what, range, written.span(), report))
+        text.as_ref().map_or(Some(default), |text| values::duration_at(text, written.span(), what, range, report))
     };
-    let wait = (Duration::ZERO, LONGEST_CLIENT_TIMEOUT);
+    let wait = Duration::ZERO..=LONGEST_CLIENT_TIMEOUT;
     let client_timeout = duration(client_timeout, "client_timeout", DEFAULT_STALE.client_timeout, wait);
-    let max = duration(max, "max", DEFAULT_STALE.max, (Duration::from_secs(1), LONGEST_STALE));
+    let max = duration(max, "max", DEFAULT_STALE.max, Duration::from_secs(1)..=LONGEST_STALE);
     Some(Some(Stale { client_timeout: client_timeout?, max: max? }))
-}
-
-/// A duration like "1.8s" within bounds.
-fn duration(
-    text: &str,
-    what: &str,
-    (least, most): (Duration, Duration),
-    place: std::ops::Range<usize>,
-    report: &mut Reporter<'_>,
-) -> Option<Duration> {
-    let found = parse_duration(text).filter(|found| (least..=most).contains(found));
-    if found.is_none() {
-        report.error(place, format!("{what} is {text:?}")).hint(format!(
-            "write {} to {}, with ms, s, m, h or d",
-            in_words(least),
-            in_words(most)
-        ));
-    }
-    found
-}
-
-/// Parses a number, which may have decimals, and its unit.
-fn parse_duration(text: &str) -> Option<Duration> {
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let seconds = match unit.trim() {
-        "ms" => 0.001,
-        "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3_600.0,
-        "d" => 86_400.0,
-        _ => return None,
-    };
-    let seconds = number.parse::<f64>().ok()? * seconds;
-    Duration::try_from_secs_f64(seconds)
-        .ok()
-        .map(|exact| Duration::from_millis(exact.as_secs_f64().mul_add(1e3, 0.5) as u64))
-}
-
-fn in_words(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    if seconds >= 86_400 { format!("\"{}d\"", seconds / 86_400) } else { format!("\"{seconds}s\"") }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_have_units() {
-        for (text, millis) in [
-            ("1.8s", Some(1_800)),
-            ("0s", Some(0)),
-            ("250 ms", Some(250)),
-            ("90m", Some(5_400_000)),
-            ("12h", Some(43_200_000)),
-            ("1d", Some(86_400_000)),
-            ("1.8", None),
-            ("s", None),
-            ("-1s", None),
-            ("1.8.1s", None),
-            ("1w", None),
-            ("", None),
-            ("99999999999999999999999999d", None),
-        ] {
-            assert_eq!(parse_duration(text), millis.map(Duration::from_millis), "{text}");
-        }
-    }
 }

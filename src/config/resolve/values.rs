@@ -1,7 +1,7 @@
 //! Single values: numbers in a range, words of a choice, short names, addresses, times, sizes.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -131,14 +131,30 @@ pub(super) fn duration(
     range: RangeInclusive<Duration>,
     report: &mut Reporter<'_>,
 ) -> Option<Duration> {
-    let duration = duration_of(written.as_ref()).filter(|duration| range.contains(duration));
+    duration_at(written.as_ref(), written.span(), what, range, report)
+}
+
+/// The same where the place of the text is that of the table around it.
+pub(super) fn duration_at(
+    text: &str,
+    place: Range<usize>,
+    what: &str,
+    range: RangeInclusive<Duration>,
+    report: &mut Reporter<'_>,
+) -> Option<Duration> {
+    let duration = duration_of(text).filter(|duration| range.contains(duration));
     if duration.is_none() {
-        let (from, to) = (range.start().as_secs_f64(), range.end().as_secs_f64());
+        let (from, to) = (in_words(*range.start()), in_words(*range.end()));
         report
-            .error(written.span(), format!("{what} is {:?}", written.as_ref()))
-            .hint(format!("write a time from {from}s to {to}s, like \"10s\", with ms, s, m, h or d"));
+            .error(place, format!("{what} is {text:?}"))
+            .hint(format!("write a time from {from} to {to}, like \"1.5s\", with ms, s, m, h or d"));
     }
     duration
+}
+
+fn in_words(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64();
+    if seconds >= 86_400.0 { format!("{}d", seconds / 86_400.0) } else { format!("{seconds}s") }
 }
 
 fn duration_of(text: &str) -> Option<Duration> {
@@ -221,6 +237,8 @@ mod tests {
             ("1.2.3s", None),
             ("-1s", None),
             ("1e9d", None),
+            ("1w", None),
+            ("", None),
             ("99999999999999999999999d", None),
         ] {
             assert_eq!(duration_of(text), milliseconds.map(Duration::from_millis), "{text}");
