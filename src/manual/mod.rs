@@ -6,6 +6,7 @@
 //! | [`query_path`] | what happens to a query, in which order, within which bounds |
 //! | [`notice_path`] | what happens to a notice from a file to an answer, and what is kept when something is wrong |
 //! | [`decisions`] | what was decided, why, and what would change our mind |
+//! | [`standards`] | what the RFCs require, where it is met, which test shows it |
 //! | [`threat_model`] | whom we trust with what, what we defend against and what we do not |
 //! | [`howto`] | the exact files to touch for a list syntax, a source, an action, a transport, a metric, a config key, a test |
 //!
@@ -22,4 +23,5 @@ pub mod decisions;
 pub mod howto;
 pub mod notice_path;
 pub mod query_path;
+pub mod standards;
 pub mod threat_model;

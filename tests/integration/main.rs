@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`allocations`] | the fast path allocates nothing |
 //! | [`layering`] | who may use whom in `src/` (the crate's map in `lib.rs`) |
+//! | [`manual`] | the tests that the tables of requirements name exist |
 //! | [`scenario`] | DNS conversations as text (`tests/scenarios/*.rpl`) against the real core, without sockets |
 //! | [`quickstart`] | the repository's first configuration, served, asked, explained |
 //! | [`forwarding`] | what is not listed: passed on, kept, over TCP; what leads to a listed name |
@@ -44,6 +45,7 @@ mod harness;
 mod layering;
 mod local_zones;
 mod logging;
+mod manual;
 mod no_lift;
 mod packets;
 mod peers;
