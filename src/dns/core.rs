@@ -1,8 +1,8 @@
 //! [`Core`]: the one brain behind every transport.
 //!
-//! Two functions. [`Core::fast`] answers what it can without waiting: listed names, cached names, errors; it takes no
-//! lock of the control plane, allocates nothing and reads no clock. [`Core::miss`], in `miss`, does the rest and may
-//! wait for an upstream. (One thing `fast` does allocate for: the task that fetches an answer anew before it expires,
+//! [`Core::fast`] answers what it can without waiting: listed names, cached names, errors; it takes no
+//! lock of the control plane, allocates nothing and reads no clock. For the rest [`Core::wait`] has an upstream asked and
+//! [`Core::conclude`] answers; they are in `miss`. (One thing `fast` does allocate for: the task that fetches an answer anew before it expires,
 //! once an answer.)
 
 use std::net::IpAddr;
@@ -41,7 +41,7 @@ pub enum Fast {
     Drop,
     /// The answer does not leave: too many like it do already, towards a source that nobody has shown to have asked.
     Held,
-    /// Neither listed nor cached: for [`Core::miss`].
+    /// Neither listed nor cached: for [`Core::wait`].
     Miss,
 }
 

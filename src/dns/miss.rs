@@ -1,6 +1,7 @@
-//! [`Core::miss`]: a question the cache has no answer for, on the async side.
+//! A question the cache has no answer for, on the async side: [`Core::wait`], then [`Core::conclude`].
 //!
-//! Asked once for all who wait ([`flight`](super::flight)); what comes back is decided and written for each of them.
+//! Asked once for all who wait ([`flight`](super::flight)); what comes back is decided and written for each of them. Who
+//! waits holds the message and nothing to write into, since thousands may wait.
 //! While an expired answer may be used (RFC 8767 §5), an asker waits for a fresh one no longer than the client timeout.
 
 use std::sync::Arc;
@@ -24,6 +25,15 @@ use super::wire::rcode;
 /// Leave to wait for an upstream, until it is dropped.
 pub type Permit = OwnedSemaphorePermit;
 
+/// What came of waiting.
+pub struct Awaited {
+    /// A name of ours that leads to somebody else's: what was waited for is the rest.
+    chain: Option<Chain>,
+    /// The expired answer that may be used if there is no other.
+    stale: Option<Arc<Kept>>,
+    learned: Learned,
+}
+
 /// What an asker learns by waiting.
 enum Learned {
     Outcome(Outcome),
@@ -34,8 +44,8 @@ enum Learned {
 }
 
 impl Core {
-    /// Leave to wait for an upstream; the reason if too many do already. To be asked for before
-    /// [`Self::miss`]. What a question needs besides is its flight's business.
+    /// Leave to wait for an upstream; the reason if too many do already. To be asked for before [`Self::wait`]. What a
+    /// question needs besides is its flight's business.
     pub fn permit(&self) -> Result<Permit, Shed> {
         self.waiting.clone().try_acquire_owned().map_err(|_| Shed::Waiting)
     }
@@ -70,19 +80,37 @@ impl Core {
         self.access.judge(query, from, &view.settings.access, view.now).unwrap_or(Source::Unproven)
     }
 
-    /// Answers a message [`Self::fast`] called a miss, by asking upstreams. `out` as there.
+    /// Has an upstream asked what a message needs that [`Self::fast`] called a miss, and waits for it; `None` if it is
+    /// no query.
     ///
     /// Cancel-safe: dropping the future leaves the question under way, and its answer comes into the cache.
-    pub async fn miss(&self, message: &[u8], from: &Asker, counters: &Counters, out: &mut [u8]) -> Fast {
-        let Parsed::Query(mut query) = parse(message) else {
+    pub async fn wait(&self, message: &[u8], counters: &Counters) -> Option<Awaited> {
+        // what is asked for is small, the query is not: it is read again in the end
+        let (chain, wanted) = {
+            let Parsed::Query(query) = parse(message) else { return None };
+            // a name of ours that leads to somebody else's: the rest is asked for and kept under its own name
+            let chain = self.settings.load().local.chain(&query);
+            let wanted = chain.as_ref().map_or_else(|| Wanted::of(&query), |chain| Wanted::rest(&query, chain));
+            (chain, wanted)
+        };
+        let (stale, learned) = self.learn(wanted, counters).await;
+        Some(Awaited { chain, stale, learned })
+    }
+
+    /// Answers a message with what came of waiting. `out` as for [`Self::fast`].
+    pub fn conclude(
+        &self,
+        message: &[u8],
+        from: &Asker,
+        awaited: Option<Awaited>,
+        counters: &Counters,
+        out: &mut [u8],
+    ) -> Fast {
+        let (Parsed::Query(mut query), Some(Awaited { chain, stale, learned })) = (parse(message), awaited) else {
             counters.dropped(Dropped::Short);
             return Fast::Drop; // as above
         };
         let out = within(from.size.limit(&query), out);
-        // a name of ours that leads to somebody else's: the rest is asked for and kept under its own name
-        let chain = self.settings.load().local.chain(&query);
-        let wanted = chain.as_ref().map_or_else(|| Wanted::of(&query), |chain| Wanted::rest(&query, chain));
-        let (stale, learned) = self.learn(wanted, counters).await;
         let (policy, settings) = (self.policy.load(), self.settings.load());
         query.options = options(&query, from, &settings);
         let view = View { policy: &policy, settings: &settings, counters, now: self.clock.now() };

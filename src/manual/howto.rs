@@ -32,8 +32,8 @@
 //!
 //! # A transport
 //!
-//! 1. `dns/listen/<x>.rs`: carries messages to [`Core::fast`](crate::dns::core::Core::fast) and
-//!    [`Core::miss`](crate::dns::core::Core::miss), with its own bounds on clients, size and time. Frames on
+//! 1. `dns/listen/<x>.rs`: carries messages to [`Core::fast`](crate::dns::core::Core::fast) and, for what that calls a
+//!    miss, [`Core::wait`](crate::dns::core::Core::wait) and [`Core::conclude`](crate::dns::core::Core::conclude), with its own bounds on clients, size and time. Frames on
 //!    any stream are served by [`connection::serve`](crate::dns::listen::stream::connection::serve).
 //! 2. A variant of [`Transport`](crate::observe::counters::Transport) and of its `ALL`: the metric label.
 //! 3. Its socket: [`Sockets`](crate::dns::listen::Sockets), [`process::sockets`](crate::process::sockets); started

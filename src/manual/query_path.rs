@@ -1,19 +1,22 @@
 //! What happens to a query.
 //!
-//! # The same two functions behind every transport
+//! # The same functions behind every transport
 //!
 //! [`Core::fast`](crate::dns::core::Core::fast) answers whatever needs no waiting. It takes no lock of the control
 //! plane, allocates nothing and reads no clock: `now` comes with the batch.
-//! [`Core::miss`](crate::dns::core::Core::miss) asks upstreams. A transport does no more than carry octets to them and
-//! back.
+//! [`Core::wait`](crate::dns::core::Core::wait) has upstreams asked, [`Core::conclude`](crate::dns::core::Core::conclude)
+//! answers with what came of it. A transport does no more than carry octets to them and back.
 //!
 //! # In this order
 //!
 //! ```text
-//!   parse --> access --> notices --> never looked up --> cache --hit------------------------> targets --> reply --> RRL
-//!     |         |           |               |              |                                     ^
-//!     v         v           v               v              +--miss--> flight, upstream, cache ---+
-//!   error    REFUSED   as listed    REFUSED, NOTIMP        |
+//!   parse --> access --> notices --> never looked up --> cache --hit--------------------> targets --> reply --> RRL
+//!     |         |           |               |              |                                 ^
+//!     v         v           v               v              +--miss--> local zones            |
+//!   error    REFUSED   as listed    REFUSED, NOTIMP        |               |  |              |
+//!                                                          |               |  +-- ours ------+
+//!                                                          |               v                 |
+//!                                                          |         flight, upstream, cache +
 //!                                                          +--failed a moment ago--> SERVFAIL, or a stale answer
 //! ```
 //!
@@ -72,7 +75,7 @@
 //!
 //! # Questions under way
 //!
-//! A question is a task of its own ([`Core::miss`](crate::dns::core::Core::miss) joins it or begins it): it goes on
+//! A question is a task of its own ([`Core::wait`](crate::dns::core::Core::wait) joins it or begins it): it goes on
 //! when the asker has gone, for as long as the upstreams take. Four bounds: (limit of open files - 2,048) / 5 questions
 //! under way, at least 16 and at most 4,096; once half of these places are taken, names of one registered domain hold an
 //! eighth of them at most ([`domains`](crate::dns::access::domains)); 256 queries wait for one question, and four times
@@ -85,9 +88,9 @@
 //! upgrade to fewer workers, one owns several; with a single socket from systemd, all read that one.) A batch of
 //! up to 64 datagrams comes with one `recvmmsg` and leaves with one `sendmmsg`. A miss leaves the batch as a task that
 //! replies by itself from the address that was asked. Answers are at most 1,232 octets, or what the client offers, or
-//! 512 without EDNS. What does not fit gives way in this order: what the OPT record can do without, the additional section, both
-//! without TC; then all sections, with TC and the OPT record kept. The kernel is told not to believe path MTUs
-//! (IP_PMTUDISC_OMIT), since a forged one would make it send fragments.
+//! 512 without EDNS. What does not fit gives way in this order: what the OPT record can do without, the additional
+//! section, both without TC; then all sections, with TC and the OPT record kept. The kernel is told not to believe path
+//! MTUs (IP_PMTUDISC_OMIT), since a forged one would make it send fragments.
 //!
 //! A panic over one message is caught, counted as `pagar_dns_dropped_total{reason="panic"}`, and the worker goes on.
 //!

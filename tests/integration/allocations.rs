@@ -180,7 +180,8 @@ fn a_listed_a_cached_and_a_failed_query_allocate_nothing() {
     let failed = query("dead.example");
     for message in [&cached, &failed] {
         let asker = Asker::datagram(Ipv4Addr::LOCALHOST.into());
-        let fast = runtime.block_on(core.miss(message, &asker, &counters, &mut [0; 1232]));
+        let awaited = runtime.block_on(core.wait(message, &counters));
+        let fast = core.conclude(message, &asker, awaited, &counters, &mut [0; 1232]);
         assert!(matches!(fast, Fast::Reply(_, Some(Path::Forwarded))), "{fast:?}");
     }
 

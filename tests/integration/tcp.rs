@@ -157,18 +157,18 @@ fn one_client_cannot_take_the_places_of_others() {
     for stream in &mut held {
         assert!(answers(stream, "www.listed.example."));
     }
-    // its fourth takes the place of its own first
+    // its fourth takes the place of one of its own
     let mut fourth = tcp_from([127, 0, 0, 2], pagar.address());
     assert!(answers(&mut fourth, "www.listed.example."));
-    wait_until("the oldest gave way", || is_closed(&held[0]));
-    assert!(!is_closed(&held[1]) && !is_closed(&held[2]));
-    assert_eq!(closed(&pagar, "evicted"), 1.0);
+    wait_until("one gave way", || held.iter().any(is_closed));
+    held.retain(|stream| !is_closed(stream));
+    assert_eq!((held.len(), closed(&pagar, "evicted")), (2, 1.0));
     // with all three in use, another is refused
-    held[0] = fourth;
+    held.push(fourth);
     for stream in &mut held {
         stream.write_all(&frame(&question(1, "slow.example."))).unwrap();
     }
-    wait_until("they are under way", || upstream.count("slow.example.") > 0 && in_use(&pagar) >= 6.0);
+    wait_until("they are under way", || upstream.count("slow.example.") > 0 && in_use(&pagar) >= 7.0);
     assert!(!answers(&mut tcp_from([127, 0, 0, 2], pagar.address()), "www.listed.example."));
     assert_eq!(closed(&pagar, "limit"), 1.0);
     assert!(answers(&mut tcp_from([127, 0, 0, 3], pagar.address()), "www.listed.example."), "nobody else is");

@@ -446,7 +446,8 @@ mod tests {
         assert_eq!((shed.len(), shed[0]), (48, Shed::Domain), "an eighth of the places");
         assert_eq!(ask("r0.victim.com"), None, "to join what is under way takes no place");
         let (mut out, message) = ([0; 1232], question("x.victim.com", Some(b"")));
-        let fast = world.runtime.block_on(world.core.miss(&message, &CLIENT, &world.counters, &mut out));
+        let awaited = world.runtime.block_on(world.core.wait(&message, &world.counters));
+        let fast = world.core.conclude(&message, &CLIENT, awaited, &world.counters, &mut out);
         let Fast::Reply(len, _) = fast else { panic!("{fast:?}") };
         assert_eq!(out[3] & 0x0f, 2);
         assert!(out[..len].ends_with(b"\x00\x17too many questions about this domain wait for answers"));

@@ -245,7 +245,7 @@ async fn who_finds_no_place_gets_servfail_or_what_is_stale() {
     let (counters, asker, question) =
         (Counters::default(), Asker::datagram([127, 0, 0, 1].into()), message("a.example."));
     let mut out = [0; 512];
-    core.miss(&question, &asker, &counters, &mut out).await;
+    assert!(core.wait(&question, &counters).await.is_some());
     let places: Vec<_> = std::iter::from_fn(|| core.permit().ok()).collect();
     assert_eq!(places.len(), 16, "four for each question");
     for (at, code, answers) in [(201_000, 0, 1), (261_001, 2, 0)] {
@@ -262,8 +262,7 @@ async fn who_finds_no_place_gets_servfail_or_what_is_stale() {
 async fn what_new_upstreams_or_a_flush_overtake_is_neither_kept_nor_joined() {
     let upstream = Upstream::new(200, 0);
     let (core, cache, settings, _) = core(&upstream, None);
-    let (counters, asker, question) =
-        (Counters::default(), Asker::datagram([127, 0, 0, 1].into()), message("a.example."));
+    let (counters, question) = (Counters::default(), message("a.example."));
     let overtake: [&dyn Fn(); 2] = [
         &|| {
             let other = UpstreamConfig { address: ([192, 0, 2, 1], 53).into(), trust_ad: false, zones: Vec::new() };
@@ -272,12 +271,11 @@ async fn what_new_upstreams_or_a_flush_overtake_is_neither_kept_nor_joined() {
         &|| assert_eq!(core.flush(b"\x01b\x00", false), 0),
     ];
     for (round, overtake) in overtake.into_iter().enumerate() {
-        let (mut first, mut second) = ([0; 512], [0; 512]);
-        let mut old = std::pin::pin!(core.miss(&question, &asker, &counters, &mut first));
+        let mut old = std::pin::pin!(core.wait(&question, &counters));
         assert!(old.as_mut().now_or_never().is_none());
         overtake();
         tokio::task::yield_now().await;
-        let mut new = std::pin::pin!(core.miss(&question, &asker, &counters, &mut second));
+        let mut new = std::pin::pin!(core.wait(&question, &counters));
         assert!(new.as_mut().now_or_never().is_none());
         tokio::task::yield_now().await;
         assert_eq!(upstream.asked(), 2 * (round + 1), "the new one does not join the old one");

@@ -1,5 +1,6 @@
 //! Transports: each takes messages off the wire, calls [`Core::fast`](super::core::Core::fast) and, when that says so,
-//! [`Core::miss`](super::core::Core::miss), and puts the answers back on. A new transport is a file here.
+//! [`Core::wait`](super::core::Core::wait) and [`Core::conclude`](super::core::Core::conclude), and puts the answers back
+//! on. A new transport is a file here.
 
 pub mod mmsg;
 pub mod proxy;

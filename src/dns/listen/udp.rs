@@ -203,17 +203,19 @@ impl Worker {
     ) {
         let (core, counters) = (self.core.clone(), self.async_counters.clone());
         self.runtime.spawn(async move {
-            let mut out = vec![0; SEND];
-            let answer = AssertUnwindSafe(core.miss(&message, &asker, &counters, &mut out)).catch_unwind().await;
-            match answer {
-                Ok(Fast::Reply(len, path)) => {
+            let answer = async {
+                let awaited = core.wait(&message, &counters).await;
+                let mut out = [0; SEND];
+                let fast = core.conclude(&message, &asker, awaited, &counters, &mut out);
+                if let Fast::Reply(len, path) = fast {
                     if mmsg::send(&socket, &route, &out[..len]).is_err() {
                         counters.dropped(Dropped::Send);
                     }
                     counters.took(path.unwrap_or(Path::Forwarded), started.elapsed(), 1);
                 }
-                Ok(Fast::Drop | Fast::Held | Fast::Miss) => {}
-                Err(_) => counters.dropped(Dropped::Panic),
+            };
+            if AssertUnwindSafe(answer).catch_unwind().await.is_err() {
+                counters.dropped(Dropped::Panic);
             }
             drop(permit);
         });

@@ -336,7 +336,8 @@ impl World {
     fn miss(&self, sent: Vec<u8>, asker: Asker, permit: Permit, mut out: Vec<u8>) -> Got {
         let (core, counters) = (self.core.clone(), self.counters.clone());
         Got::Waiting(self.runtime.spawn(async move {
-            let fast = core.miss(&sent, &asker, &counters, &mut out).await;
+            let awaited = core.wait(&sent, &counters).await;
+            let fast = core.conclude(&sent, &asker, awaited, &counters, &mut out);
             drop(permit);
             match fast {
                 Fast::Reply(len, _) => Some(out[..len].to_vec()),

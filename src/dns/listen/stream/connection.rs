@@ -279,19 +279,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let (core, counters) = (self.core.clone(), self.counters.clone());
         self.under_way += 1;
         tokio::spawn(async move {
-            let mut out = vec![0; MAX_ANSWER];
-            let answer = AssertUnwindSafe(core.miss(&message, &asker, &counters, &mut out)).catch_unwind().await;
-            let framed = match answer {
-                Ok(Fast::Reply(len, path)) => {
-                    took(path, started, &counters);
-                    [&(len as u16).to_be_bytes(), &out[..len]].concat()
-                }
-                Ok(Fast::Drop | Fast::Held | Fast::Miss) => Vec::new(),
-                Err(_) => {
-                    counters.dropped(Dropped::Panic);
-                    Vec::new()
-                }
+            let answer = async {
+                let awaited = core.wait(&message, &counters).await;
+                SCRATCH.with_borrow_mut(|out| match core.conclude(&message, &asker, awaited, &counters, out) {
+                    Fast::Reply(len, path) => {
+                        took(path, started, &counters);
+                        [&(len as u16).to_be_bytes(), &out[..len]].concat()
+                    }
+                    Fast::Drop | Fast::Held | Fast::Miss => Vec::new(),
+                })
             };
+            let framed = AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|_| {
+                counters.dropped(Dropped::Panic);
+                Vec::new()
+            });
             drop(permit);
             let _ = sender.send(framed); // the client may be gone
         });

@@ -7,7 +7,7 @@
 //!   connection   read -> frames -> core.fast -> answers -> one write
 //!   (one task)                        | miss              ^
 //!                                     v                   |
-//!                              a task: core.miss ---------+
+//!                              a task: core.wait ---------+
 //! ```
 //!
 //! | file | owns |
