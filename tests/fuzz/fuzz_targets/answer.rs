@@ -46,7 +46,7 @@ fn answers(message: &Message) -> bool {
         }
     }
     message.answers.iter().all(|record| {
-        let may_stand_above = matches!(record.record_type(), RecordType::RRSIG | RecordType::Unknown(39));
+        let may_stand_above = matches!(record.record_type(), RecordType::RRSIG | RecordType::DNAME);
         names.contains(&record.name) || may_stand_above && names.iter().any(|name| record.name.zone_of(name))
     })
 }

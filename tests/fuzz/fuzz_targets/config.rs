@@ -11,6 +11,8 @@ fuzz_target!(|octets: &[u8]| {
         cores: 2,
         is_own_address: |address| address.is_loopback(),
         is_file: |_| true,
+        read_secret: |_| Ok("000102030405060708090a0b0c0d0e0f\n".into()),
+        now: Default::default(),
     };
     if let Err(diagnostics) = parse(text, "/etc/pagar.toml".as_ref(), &environment) {
         assert!(diagnostics.has_errors());
