@@ -5,7 +5,9 @@
 //! Policy is not in it; it is decided on every hit, on the name asked and on the names the answer leads to.
 //!
 //! - An NXDOMAIN for the name asked itself is kept under type 0, which is never looked up, and found for every type of
-//!   that name (RFC 2308 §5). Whichever of the two is newer takes the place of what is past its TTL.
+//!   that name (RFC 2308 §5). Whichever of the two is newer takes the place of what is past its TTL. A question for DS
+//!   goes to the zone above the name's (RFC 4035 §3.1.4.1), which may be another upstream's, or public where the name is
+//!   ours: what is said to it counts for DS alone.
 //! - An answer past its TTL stays until its octets are needed: it may be served stale (RFC 8767), as [`super::core`]
 //!   decides.
 //! - Failures (RFC 9520) have a map of their own, so that a flood of names that fail pushes out no answer. They are
@@ -25,8 +27,9 @@ use crate::model::name::{MAX_NAME, is_at_or_below, wire_len};
 use super::answer::Answer;
 use super::clock::Millis;
 use super::query::KEY_TAIL;
-use super::resolve::Failure;
-use super::wire::rcode;
+use super::reply::Ede;
+use super::resolve::{Failure, Outages};
+use super::wire::{rcode, rtype, u16_at};
 
 /// Octets an entry costs besides its key and content: map, list and two allocations' heads.
 const OVERHEAD: usize = 128;
@@ -50,10 +53,6 @@ pub struct Cache {
     answers: Option<Map<Kept>>,
     failures: Map<Failed>,
     epoch: AtomicU64,
-    /// How often upstreams have recovered: a silence of an earlier time says nothing any more.
-    recoveries: AtomicU64,
-    /// Whether all upstreams were found dead.
-    dead: AtomicBool,
 }
 
 /// An answer and its times.
@@ -76,8 +75,10 @@ pub struct Failed {
     pub code: u16,
     /// The INFO-CODEs it came with: the upstream's, or ours.
     pub errors: Box<[u16]>,
-    /// The recoveries there had been, if no upstream's answer came.
-    silent: Option<u64>,
+    /// There is an answer, but too long for UDP and not to be had by TCP: a client may try that way.
+    pub truncated: bool,
+    /// If no upstream's answer came: their outages, and how many were over by then.
+    silent: Option<(Arc<Outages>, u64)>,
     until: Millis,
     lasts: Millis,
 }
@@ -146,15 +147,19 @@ impl Kept {
 }
 
 impl Failed {
-    /// The failure as kept after `before`, twice as long unless that was long ago.
-    fn after(before: Option<&Self>, code: u16, errors: Box<[u16]>, silent: Option<u64>, now: Millis) -> Self {
+    fn new(code: u16, errors: impl Into<Box<[u16]>>) -> Self {
+        Self { code, errors: errors.into(), truncated: false, silent: None, until: 0, lasts: 0 }
+    }
+
+    /// Kept from `now` on, twice as long as `before` unless that was long ago.
+    fn after(self, before: Option<&Self>, now: Millis) -> Self {
         let before = before.filter(|before| now < before.until + FORGIVEN);
         let lasts = before.map_or(FIRST_FAILURE, |before| (before.lasts * 2).min(LONGEST_FAILURE));
-        Self { code, errors, silent, until: now + lasts, lasts }
+        Self { until: now + lasts, lasts, ..self }
     }
 }
 
-/// The key under which the NXDOMAIN of a name is kept, from the key of any of its types.
+/// The key under which the NXDOMAIN of a name is kept, from the key of any of its types; DS keeps its own.
 struct AllTypes([u8; MAX_NAME + KEY_TAIL], usize);
 
 impl AllTypes {
@@ -163,7 +168,9 @@ impl AllTypes {
         let mut octets = [0; MAX_NAME + KEY_TAIL];
         octets[..len].copy_from_slice(&key[..len]);
         let name = len.saturating_sub(KEY_TAIL);
-        octets[name..len.saturating_sub(1)].fill(0);
+        if u16_at(key, name) != Some(rtype::DS) {
+            octets[name..len.saturating_sub(1)].fill(0);
+        }
         Self(octets, len)
     }
 
@@ -183,8 +190,6 @@ impl Cache {
             answers: (size > 0).then(|| Map::with_weighter(items(size), size, Octets)),
             failures: Map::with_weighter(items(FAILURES), FAILURES, Octets),
             epoch: AtomicU64::new(0),
-            recoveries: AtomicU64::new(0),
-            dead: AtomicBool::new(false),
         }
     }
 
@@ -205,8 +210,8 @@ impl Cache {
 
     /// The failure kept under `key`, if the question is not to be asked again yet.
     pub fn failed(&self, key: &[u8], now: Millis) -> Option<Arc<Failed>> {
-        let recoveries = self.recoveries.load(Relaxed);
-        let counts = |failed: &Arc<Failed>| now < failed.until && failed.silent.is_none_or(|then| then == recoveries);
+        let is_over = |(outages, then): &(Arc<Outages>, u64)| outages.over() != *then;
+        let counts = |failed: &Arc<Failed>| now < failed.until && !failed.silent.as_ref().is_some_and(is_over);
         self.failures.get(key).filter(counts)
     }
 
@@ -251,18 +256,25 @@ impl Cache {
     pub fn keep_error(&self, key: &[u8], answer: &Answer, now: Millis, epoch: u64) {
         // an extended code speaks of the upstream's hop
         let code = if answer.rcode() > 15 { rcode::SERVFAIL } else { answer.rcode() };
-        self.fail(key, code, answer.ede().into(), None, now, epoch);
+        self.fail(key, Failed::new(code, answer.ede()), now, epoch);
     }
 
-    /// Keeps that no answer came. Forgotten when upstreams that were all dead are back.
-    pub fn keep_failure(&self, key: &[u8], failure: Failure, now: Millis, epoch: u64) {
-        let recoveries = self.recoveries.load(Relaxed);
-        self.fail(key, rcode::SERVFAIL, [failure.ede().0].into(), Some(recoveries), now, epoch);
+    /// Keeps that an answer was too long for UDP and could not be had by TCP.
+    pub fn keep_truncated(&self, key: &[u8], now: Millis, epoch: u64) {
+        let failed = Failed::new(rcode::SERVFAIL, [Ede::NETWORK_ERROR.0]);
+        self.fail(key, Failed { truncated: true, ..failed }, now, epoch);
     }
 
-    fn fail(&self, key: &[u8], code: u16, errors: Box<[u16]>, silent: Option<u64>, now: Millis, epoch: u64) {
+    /// Keeps that no answer came; it counts until one of these `outages` ends.
+    pub fn keep_failure(&self, key: &[u8], failure: Failure, outages: Arc<Outages>, now: Millis, epoch: u64) {
+        let over = outages.over();
+        let failed = Failed::new(rcode::SERVFAIL, [failure.ede().0]);
+        self.fail(key, Failed { silent: Some((outages, over)), ..failed }, now, epoch);
+    }
+
+    fn fail(&self, key: &[u8], failed: Failed, now: Millis, epoch: u64) {
         let before = self.failures.get(key);
-        let failed = Failed::after(before.as_deref(), code, errors, silent, now);
+        let failed = failed.after(before.as_deref(), now);
         if epoch == self.epoch() {
             self.failures.insert(key.into(), Arc::new(failed));
         }
@@ -275,18 +287,6 @@ impl Cache {
             if let Some(kept) = answers.peek(key) {
                 kept.rests_until.store(until, Relaxed);
             }
-        }
-    }
-
-    /// No upstream answers anybody.
-    pub fn upstreams_dead(&self) {
-        self.dead.store(true, Relaxed);
-    }
-
-    /// An upstream has answered. If all were dead before, failures without an answer are forgotten.
-    pub fn upstream_answered(&self) {
-        if self.dead.load(Relaxed) && self.dead.swap(false, Relaxed) {
-            self.recoveries.fetch_add(1, Relaxed);
         }
     }
 }
@@ -385,12 +385,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_said_of_ds_counts_for_ds_alone() {
+        const DS: &[u8] = b"\x03www\x07example\x00\x00\x2b\x00";
+        let cache = Cache::new(1 << 20);
+        cache.keep(DS, &kept(3, 0), 0);
+        assert_eq!(rcode_of(cache.find(DS, 0)), (3, "fresh"));
+        assert_eq!(rcode_of(cache.find(KEY, 0)), (0, "nothing"));
+        cache.keep(DS, &kept(3, 1_000), 0);
+        cache.keep(KEY, &kept(3, 1_000), 0);
+        cache.keep(DS, &kept(0, 2_000), 0);
+        assert_eq!(rcode_of(cache.find(DS, 2_000)), (0, "fresh"));
+        assert_eq!(rcode_of(cache.find(OTHER_TYPE, 2_000)), (3, "fresh"), "nor does it refute anything");
+    }
+
+    #[test]
     fn what_began_before_the_cache_was_emptied_is_not_kept() {
         let cache = Cache::new(1 << 20);
         let epoch = cache.epoch();
         cache.clear();
         cache.keep(KEY, &kept(0, 0), epoch);
-        cache.keep_failure(KEY, Failure::Silence, 0, epoch);
+        cache.keep_failure(KEY, Failure::Silence, Arc::default(), 0, epoch);
         assert_eq!(rcode_of(cache.find(KEY, 0)), (0, "nothing"));
         assert!(cache.failed(KEY, 0).is_none());
     }
@@ -400,14 +414,14 @@ mod tests {
         let cache = Cache::new(0);
         let (mut now, mut lasted) = (0, Vec::new());
         for _ in 0..8 {
-            cache.keep_failure(KEY, Failure::Silence, now, 0);
+            cache.keep_failure(KEY, Failure::Silence, Arc::default(), now, 0);
             let end = (now..).step_by(500).find(|at| cache.failed(KEY, *at).is_none()).unwrap();
             lasted.push((end - now) / 1_000);
             now = end;
         }
         assert_eq!(lasted, [1, 2, 4, 8, 16, 32, 60, 60]);
         now += FORGIVEN;
-        cache.keep_failure(KEY, Failure::Silence, now, 0);
+        cache.keep_failure(KEY, Failure::Silence, Arc::default(), now, 0);
         assert!(cache.failed(KEY, now + 999).is_some() && cache.failed(KEY, now + 1_000).is_none(), "long ago");
         assert!(cache.failed(OTHER_TYPE, now).is_none());
     }
@@ -419,7 +433,7 @@ mod tests {
         let answers = cache.bytes();
         for n in 0..200_000_u32 {
             let key = [&[4][..], &n.to_be_bytes(), &[0, 0, 1, 0]].concat();
-            cache.keep_failure(&key, Failure::Silence, 0, 0);
+            cache.keep_failure(&key, Failure::Silence, Arc::default(), 0, 0);
         }
         assert_eq!(rcode_of(cache.find(KEY, 0)), (0, "fresh"));
         assert!((FAILURES / 2..=FAILURES).contains(&(cache.bytes() - answers)), "{}", cache.bytes());

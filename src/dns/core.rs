@@ -18,6 +18,7 @@ use crate::policy::{PolicyReader, Snapshot, Verdict};
 
 use super::Settings;
 use super::access::Access;
+use super::access::domains::Domains;
 use super::answer::{Shown, relayed};
 use super::cache::{Cache, Failed, Found, Kept};
 use super::clock::{Clock, Millis};
@@ -72,6 +73,8 @@ pub struct Core {
     pub(super) flights: Arc<Flights>,
     pub(super) access: Access,
     pub(super) waiting: Arc<Semaphore>,
+    /// Who waits, by domain.
+    pub(super) waiters: Arc<Domains>,
     /// How many queries may wait at a time.
     pub(super) max_waiting: u32,
     /// The time every part of the data plane goes by.
@@ -100,6 +103,7 @@ impl Core {
             access,
             cache,
             waiting: Arc::new(Semaphore::new(max_waiting as usize)),
+            waiters: Arc::new(Domains::new(max_waiting, rand::random())),
             max_waiting,
             clock,
         }
@@ -117,13 +121,13 @@ impl Core {
 
     /// Takes over reloaded settings for every batch that starts from now on.
     ///
-    /// Answers of other upstreams, or believed under other terms, are forgotten, and so are all when other zones are answered
-    /// here: the cache never holds a name of a local zone.
+    /// Answers of other upstreams, or believed under other terms, are forgotten; so are all when other zones are answered
+    /// here, since the cache is asked first, and when answers may not stay as long as they could.
     pub fn reconfigure(&self, settings: Settings) {
         self.access.prepare(&settings.access);
         let old = self.settings.swap(Arc::new(settings));
         let new = self.settings.load();
-        if old.upstreams != new.upstreams || old.local != new.local {
+        if old.upstreams != new.upstreams || old.local != new.local || new.max_ttl < old.max_ttl {
             self.flights.forget();
             self.cache.clear();
         }
@@ -199,7 +203,7 @@ impl Core {
                 self.stale(query, &kept, from, Path::Cached, view, out)
             }
             (None, Some(failed)) => view.kept_failure(query, &failed, from.size, out),
-            // names of local zones are never kept, so that cached ones need not be looked for there
+            // of local zones at most the DS of an apex is kept, so that cached names need not be looked for there
             _ => self.local(query, from, view, out).unwrap_or_else(|| {
                 view.counters.cache_misses.inc();
                 Fast::Miss
@@ -377,6 +381,10 @@ impl View<'_> {
     /// Answers with a failure of a short time ago: its code and errors, and that it is kept (RFC 8914 §4.14).
     pub(super) fn kept_failure(&self, query: &Query, failed: &Failed, size: Size, out: &mut [u8]) -> Fast {
         self.counters.cache_failures.inc();
+        if failed.truncated && size == Size::Datagram {
+            self.counters.response(rcode::NOERROR);
+            return Fast::Reply(reply::truncated(query, Ede::CACHED_ERROR, out), Some(Path::Cached));
+        }
         self.counters.response(failed.code);
         let kept = [(Ede::CACHED_ERROR, &b""[..])];
         let errors = failed.errors.iter().map(|code| relayed(*code)).chain(kept);

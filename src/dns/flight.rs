@@ -22,7 +22,7 @@ use super::cache::{Cache, Failed, Found, Kept};
 use super::clock::{Clock, Millis};
 use super::local::Chain;
 use super::query::Query;
-use super::resolve::{Failure, Question, Resolve};
+use super::resolve::{Failure, Outages, Question, Resolve};
 
 /// Most askers that wait for one question.
 const MAX_JOINED: usize = 256;
@@ -181,13 +181,15 @@ impl Airborne {
     async fn fly(self, question: Question, max_ttl: u32) {
         let outcome = match self.flights.upstreams.resolve(&question).await {
             Ok(answer) => {
-                self.flights.cache.upstream_answered();
+                self.flights.upstreams.outages(&question).end();
                 let kept = Arc::new(Kept::new(answer, self.flights.clock.now(), max_ttl));
                 self.keep(&kept, &question);
                 Outcome::Answer(kept)
             }
             Err(failure) => {
-                self.failed(&question, |cache, now| cache.keep_failure(&self.key, failure, now, self.epoch));
+                self.failed(&question, |cache, now, outages| {
+                    cache.keep_failure(&self.key, failure, outages, now, self.epoch);
+                });
                 Outcome::Failed(failure)
             }
         };
@@ -198,25 +200,25 @@ impl Airborne {
 
     fn keep(&self, kept: &Arc<Kept>, question: &Question) {
         if kept.answer.truncated {
-            // it says that there is an answer which could not be had: neither to be kept nor a failure of the name
-            self.failed(question, |_, _| ());
+            self.failed(question, |cache, now, _| cache.keep_truncated(&self.key, now, self.epoch));
         } else if kept.answer.is_error() {
-            self.failed(question, |cache, now| cache.keep_error(&self.key, &kept.answer, now, self.epoch));
+            self.failed(question, |cache, now, _| cache.keep_error(&self.key, &kept.answer, now, self.epoch));
         } else {
             self.flights.cache.keep(&self.key, kept, self.epoch);
         }
     }
 
-    /// Lets stale answers rest, and keeps the failure, unless all upstreams are dead: then it says nothing about the
-    /// name.
-    fn failed(&self, question: &Question, keep: impl FnOnce(&Cache, Millis)) {
+    /// Lets stale answers rest, and keeps the failure, unless all upstreams it may go to are dead: then it says nothing
+    /// about the name.
+    fn failed(&self, question: &Question, keep: impl FnOnce(&Cache, Millis, Arc<Outages>)) {
         let Flights { upstreams, cache, clock, .. } = &*self.flights;
         let now = clock.now();
         cache.rest(&self.key, now + RECHECK);
+        let outages = upstreams.outages(question);
         if upstreams.is_healthy(question) {
-            keep(cache, now);
+            keep(cache, now, outages);
         } else {
-            cache.upstreams_dead();
+            outages.begin();
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::model::name::wire_to_text;
 use crate::observe::counters::{Counters, Dropped, Path, Shed};
 
 use super::access::Source;
+use super::access::domains::Place;
 use super::cache::Kept;
 use super::core::{Asker, Core, Fast, Size, View, options, within};
 use super::decide::on_targets;
@@ -20,10 +21,14 @@ use super::flight::{Joined, Outcome, Wanted};
 use super::local::Chain;
 use super::query::{Parsed, Query, parse};
 use super::reply::{self, Ede};
-use super::wire::rcode;
+use super::wire::{HEADER, rcode};
 
 /// Leave to wait for an upstream, until it is dropped.
-pub type Permit = OwnedSemaphorePermit;
+#[derive(Debug)]
+pub struct Permit {
+    _waiting: OwnedSemaphorePermit,
+    _place: Place,
+}
 
 /// What came of waiting.
 pub struct Awaited {
@@ -44,10 +49,12 @@ enum Learned {
 }
 
 impl Core {
-    /// Leave to wait for an upstream; the reason if too many do already. To be asked for before [`Self::wait`]. What a
-    /// question needs besides is its flight's business.
-    pub fn permit(&self) -> Result<Permit, Shed> {
-        self.waiting.clone().try_acquire_owned().map_err(|_| Shed::Waiting)
+    /// Leave for a query to wait for an upstream; the reason if too many do already, in all or for its domain. To be
+    /// asked for before [`Self::wait`]. What a question needs besides is its flight's business.
+    pub fn permit(&self, message: &[u8]) -> Result<Permit, Shed> {
+        let _waiting = self.waiting.clone().try_acquire_owned().map_err(|_| Shed::Waiting)?;
+        let name = message.get(HEADER..).unwrap_or_default(); // never compressed: fast() called it a query
+        Ok(Permit { _waiting, _place: self.waiters.enter(name)? })
     }
 
     /// Waits until no query waits for an upstream any more.

@@ -1,5 +1,8 @@
 //! The words between those who want an answer and those who ask upstreams for it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
 use futures_util::future::BoxFuture;
 
 use super::answer::Answer;
@@ -12,6 +15,36 @@ pub trait Resolve: Send + Sync {
 
     /// Whether one of the upstreams this question may go to is in use. If none is, a failure says nothing about the name.
     fn is_healthy(&self, question: &Question) -> bool;
+
+    /// The outages of these upstreams.
+    fn outages(&self, question: &Question) -> Arc<Outages>;
+}
+
+/// The times in which none of the upstreams of a zone answered anybody. What is known of their silence from before the
+/// end of one says nothing any more.
+#[derive(Debug, Default)]
+pub struct Outages {
+    under_way: AtomicBool,
+    over: AtomicU64,
+}
+
+impl Outages {
+    /// None is in use, and a question has failed.
+    pub fn begin(&self) {
+        self.under_way.store(true, Relaxed);
+    }
+
+    /// One has answered.
+    pub fn end(&self) {
+        if self.under_way.load(Relaxed) && self.under_way.swap(false, Relaxed) {
+            self.over.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// How many have ended.
+    pub fn over(&self) -> u64 {
+        self.over.load(Relaxed)
+    }
 }
 
 /// What is asked of an upstream.

@@ -182,7 +182,7 @@
 //! 58. **Failures are kept from 1 s, doubling, to 60 s; the RFC allows 5 minutes.** *Why:* at a minute a broken name
 //!     costs the upstream next to nothing, and one that was repaired is back within a minute. Any success forgets it.
 //!     *Change:* upstreams that suffer.
-//! 59. **No failure is kept while no upstream is in use, and silence is forgotten when one is back.** *Why:* an uplink
+//! 59. **No failure is kept while no upstream of the zone is in use, and silence is forgotten when one is back.** *Why:* an uplink
 //!     that broke says nothing about names, and must not leave them dead when it returns. An upstream's own error code
 //!     was heard and stays. *Change:* nothing.
 //! 60. **Failures have a map of their own, 8 MiB, and are kept with `size = 0` as well.** *Why:* a flood of failing
@@ -199,9 +199,9 @@
 //! 64. **Questions are joined in a table under one mutex, looked at only when the cache has nothing.** *Why:* what it
 //!     guards is a look-up and perhaps the start of a task, against milliseconds for the upstream. The cache is looked
 //!     at again under it, so that one question is one question. *Change:* that mutex in a profile.
-//! 65. **256 queries wait for one question, four queries in all for each question that may be under way.** *Why:* a
-//!     waiter costs a task and a buffer, a question sockets; and one dead popular name must not take all places.
-//!     *Change:* measured bursts.
+//! 65. **256 queries wait for one question, four queries in all for each question that may be under way, and once half
+//!     of those places are taken, an eighth of them for one domain.** *Why:* a waiter costs a task, a question sockets;
+//!     and neither a dead popular name nor many of one domain may take all places. *Change:* measured bursts.
 //! 66. **An answer with a record that does not belong is refused whole, not cleaned.** *Why:* upstreams are resolvers,
 //!     which clean their answers; one that does not is broken or lying, and the next one is asked. Cleaning would mean
 //!     to write the message anew. *Change:* a resolver in use that sends such answers for good names.

@@ -54,13 +54,14 @@
 //! The key is name, type, DO and CD. An answer is kept until the first of its TTLs ends; a negative one for the lower
 //! of its SOA's TTL and MINIMUM (RFC 2308 §5), three hours at most, and not at all without an SOA. An NXDOMAIN for the
 //! name asked itself is found for every type of that name; behind a CNAME it is about another name and kept for its
-//! type. What may not be kept (TTL 0) goes to those who wait for it and no further, but takes the place of what was
+//! type, and so is one for DS, which is about the zone above. What may not be kept (TTL 0) goes to those who wait for it and no further, but takes the place of what was
 //! known before.
 //!
 //! **Failures** (RFC 9520): an upstream's error code, silence, or octets that are no answer are kept for 1 s, twice as
 //! long each time they come back, up to 60 s, and forgotten at the first success. Meanwhile nobody asks; the answer is
-//! the code and EDE of the failure with EDE 13. While no upstream is in use, nothing is kept, since that says nothing
-//! about the name, and when one is back, what was kept of silence is forgotten.
+//! the code and EDE of the failure with EDE 13. While no upstream of the name's zone is in use, nothing is kept, since that
+//! says nothing about the name, and when one is back, what was kept of their silence is forgotten. An answer that is too
+//! long for UDP and cannot be had by TCP is such a failure too; who asks by UDP gets TC.
 //!
 //! **Fetched ahead** (`[cache] prefetch`): the first query that meets an answer in the last tenth of its time, if that
 //! was 10 s or more, has it fetched anew beside it.
@@ -79,7 +80,7 @@
 //! when the asker has gone, for as long as the upstreams take. Four bounds: (limit of open files - 2,048) / 5 questions
 //! under way, at least 16 and at most 4,096; once half of these places are taken, names of one registered domain hold an
 //! eighth of them at most ([`domains`](crate::dns::access::domains)); 256 queries wait for one question, and four times
-//! as many as there are places wait in all. Beyond each the answer is SERVFAIL with EDE 23 and a text, or a stale answer
+//! as many as there are places wait in all, shared out among domains alike. Beyond each the answer is SERVFAIL with EDE 23 and a text, or a stale answer
 //! if there is one, and is counted (`pagar_dns_shed_total{reason}`).
 //!
 //! # UDP

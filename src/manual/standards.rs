@@ -93,7 +93,7 @@
 //!
 //! | | requirement | where | test |
 //! |---|---|---|---|
-//! | 12.1 | NXDOMAIN is kept for all types of the name, NODATA for its type (s5) | `dns::cache` | `nxdomain_all_types.rpl` |
+//! | 12.1 | NXDOMAIN is kept for all types of the name, NODATA for its type (s5); a denied DS is about the zone above | `dns::cache` | `nxdomain_all_types.rpl`, `local_ds.rpl`, `dns::cache::tests::what_is_said_of_ds_counts_for_ds_alone` |
 //! | 12.2 | for min(SOA TTL, MINIMUM), counting down, SOA included, at most three hours (s3, s5, s6) | `dns::answer`, `dns::cache` | `negative_cache.rpl`, `negative_cap.rpl` |
 //! | 12.3 | nothing negative without an SOA (s5) | `dns::answer` | `negative_cache.rpl` |
 //! | 12.4 | the code of a CNAME chain is about its last name (s2.1, 6604 s3) | `dns::cache` | `nxdomain_all_types.rpl`, `negative_cache.rpl` |
@@ -113,8 +113,8 @@
 //! | | requirement | where | test |
 //! |---|---|---|---|
 //! | 14.1 | at most three tries a question and server (s3.1) | `dns::upstream` | `dns::upstream::race::tests::the_rounds_go_over_all_upstreams`, `dns::upstream::race::tests::after_a_no_the_others_are_tried_once` |
-//! | 14.2 | failures are kept 1 s to 5 min with back-off, and nothing is asked meanwhile (s3.2) | `dns::cache` | `failures.rpl`, `failures_size.rpl`, `dns::cache::tests::failures_are_kept_twice_as_long_each_time_up_to_a_minute`, `caching::a_failure_is_not_asked_for_again_at_once_and_says_so` |
-//! | 14.3 | none while no upstream is healthy, so that an outage of ours is not remembered as the name's | `dns::miss` | `upstream_down.rpl`, `upstreams::when_all_are_silent_listed_names_are_answered_and_the_rest_fails_until_one_returns` |
+//! | 14.2 | failures are kept 1 s to 5 min with back-off, and nothing is asked meanwhile (s3.2) | `dns::cache` | `failures.rpl`, `failures_size.rpl`, `upstream_truncated.rpl`, `dns::cache::tests::failures_are_kept_twice_as_long_each_time_up_to_a_minute`, `caching::a_failure_is_not_asked_for_again_at_once_and_says_so` |
+//! | 14.3 | none while no upstream is healthy, so that an outage of ours is not remembered as the name's | `dns::flight` | `upstream_down.rpl`, `dns::flight::tests::an_outage_of_one_zones_upstreams_forgets_no_failures_of_others`, `upstreams::when_all_are_silent_listed_names_are_answered_and_the_rest_fails_until_one_returns` |
 //!
 //! # Extended DNS Errors (RFC 8914)
 //!
@@ -151,11 +151,11 @@
 //! | | requirement | where | test |
 //! |---|---|---|---|
 //! | 24.1 | RRL by client network and kind of answer, slip, never for TCP or a valid cookie, log-only | `dns::access::rrl` | `rrl.rpl`, `rrl_log_only.rpl`, `access::response_rate_limiting_is_turned_on_by_a_reload_and_spares_tcp` |
-//! | 24.2 | only the clients of `allow` are served; the rest hears REFUSED, EDE 18 | `dns::decide` | `clients.rpl`, `addresses::a_stranger_is_refused_also_for_listed_names` |
+//! | 24.2 | only the clients of `allow` are served; the rest hears REFUSED, EDE 18 | `dns::access` | `clients.rpl`, `addresses::a_stranger_is_refused_also_for_listed_names` |
 //! | 24.3 | no amplification: ANY is not expanded, 1,232 octets by UDP | `dns::reply` | `any.rpl`, `truncation.rpl`, `dns::access::tests::what_a_limited_source_gets_is_hardly_larger_than_what_it_sent` |
 //! | 24.4 | upstream data off the question's chain is dropped; chains and sizes are bounded | `dns::answer` | `hygiene.rpl`, `dns::answer::tests::an_answer_section_that_is_not_the_chain_is_refused`, `upstreams::records_that_were_not_asked_for_answer_no_other_question` |
 //! | 24.5 | private addresses from public names are not filtered: whoever wants it does it upstream | none | none |
-//! | 24.6 | a bound on what one client, one domain and all together may have under way; SERVFAIL and EDE 23 beyond | `dns::access`, `dns::flight` | `rate_limit.rpl`, `overload.rpl`, `dns::access::domains::tests::a_flood_of_random_names_leaves_places_for_the_others`, `attacks::random_subdomains_of_a_silent_zone` |
+//! | 24.6 | a bound on what one domain and all together may have under way, and on how often a client asks; SERVFAIL and EDE 23 beyond | `dns::access`, `dns::flight` | `rate_limit.rpl`, `overload.rpl`, `waiting_share.rpl`, `dns::access::domains::tests::a_flood_of_random_names_leaves_places_for_the_others`, `attacks::random_subdomains_of_a_silent_zone` |
 //!
 //! # Later
 //!

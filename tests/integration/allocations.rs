@@ -24,7 +24,7 @@ use pagar::dns::core::{Asker, Core, Fast, View};
 use pagar::dns::identity::Identity;
 use pagar::dns::listen::mmsg::Batch;
 use pagar::dns::listen::stream::Limits;
-use pagar::dns::resolve::{Failure, Question, Resolve};
+use pagar::dns::resolve::{Failure, Outages, Question, Resolve};
 use pagar::model::*;
 use pagar::observe::counters::{Counters, Path};
 use pagar::policy::{Page, Pages, Slots, compile, store};
@@ -73,6 +73,10 @@ impl Resolve for OneAddress {
 
     fn is_healthy(&self, _question: &Question) -> bool {
         true
+    }
+
+    fn outages(&self, _: &Question) -> Arc<Outages> {
+        Arc::default()
     }
 }
 

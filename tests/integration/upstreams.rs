@@ -441,7 +441,7 @@ fn truncated_and_dead_by_tcp_is_asked_elsewhere_and_passed_on_if_nobody_knows_be
     let pagar = alone.start();
     let answer = ask(pagar.address(), Over::Udp, "a.example.", RecordType::A);
     assert!(answer.metadata.truncation && rcode(&answer) == ResponseCode::NoError, "{answer:?}");
-    let answer = ask(pagar.address(), Over::Tcp, "a.example.", RecordType::A);
+    let answer = ask(pagar.address(), Over::Tcp, "b.example.", RecordType::A);
     assert_eq!((rcode(&answer), ede_codes(&answer)), (ResponseCode::ServFail, vec![23]));
 }
 

@@ -276,7 +276,7 @@ mod tests {
     use crate::dns::core::Core;
     use crate::dns::flight::Joined;
     use crate::dns::query::{Parsed, parse};
-    use crate::dns::resolve::{Failure, Question, Resolve};
+    use crate::dns::resolve::{Failure, Outages, Question, Resolve};
     use crate::model::{DnsName, Exemptions};
     use crate::observe::counters::{Counters, Shed};
     use crate::observe::metrics::Metrics;
@@ -296,6 +296,10 @@ mod tests {
 
         fn is_healthy(&self, _: &Question) -> bool {
             true
+        }
+
+        fn outages(&self, _: &Question) -> Arc<Outages> {
+            Arc::default()
         }
     }
 

@@ -69,6 +69,10 @@ impl Resolve for Upstream {
     fn is_healthy(&self, _: &Question) -> bool {
         true
     }
+
+    fn outages(&self, _: &Question) -> Arc<Outages> {
+        Arc::default()
+    }
 }
 
 async fn rest(most_us: u64) {
@@ -246,15 +250,19 @@ async fn who_finds_no_place_gets_servfail_or_what_is_stale() {
         (Counters::default(), Asker::datagram([127, 0, 0, 1].into()), message("a.example."));
     let mut out = [0; 512];
     assert!(core.wait(&question, &counters).await.is_some());
-    let places: Vec<_> = std::iter::from_fn(|| core.permit().ok()).collect();
-    assert_eq!(places.len(), 16, "four for each question");
+    let permits =
+        |name: fn(usize) -> String| -> Vec<_> { (0..17).map_while(|n| core.permit(&message(&name(n))).ok()).collect() };
+    let of_one = permits(|n| format!("{n}.a.example."));
+    assert_eq!(of_one.len(), 8, "half, and no more: it has more than an eighth");
+    let places = permits(|n| format!("{n}.b{n}.example."));
+    assert_eq!(of_one.len() + places.len(), 16, "four for each question");
     for (at, code, answers) in [(201_000, 0, 1), (261_001, 2, 0)] {
         time.store(at, Relaxed);
         assert!(matches!(core.overloaded(&question, &asker, Shed::Waiting, &counters, &mut out), Fast::Reply(..)));
         assert_eq!((out[3] & 0x0f, out[7]), (code, answers), "at {at}");
     }
     assert_eq!((counters.shed[Shed::Waiting as usize].get(), counters.cache_stale.get()), (2, 1));
-    drop(places);
+    drop((of_one, places));
     assert!(core.drained().now_or_never().is_some());
 }
 
@@ -287,4 +295,61 @@ async fn what_new_upstreams_or_a_flush_overtake_is_neither_kept_nor_joined() {
         assert!(is_cached(&cache, "a.example."));
         core.flush(b"\x01a\x07example\x00", false);
     }
+}
+
+/// One group of upstreams is dead, the other is well, and does not answer everything.
+#[derive(Default)]
+struct TwoGroups(Arc<Outages>, Arc<Outages>);
+
+impl TwoGroups {
+    fn is_dead(question: &Question) -> bool {
+        question.section.starts_with(b"\x04dead")
+    }
+}
+
+impl Resolve for TwoGroups {
+    fn resolve<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Result<Answer, Failure>> {
+        let mut message = vec![0, 0, 0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0];
+        message.extend_from_slice(&question.section);
+        async move {
+            match question.section.starts_with(b"\x02ok") {
+                true => Answer::parse(&message, &question.section, false).map_err(|_| Failure::Garbage),
+                false => Err(Failure::Silence),
+            }
+        }
+        .boxed()
+    }
+
+    fn is_healthy(&self, question: &Question) -> bool {
+        !Self::is_dead(question)
+    }
+
+    fn outages(&self, question: &Question) -> Arc<Outages> {
+        if Self::is_dead(question) { self.0.clone() } else { self.1.clone() }
+    }
+}
+
+#[tokio::test]
+async fn an_outage_of_one_zones_upstreams_forgets_no_failures_of_others() {
+    let cache = Arc::new(Cache::new(1 << 20));
+    let clock = Clock::Manual(Arc::new(AtomicU64::new(1_000)));
+    let places = Arc::new(Domains::new(8, rand::random()));
+    let flights = Flights::new(places, Handle::current(), Arc::new(TwoGroups::default()), cache.clone(), clock);
+    wait(join(&flights, "silent.example.")).outcome().await;
+    let is_kept = || with_query("silent.example.", |query| cache.failed(query.key(), 1_000).is_some());
+    assert!(is_kept());
+    wait(join(&flights, "dead.corp.")).outcome().await;
+    wait(join(&flights, "ok.example.")).outcome().await;
+    assert!(is_kept(), "after corp.'s death and an answer of the others");
+}
+
+#[tokio::test]
+async fn nothing_stays_longer_than_a_reload_allows() {
+    let upstream = Upstream::new(200, 1);
+    let (core, cache, settings, _) = core(&upstream, None);
+    assert!(core.wait(&message("a.example."), &Counters::default()).await.is_some());
+    core.reconfigure(Settings { max_ttl: settings.max_ttl + 1, ..settings.clone() });
+    assert!(is_cached(&cache, "a.example."));
+    core.reconfigure(Settings { max_ttl: settings.max_ttl - 1, ..settings });
+    assert!(!is_cached(&cache, "a.example."));
 }

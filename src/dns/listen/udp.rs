@@ -167,7 +167,7 @@ impl Worker {
             if fast != Fast::Miss {
                 return fast;
             }
-            match self.core.permit() {
+            match self.core.permit(message) {
                 Ok(permit) => {
                     self.miss(message.into(), asker, route, socket.clone(), started, permit);
                     Fast::Miss

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 use super::breaker::State;
 use super::server::Server;
 use crate::dns::Strategy;
+use crate::dns::resolve::Outages;
 
 /// One question in so many goes to another upstream first, under [`Strategy::Fastest`]: nobody stays the fastest by
 /// being the only one asked.
@@ -19,12 +20,13 @@ const SAVED: u32 = 10;
 pub(super) struct Group {
     pub(super) servers: Vec<Arc<Server>>,
     pub(super) budget: Budget,
+    pub(super) outages: Arc<Outages>,
     turn: AtomicUsize,
 }
 
 impl Group {
-    pub(super) fn new(servers: Vec<Arc<Server>>) -> Self {
-        Self { servers, budget: Budget::default(), turn: AtomicUsize::new(0) }
+    pub(super) fn new(servers: Vec<Arc<Server>>, outages: Arc<Outages>) -> Self {
+        Self { servers, budget: Budget::default(), outages, turn: AtomicUsize::new(0) }
     }
 
     /// Whether one of them is not silent.

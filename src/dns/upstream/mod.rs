@@ -34,7 +34,7 @@ use crate::observe::metrics::Metrics;
 
 use super::answer::Answer;
 use super::clock::Clock;
-use super::resolve::{Failure, Question, Resolve};
+use super::resolve::{Failure, Outages, Question, Resolve};
 use super::wire::{rtype, u16_at};
 use super::{Forwarding, Settings, UpstreamConfig};
 
@@ -100,7 +100,11 @@ impl Pool {
                 zones.entry(zone.as_wire().into()).or_default().push(minded.server.clone());
             }
         }
-        let groups = zones.into_iter().map(|(zone, servers)| (zone, Arc::new(Group::new(servers)))).collect();
+        let group = |(zone, servers): (Box<[u8]>, _)| {
+            let outages = old.groups.get(&zone).map(|group| group.outages.clone()).unwrap_or_default();
+            (zone, Arc::new(Group::new(servers, outages)))
+        };
+        let groups = zones.into_iter().map(group).collect();
         self.table.store(Arc::new(Table { groups, minded, forwarding: settings.forwarding }));
         let stays = |address| settings.upstreams.iter().any(|config| config.address == address);
         for gone in old.minded.iter().map(|minded| minded.server.address()).filter(|address| !stays(*address)) {
@@ -140,6 +144,10 @@ impl Resolve for Pool {
 
     fn is_healthy(&self, question: &Question) -> bool {
         self.table.load().group(question).is_some_and(|group| group.is_healthy())
+    }
+
+    fn outages(&self, question: &Question) -> Arc<Outages> {
+        self.table.load().group(question).map(|group| group.outages.clone()).unwrap_or_default()
     }
 }
 

@@ -19,7 +19,7 @@ use pagar::dns::listen::stream::Limits;
 use pagar::dns::listen::stream::connection::serve;
 use pagar::dns::listen::stream::places::{Class, Places};
 use pagar::dns::query::{Parsed, parse};
-use pagar::dns::resolve::{Failure, Question, Resolve};
+use pagar::dns::resolve::{Failure, Outages, Question, Resolve};
 use pagar::model::{Exemptions, Networks};
 use pagar::observe::metrics::Metrics;
 use pagar::policy::{compile, store};
@@ -38,6 +38,10 @@ impl Resolve for OneAddress {
 
     fn is_healthy(&self, _question: &Question) -> bool {
         true
+    }
+
+    fn outages(&self, _: &Question) -> Arc<Outages> {
+        Arc::default()
     }
 }
 

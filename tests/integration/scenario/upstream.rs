@@ -1,12 +1,12 @@
 //! [`Scripted`]: the upstream of a scenario. It answers from the file, keeps a list of what it was asked, and takes every
 //! answer through [`Answer::parse`] as the real one does with what it receives.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use pagar::dns::answer::Answer;
-use pagar::dns::resolve::{Failure, Question, Resolve};
+use pagar::dns::resolve::{Failure, Outages, Question, Resolve};
 use tokio::sync::Notify;
 
 use super::message;
@@ -17,6 +17,7 @@ pub(super) struct Scripted {
     trust_ad: bool,
     inner: Mutex<Inner>,
     changed: Notify,
+    outages: Arc<Outages>,
 }
 
 struct Inner {
@@ -30,7 +31,7 @@ struct Inner {
 impl Scripted {
     pub(super) fn new(trust_ad: bool) -> Self {
         let inner = Inner { mood: Mood::Answers, entries: Vec::new(), asked: Vec::new(), mistakes: Vec::new() };
-        Self { trust_ad, inner: Mutex::new(inner), changed: Notify::new() }
+        Self { trust_ad, inner: Mutex::new(inner), changed: Notify::new(), outages: Arc::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -95,6 +96,10 @@ impl Resolve for Scripted {
 
     fn is_healthy(&self, _question: &Question) -> bool {
         self.lock().mood != Mood::Dead
+    }
+
+    fn outages(&self, _question: &Question) -> Arc<Outages> {
+        self.outages.clone()
     }
 }
 

@@ -323,7 +323,7 @@ impl World {
         match fast {
             Fast::Reply(len, _) => Got::Answer(out[..len].to_vec()),
             Fast::Drop | Fast::Held => Got::Nothing,
-            Fast::Miss => match self.core.permit() {
+            Fast::Miss => match self.core.permit(sent) {
                 Ok(permit) => self.settle(self.miss(sent.to_vec(), asker, permit, out)),
                 Err(shed) => match self.core.overloaded(sent, &asker, shed, &self.counters, &mut out) {
                     Fast::Reply(len, _) => Got::Answer(out[..len].to_vec()),

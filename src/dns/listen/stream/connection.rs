@@ -243,7 +243,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if fast != Fast::Miss {
                 return fast;
             }
-            match core.permit() {
+            match core.permit(message) {
                 Ok(given) => permit = Some(given),
                 Err(shed) => return core.overloaded(message, &asker, shed, view.counters, scratch),
             }

@@ -26,7 +26,7 @@ use crate::dns::answer::Answer;
 use crate::dns::cache::Cache;
 use crate::dns::clock::Clock;
 use crate::dns::core::Core;
-use crate::dns::resolve::{Failure, Question, Resolve};
+use crate::dns::resolve::{Failure, Outages, Question, Resolve};
 use crate::model::{Exemptions, Networks};
 use crate::observe::counters::{Closed, Transport};
 use crate::observe::metrics::Metrics;
@@ -66,6 +66,10 @@ impl Resolve for Upstream {
 
     fn is_healthy(&self, _question: &Question) -> bool {
         true
+    }
+
+    fn outages(&self, _: &Question) -> Arc<Outages> {
+        Arc::default()
     }
 }
 
