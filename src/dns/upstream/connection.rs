@@ -197,4 +197,4 @@ fn lock(table: &Mutex<Table>) -> MutexGuard<'_, Table> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

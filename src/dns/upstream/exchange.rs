@@ -102,3 +102,128 @@ impl Drop for Doubt<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+    use futures_util::future::join_all;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::dns::upstream::connection::tests::{PATIENCE, answer, frame, question};
+
+    /// What an upstream does with a query: answers with these octets, closes the connection, or lets it lie.
+    enum Does {
+        Says(Vec<u8>),
+        Closes,
+        Waits,
+    }
+
+    type Script = fn(connection: usize, query: &[u8]) -> Does;
+
+    /// An upstream that plays by the script, and how many connections it has had.
+    async fn upstream(script: Script) -> (Stream, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mismatches = IntCounter::new("mismatches", "mismatches").unwrap();
+        let stream = Stream::new(listener.local_addr().unwrap(), false, mismatches);
+        let connections = Arc::new(AtomicUsize::new(0));
+        let count = connections.clone();
+        tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                tokio::spawn(play(socket, count.fetch_add(1, Relaxed), script));
+            }
+        });
+        (stream, connections)
+    }
+
+    async fn play(mut socket: TcpStream, connection: usize, script: Script) {
+        while let Ok(len) = socket.read_u16().await {
+            let mut query = vec![0; len.into()];
+            socket.read_exact(&mut query).await.unwrap();
+            match script(connection, &query) {
+                Does::Says(message) => socket.write_all(&frame(&message)).await.unwrap(),
+                Does::Closes => return,
+                Does::Waits => {}
+            }
+        }
+    }
+
+    /// Whether the query is for a name that begins with this label.
+    fn is(query: &[u8], label: &str) -> bool {
+        query[13..].starts_with(label.as_bytes())
+    }
+
+    async fn ask(stream: &Stream, label: &str) -> io::Result<Result<Answer, Bad>> {
+        timeout(PATIENCE, stream.ask(&question(label), true)).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn one_connection_serves_all() {
+        let (stream, connections) = upstream(|_, query| Does::Says(answer(query))).await;
+        let labels: Vec<_> = (0..100).map(|n| format!("n{n}")).collect();
+        let outcomes = join_all(labels.iter().map(|label| ask(&stream, label))).await;
+        assert!(outcomes.iter().all(|outcome| matches!(outcome, Ok(Ok(_)))));
+        assert!(ask(&stream, "later").await.is_ok());
+        assert_eq!(connections.load(Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_was_closed_is_opened_anew_once() {
+        let (stream, connections) = upstream(|connection, query| match connection {
+            0 if is(query, "second") => Does::Closes,
+            0 | 1 => Does::Says(answer(query)),
+            _ => Does::Closes,
+        })
+        .await;
+        for label in ["first", "second", "third"] {
+            assert!(ask(&stream, label).await.is_ok());
+        }
+        assert_eq!(connections.load(Relaxed), 2);
+        let (stream, connections) = upstream(|_, query| match is(query, "first") {
+            true => Does::Says(answer(query)),
+            false => Does::Closes,
+        })
+        .await;
+        assert!(ask(&stream, "first").await.is_ok());
+        assert_eq!(ask(&stream, "second").await.unwrap_err().kind(), io::ErrorKind::ConnectionAborted);
+        assert_eq!(connections.load(Relaxed), 2, "and then no more");
+        assert!(ask(&stream, "first").await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn silence_and_an_asker_who_goes_put_it_in_doubt_and_disturb_nobody() {
+        let (stream, connections) = upstream(|connection, query| match connection {
+            0 if is(query, "silence") => Does::Waits,
+            _ if is(query, "gone") => Does::Waits,
+            _ => Does::Says(answer(query)),
+        })
+        .await;
+        let other = stream.connected().await.unwrap();
+        let started = Instant::now();
+        assert!(ask(&stream, "silence").await.is_ok(), "by another one");
+        assert!(started.elapsed() >= TIMEOUT);
+        assert_eq!(connections.load(Relaxed), 2);
+        assert!(other.ask(&question("under way"), Edns::Plain).await.is_ok());
+        let second = stream.current().unwrap();
+        assert!(timeout(Duration::from_millis(10), ask(&stream, "gone")).await.is_err(), "he goes");
+        assert!(stream.current().is_none());
+        assert!(second.ask(&question("under way"), Edns::Plain).await.is_ok());
+        assert!(ask(&stream, "next").await.is_ok());
+        assert_eq!(connections.load(Relaxed), 3);
+        drop(Doubt { stream: &stream, connection: &other, answered: false });
+        assert!(stream.current().is_some(), "doubt is about one connection");
+    }
+
+    #[tokio::test]
+    async fn nobody_there_is_an_error_and_silence_another() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stream = Stream::new(address, false, IntCounter::new("mismatches", "mismatches").unwrap());
+        assert_eq!(ask(&stream, "www").await.unwrap_err().kind(), io::ErrorKind::TimedOut, "accepted by the kernel");
+        drop(listener);
+        assert_eq!(ask(&stream, "www").await.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+    }
+}
