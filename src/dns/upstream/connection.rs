@@ -51,8 +51,8 @@ impl Connection {
     /// called within the runtime that carries it.
     pub(super) fn new(socket: impl DnsTcpStream, address: SocketAddr, trust_ad: bool, mismatches: IntCounter) -> Self {
         let (frames, outbound) = TcpStream::from_stream_with_buffer_size(socket, address, MAX_IN_FLIGHT);
-        let outbound = Some((outbound, address));
-        let table = Arc::new(Mutex::new(Table { outbound, waiting: HashMap::new(), used: true, forgone: 0 }));
+        let table = Table { outbound, address, waiting: HashMap::new(), used: true, forgone: 0 };
+        let table = Arc::new(Mutex::new(table));
         let reader = Reader { table: table.clone(), trust_ad, mismatches };
         Self { table, reader: tokio::spawn(reader.run(frames)).abort_handle() }
     }
@@ -74,8 +74,9 @@ impl Drop for Connection {
 
 /// Who waits for what.
 struct Table {
-    /// What is to be sent; none once the connection has ended.
-    outbound: Option<(BufDnsStreamHandle, SocketAddr)>,
+    /// The queue of what is to be sent; the other end goes with the connection.
+    outbound: BufDnsStreamHandle,
+    address: SocketAddr,
     /// By the id of the message.
     waiting: HashMap<[u8; 2], Asker>,
     /// A question has come since the reader last looked.
@@ -101,13 +102,13 @@ impl Table {
         if self.waiting.len() >= MAX_IN_FLIGHT {
             return Err(io::ErrorKind::ResourceBusy.into()); // see is_busy
         }
-        let (outbound, address) = self.outbound.as_mut().ok_or_else(ended)?;
         let mut id = rand::random();
         while self.waiting.contains_key(&id) {
             id = rand::random(); // most are free
         }
         let message = message::write(id, question, edns, None);
-        outbound.send(SerialMessage::new(message, *address)).map_err(|_| ended())?; // full of what nobody reads
+        // an error: the connection has ended, or the queue is full since the upstream does not read
+        self.outbound.send(SerialMessage::new(message, self.address)).map_err(|_| ended())?;
         self.waiting.insert(id, Asker { section: question.section.clone(), answer: Some(answer) });
         self.used = true;
         Ok(id)
@@ -133,7 +134,8 @@ impl Drop for Slot<'_> {
     }
 }
 
-/// Hands out what comes. Dropped, for whatever reason, it leaves nobody waiting.
+/// Hands out what comes. Dropped, for whatever reason, it leaves nobody waiting; its end of the queue has gone before
+/// it, so nobody begins to wait any more.
 struct Reader {
     table: Arc<Mutex<Table>>,
     trust_ad: bool,
@@ -177,9 +179,7 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        let mut table = lock(&self.table);
-        table.outbound = None;
-        table.waiting.clear();
+        lock(&self.table).waiting.clear();
     }
 }
 

@@ -42,7 +42,7 @@ impl Peer {
 
     /// The next query.
     async fn query(&mut self) -> Vec<u8> {
-        let len = self.stream.read_u16().await.unwrap();
+        let len = timeout(PATIENCE, self.stream.read_u16()).await.unwrap().unwrap();
         let mut query = vec![0; len.into()];
         self.stream.read_exact(&mut query).await.unwrap();
         query
@@ -239,7 +239,8 @@ async fn the_end_of_the_connection_is_heard_at_once_by_all() {
     for (at, end) in ends.into_iter().enumerate() {
         let (connection, mut peer) = Peer::new(4_096);
         let asked = [ask(&connection, "first"), ask(&connection, "second")];
-        (peer.query().await, peer.query().await);
+        peer.query().await;
+        peer.query().await;
         peer.stream.write_all(end).await.unwrap();
         let is_whole = at >= 3; // it need not be closed by the upstream
         if is_whole {
