@@ -52,8 +52,8 @@
 //!     usually less; earlier tries are still listened to, so patience costs nothing. That three silent tries in a row
 //!     demote an upstream for 5 s has fallen: decision 37 took its place. *Change:* measured round-trip times.
 //! 15. **TCP after TC by hickory-resolver's connection provider.** *Why:* it gives back the exact octets and will carry
-//!     encrypted transports; its `Resolver` would lose rcode, EDE, DO and CD. Decision 38 says for how long. *Change:*
-//!     nothing we know of.
+//!     encrypted transports; its `Resolver` would lose rcode, EDE, DO and CD. Decision 38 says for how long. Fallen but
+//!     for connecting and framing: *TCP to upstreams*, below. *Change:* nothing we know of.
 //! 16. **AD only from an upstream with `trust_ad`, by default one on loopback.** *Why:* on an unprotected path it is
 //!     anybody's claim. *Change:* authenticated transports, where it will be the default too.
 //!
@@ -434,3 +434,22 @@
 //! 127. **170 and 171.0.0.192.in-addr.arpa, `use-application-dns.net` and example names are forwarded.** *Why:* RFC
 //!      8880 asks for nothing without DNS64; the second is a policy an operator can write as a `[[local_zone]]`; RFC
 //!      6761 §6.5. *Change:* DNS64.
+//!
+//! # TCP to upstreams
+//!
+//! - **hickory connects and frames; which answer belongs to which question is decided here.** This takes the place of
+//!   decision 15. *Why:* hickory's `DnsExchange` hands out exact octets, but only of messages that
+//!   hickory-proto could read in full: a record without data or an odd SVCB lost the whole answer, against RFC 3597 §3.
+//!   Its `TcpStream` never looks into a frame, and takes any stream, encrypted ones too. *Change:* a hickory that
+//!   matches answers by id and question alone.
+//! - **By TCP as by UDP: a random id, our octets, the same check; what fails it is counted and ignored.** *Why:* one
+//!   writer and one rule cannot differ. The connection goes on: a stray message says nothing about the others. A frame
+//!   too short for a header ends it, for behind it nothing can be trusted to be a length. An answer that comes when its
+//!   asker has gone is late, not forged, and not counted. *Change:* nothing.
+//! - **A connection that no question has used for 5 s is closed, within 5 s more, and no keepalive is asked for (RFC
+//!   7828).** *Why:* a client is to keep idle connections short (RFC 7766 §6.2.3); TC comes in bursts, which that
+//!   spans, and most servers wait longer, so it is seldom they who close and a question seldom meets a connection on
+//!   its way out. A keepalive would hold their resources for a connect that costs us one round trip. *Change:*
+//!   upstreams reached by TLS, where a connect costs more.
+//! - **The 257th question on a connection is refused, not kept waiting.** *Why:* the race asks another upstream at
+//!   once, and a queue would only hide that this one is too slow. *Change:* measurements.

@@ -146,6 +146,12 @@
 //! **What counts** (`upstream/server.rs`): a message with another id, question or client cookie is not an answer, and
 //! listening goes on (`pagar_upstream_mismatches_total`).
 //!
+//! **By TCP** (`upstream/exchange.rs`, `upstream/connection.rs`; RFC 7766) an upstream has one connection, with up to
+//! 256 questions on it at a time, each under a random id of its own. Answers come in any order and are held to the same
+//! rule; nothing but this rule looks at them, so a record nobody can read is passed on (RFC 3597 §3). A connection the
+//! upstream has closed is opened anew once. One that leaves a question unanswered takes no further ones, one that was not
+//! used for five to ten seconds is closed (§6.2.3), and so is one that carries what cannot be a message.
+//!
 //! | the upstream says | then |
 //! |---|---|
 //! | SERVFAIL, REFUSED, NOTIMP, FORMERR, an extended code | the others are asked once each; if nobody knows better, the answer that gives a reason (EDE), or the last one, is passed on |

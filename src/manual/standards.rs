@@ -16,7 +16,7 @@
 //! | 1.5 | names and labels are bounded, label types 01 and 10 refused, pointers lead backwards, loops end | `dns::wire` | `dns::wire::tests::pointers_only_go_backwards`, `dns::wire::tests::a_decompressed_name_is_bounded`, `dns::query::tests::garbled_messages_are_formerr` |
 //! | 1.6 | a response sent to the service is never answered | `dns::query` | `malformed.rpl`, `packets::what_is_no_query_gets_no_answer` |
 //! | 1.7 | Z, TC, AA and RA of a query are ignored and not echoed (8906 §8.1.3) | `dns::reply` | `edns_options.rpl`, `compliance::pagar_answers_every_probe_as_the_standards_say` |
-//! | 1.8 | unknown types and RDATA pass unchanged; no compression is added (3597 §3, §4) | `dns::answer` | `sections_pass.rpl`, `forwarding::all_sections_flags_and_codes_arrive_unchanged` |
+//! | 1.8 | unknown types and RDATA pass unchanged; no compression is added (3597 §3, §4) | `dns::answer`, `dns::upstream` | `sections_pass.rpl`, `forwarding::all_sections_flags_and_codes_arrive_unchanged`, `upstreams::by_tcp_too_other_answers_are_ignored_and_records_nobody_can_read_are_passed_on` |
 //! | 1.9 | one TTL an RRset, the lowest; 31 bits, more is capped (2181 §5.2, §8; 8767 §4) | `dns::answer` | `ttl.rpl`, `dns::answer::tests::a_stale_answer_says_so_and_an_rrset_has_one_ttl` |
 //! | 1.10 | TTLs count down; what has expired is not used; TTL 0 is for the question at hand | `dns::cache` | `ttl.rpl` |
 //! | 1.11 | an answer that does not fit is cut whole, with TC; additional data may go without (2181 §9) | `dns::answer` | `truncation.rpl`, `dns::answer::tests::additional_data_gives_way_without_tc_and_answers_with_it` |
@@ -53,7 +53,7 @@
 //! | 4.1 | an OPT in the answer exactly if there was one in the query, on errors too (s6.1.1, s7) | `dns::reply` | `ede.rpl`, `dns::reply::tests::what_is_written_fits_and_says_what_was_asked`, `differential::pagar_and_unbound_answer_alike` |
 //! | 4.2 | two OPTs, an owner that is not the root, an option past the end: FORMERR | `dns::query` | `malformed.rpl`, `dns::query::tests::garbled_messages_are_formerr` |
 //! | 4.3 | a size below 512 is 512 (s6.2.3); at most 1,232 octets leave by UDP, in no fragments | `dns::query`, `dns::core`, `dns::listen::mmsg` | `truncation.rpl`, `edns_version.rpl` |
-//! | 4.4 | the OPT is hop by hop: never cached, nothing copied between the sides (s6.2.6) | `dns::answer`, `dns::upstream::udp` | `upstream_opt.rpl`, `upstreams::the_clients_options_never_reach_the_upstream` |
+//! | 4.4 | the OPT is hop by hop: never cached, nothing copied between the sides (s6.2.6) | `dns::answer`, `dns::upstream::message` | `upstream_opt.rpl`, `upstreams::the_clients_options_never_reach_the_upstream` |
 //! | 4.5 | TC from an upstream: asked again over TCP, the whole answer served | `dns::upstream` | `forwarding::what_the_upstream_truncates_is_fetched_over_tcp`, `upstream_truncated.rpl` |
 //! | 4.6 | one retry without EDNS on FORMERR, remembered by nobody (s6.2.2, flag day 2019) | `dns::upstream` | `upstreams::formerr_to_edns_is_asked_again_without_it_each_time` |
 //!
@@ -68,6 +68,7 @@
 //! | 5.5 | a query in error gets its error and the connection stays; a frame without room for a header ends it | `dns::listen::stream` | `dns::listen::stream::tests::an_erroneous_query_gets_its_error_and_the_connection_stays`, `packets::a_frame_without_room_for_a_header_ends_the_connection` |
 //! | 5.6 | keepalive over TCP only, FORMERR if the query's is not empty (7828 s3.2.1) | `dns::core`, `dns::query` | `tcp_keepalive.rpl`, `edns_options.rpl`, `tcp::keepalive_is_offered_over_tcp_only_and_only_when_asked_for` |
 //! | 5.7 | DSO is not offered: NOTIMP (8490) | `dns::query` | `opcodes.rpl` |
+//! | 5.8 | towards upstreams: one connection, answers in any order, matched by id and question, closed when idle (7766 s6.2.1, s6.2.3, s7) | `dns::upstream::connection` | `dns::upstream::connection::tests::answers_come_in_any_order`, `dns::upstream::connection::tests::what_is_not_the_answer_is_ignored_and_counted`, `dns::upstream::connection::tests::an_idle_connection_is_closed_and_one_in_use_is_not`, `upstreams::by_tcp_too_other_answers_are_ignored_and_records_nobody_can_read_are_passed_on` |
 //!
 //! # Cookies (RFC 7873, 9018)
 //!

@@ -499,6 +499,42 @@ fn records_that_were_not_asked_for_answer_no_other_question() {
 }
 
 #[test]
+fn by_tcp_too_other_answers_are_ignored_and_records_nobody_can_read_are_passed_on() {
+    // no data at all; an HTTPS record with an ALPN list that breaks off
+    let odd = [(731, vec![]), (65, vec![0, 1, 0, 0, 1, 0, 1, 9])];
+    let of = odd.clone();
+    let upstream = Scripted::start(move |asked| {
+        let mut cut = asked.answer([]);
+        cut.metadata.truncation = true;
+        if asked.over == Over::Udp {
+            return vec![cut];
+        }
+        let asked_for = u16::from(asked.message.queries[0].query_type());
+        let data = of.iter().find(|(code, data)| *code == asked_for && !data.is_empty());
+        let rdata = data.map_or_else(NULL::new, |(_, data)| NULL::with(data.clone()));
+        let answer = asked.answer([record(&asked.name(), 300, RData::Unknown { code: asked_for.into(), rdata })]);
+        let (mut id, mut other) = (asked.address(FALSE), asked.address(FALSE));
+        id.metadata.id = id.metadata.id.wrapping_add(1);
+        other.queries[0].set_name(name("other.example."));
+        vec![id, other, answer]
+    });
+    let site = site(&[&upstream], "");
+    let pagar = site.start();
+    for (code, data) in odd {
+        let query = query("odd.example.", code.into());
+        let answer = exchange(pagar.address(), Over::Tcp, &query.to_vec().unwrap()).unwrap();
+        assert!(Message::from_vec(&answer).is_err(), "or the test shows nothing");
+        assert_eq!(answer[3] & 15, 0, "NOERROR");
+        assert_eq!(answer[6..8], [0, 1], "a record");
+        let len = u16::try_from(data.len()).unwrap().to_be_bytes();
+        let tail = [&len[..], &data, &[0, 0, 41]].concat(); // then our OPT record
+        assert!(answer.windows(tail.len()).any(|octets| octets == tail), "{answer:?}");
+    }
+    assert!(count(&pagar, "mismatches_total", "", upstream.address) >= 4.0);
+    assert_eq!(errors(&pagar, "malformed", &upstream) + errors(&pagar, "timeout", &upstream), 0.0);
+}
+
+#[test]
 fn a_datagram_larger_than_anybody_sends_is_fetched_over_tcp() {
     let texts =
         || (0..60).map(|n| record("huge.example.", 300, RData::TXT(TXT::new(vec![format!("{n:03}").repeat(60)]))));

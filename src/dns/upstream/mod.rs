@@ -8,13 +8,16 @@
 //! | `server` | one upstream: a try, the retries within it, probes |
 //! | `breaker` | whether an upstream is in use |
 //! | `latency`, `cookie` | what is known of an upstream's speed and cookies |
-//! | `udp`, `exchange` | the wire |
+//! | `message` | what is sent, by either way |
+//! | `udp`; `exchange`, `connection` | the wire: UDP; TCP |
 
 mod breaker;
+mod connection;
 mod cookie;
 mod exchange;
 mod group;
 mod latency;
+mod message;
 mod race;
 mod server;
 mod udp;

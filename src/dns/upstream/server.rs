@@ -15,15 +15,14 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use hickory_resolver::net::NetError;
 use tokio::time::{sleep, timeout};
 
 use super::breaker::{Breaker, Probe, State};
 use super::cookie::{Cookie, Jar};
 use super::exchange::Stream;
 use super::latency::Latency;
-use super::udp::{self, Edns};
-use super::{DATAGRAMS, PATIENCE};
+use super::message::Edns;
+use super::{DATAGRAMS, PATIENCE, udp};
 use crate::dns::UpstreamConfig;
 use crate::dns::answer::{Answer, Bad};
 use crate::dns::clock::{Clock, Millis};
@@ -47,7 +46,7 @@ pub(super) enum TryError {
     #[error(transparent)]
     Bad(#[from] Bad),
     #[error("by TCP: {0}")]
-    Stream(#[from] NetError),
+    Stream(io::Error),
     /// The question has been sent to this upstream as often as may be (RFC 9520 §3.1).
     #[error("no try is left")]
     Spent,
@@ -57,7 +56,7 @@ impl TryError {
     /// What it says about the question; nothing if no try was made.
     pub(super) fn failure(&self) -> Option<Failure> {
         match self {
-            Self::Stream(NetError::Timeout) => Some(Failure::Silence),
+            Self::Stream(error) if error.kind() == io::ErrorKind::TimedOut => Some(Failure::Silence),
             Self::Io(_) | Self::Stream(_) => Some(Failure::Network),
             Self::Bad(_) => Some(Failure::Garbage),
             Self::Spent => None,
@@ -112,7 +111,8 @@ impl Server {
         let now = clock.now();
         let known = Known { breaker: Breaker::new(now), latency: Latency::default(), jar: Jar::new(now) };
         let series = metrics.declare(&config.address.to_string());
-        Self { stream: Stream::new(config.address), config, series, clock, known: Mutex::new(known) }
+        let stream = Stream::new(config.address, config.trust_ad, series.mismatches.clone());
+        Self { config, stream, series, clock, known: Mutex::new(known) }
     }
 
     /// Whether it can go on serving under this configuration, with what is known of it.
@@ -227,9 +227,9 @@ impl Server {
         sent.stream()?;
         self.series.requests.inc();
         self.lock().breaker.ask_stream(self.clock.now());
-        let message = self.stream.ask(question, edns).await?;
+        let outcome = self.stream.ask(question, edns).await.map_err(TryError::Stream)?;
         self.change(|known, now| known.breaker.hear_stream(now));
-        Ok(Answer::parse(&message, &question.section, self.config.trust_ad)?)
+        Ok(outcome?)
     }
 
     /// Probes it when that is due, for as long as the task lives.

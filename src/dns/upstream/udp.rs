@@ -10,9 +10,9 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use tokio::net::UdpSocket;
 
 use super::cookie::{Cookie, Returned};
+use super::message::{self, Edns};
 use super::server::Server;
 use crate::dns::answer::{Answer, Bad};
-use crate::dns::reply::UDP_SIZE;
 use crate::dns::resolve::Question;
 use crate::dns::wire::{HEADER, option, options, record, rtype, u16_at};
 
@@ -20,17 +20,6 @@ use crate::dns::wire::{HEADER, option, options, record, rtype, u16_at};
 const PORT_ATTEMPTS: usize = 8;
 /// Largest datagram taken: upstreams may ignore the size offered.
 const RECEIVE: usize = 4_096;
-
-/// What is sent in the OPT record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Edns {
-    /// An OPT with a cookie.
-    Cookie,
-    /// An OPT.
-    Plain,
-    /// No OPT record.
-    None,
-}
 
 /// A message that answers the question.
 pub(super) struct Received {
@@ -63,7 +52,7 @@ pub(super) async fn exchange(server: &Server, question: &Question, edns: Edns) -
         Edns::Cookie => Some(server.cookie(socket.local_addr()?.ip())),
         Edns::Plain | Edns::None => None,
     };
-    socket.send(&message(id, question, edns, cookie.as_ref())).await?;
+    socket.send(&message::write(id, question, edns, cookie.as_ref())).await?;
     let mut buffer = vec![0; RECEIVE];
     loop {
         let len = socket.recv(&mut buffer).await?;
@@ -101,7 +90,7 @@ fn received(
 }
 
 /// The OPT record of a message with our question or none, and the COOKIE option in it.
-fn opt(message: &[u8], question: usize) -> Option<Option<&[u8]>> {
+pub(super) fn opt(message: &[u8], question: usize) -> Option<Option<&[u8]>> {
     let mut at = HEADER + if u16_at(message, 4)? == 0 { 0 } else { question };
     let records = [6, 8, 10].map(|place| u16_at(message, place).unwrap_or(0)).map(u32::from).iter().sum();
     for _ in 0..records {
@@ -134,42 +123,11 @@ fn from_std(socket: std::net::UdpSocket) -> io::Result<UdpSocket> {
     UdpSocket::from_std(socket)
 }
 
-/// The message for an upstream: RD, AD (RFC 6840 §5.7), CD as asked, an OPT of ours and nothing of the client's.
-fn message(id: [u8; 2], question: &Question, edns: Edns, cookie: Option<&Cookie>) -> Vec<u8> {
-    let mut message = Vec::with_capacity(HEADER + question.section.len() + 55);
-    message.extend_from_slice(&id);
-    message.extend_from_slice(&[0x01, 0x20 | u8::from(question.checking_disabled) << 4]);
-    for count in [1, 0, 0, u16::from(edns != Edns::None)] {
-        message.extend_from_slice(&count.to_be_bytes());
-    }
-    message.extend_from_slice(&question.section);
-    if edns == Edns::None {
-        return message;
-    }
-    message.push(0);
-    message.extend_from_slice(&rtype::OPT.to_be_bytes());
-    message.extend_from_slice(&(UDP_SIZE as u16).to_be_bytes());
-    message.extend_from_slice(&[0, 0, u8::from(question.dnssec_ok) << 7, 0]);
-    let cookie = cookie.map_or(&[][..], Cookie::octets);
-    if cookie.is_empty() {
-        message.extend_from_slice(&[0, 0]);
-        return message;
-    }
-    let len = cookie.len() as u16; // 40 at the most
-    for field in [len + 4, option::COOKIE, len] {
-        message.extend_from_slice(&field.to_be_bytes());
-    }
-    message.extend_from_slice(cookie);
-    message
-}
-
 #[cfg(test)]
 mod tests {
-    use hickory_proto::op::Message;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::dns::upstream::cookie::Jar;
 
     fn question() -> Question {
         let section = b"\x03www\x07example\x00\x00\x01\x00\x01".to_vec();
@@ -179,34 +137,11 @@ mod tests {
     proptest! {
         #[test]
         fn no_message_panics(octets in proptest::collection::vec(any::<u8>(), 0..200), counts in any::<[u8; 8]>()) {
-            let asked = message([1, 2], &question(), Edns::Plain, None);
+            let asked = message::write([1, 2], &question(), Edns::Plain, None);
             let mut forged = asked[..HEADER + question().section.len()].to_vec();
             forged[4..12].copy_from_slice(&counts.map(|count| count & 1));
             forged.extend(octets);
             let _ = opt(&forged, question().section.len());
-        }
-    }
-
-    #[test]
-    fn the_message_is_well_formed_in_each_form() {
-        let local = [192, 0, 2, 1].into();
-        let mut jar = Jar::new(0);
-        let short = jar.cookie(local, local, 0);
-        jar.learn(&short, &[5; 32]);
-        let long = jar.cookie(local, local, 0);
-        for (edns, cookie) in
-            [(Edns::Cookie, Some(&short)), (Edns::Cookie, Some(&long)), (Edns::Plain, None), (Edns::None, None)]
-        {
-            let octets = message([1, 2], &question(), edns, cookie);
-            let parsed = Message::from_vec(&octets).unwrap();
-            assert!(parsed.metadata.recursion_desired && parsed.metadata.checking_disabled);
-            assert_eq!(parsed.edns.is_some(), edns != Edns::None);
-            if let Some(edns) = &parsed.edns {
-                assert!(edns.flags().dnssec_ok && edns.max_payload() == 1232);
-                assert_eq!(edns.options().options.len(), usize::from(cookie.is_some()));
-            }
-            let found = opt(&octets, question().section.len());
-            assert_eq!(found, (edns != Edns::None).then(|| cookie.map(Cookie::octets)));
         }
     }
 }
