@@ -9,7 +9,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use hickory_proto::op::{Edns, Message, ResponseCode};
-use hickory_proto::rr::rdata::opt::EdnsOption;
+use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 use hickory_proto::rr::rdata::{NULL, TXT};
 use hickory_proto::rr::{DNSClass, RData, RecordType};
 
@@ -318,6 +318,37 @@ fn formerr_to_edns_is_asked_again_without_it_each_time() {
         assert!(asked[0] && asked.contains(&false), "not remembered: a forgery must not take DNSSEC away: {asked:?}");
     }
     assert_eq!(errors(&pagar, "rcode", &upstream), 0.0);
+}
+
+#[test]
+fn a_cookie_it_cannot_read_costs_no_signatures_and_an_answer_without_do_is_not_kept() {
+    let upstream = Scripted::start(|asked| {
+        let knows_edns = asked.name().starts_with("edns");
+        let edns = asked.message.edns.as_ref();
+        let has_cookie = edns.is_some_and(|edns| edns.option(EdnsCode::Cookie).is_some());
+        if has_cookie || edns.is_some() && !knows_edns {
+            let mut answer = asked.answer([]);
+            answer.metadata.response_code = ResponseCode::FormErr;
+            answer.edns = None;
+            return vec![answer];
+        }
+        vec![asked.address(TRUE)]
+    });
+    let site = site(&[&upstream], "");
+    let pagar = site.start();
+    let times = |name: &str| {
+        for _ in 0..2 {
+            let mut question = query(name, RecordType::A);
+            question.set_edns(Edns::new()).edns.as_mut().unwrap().set_dnssec_ok(true);
+            assert_eq!(addresses(&send(pagar.address(), Over::Udp, &question)), [ip(TRUE)]);
+        }
+        upstream.asked().into_iter().filter(|asked| asked.name() == name).map(|asked| asked.message.edns).collect()
+    };
+    let asked: Vec<_> = times("edns.example.");
+    assert!(asked.last().unwrap().as_ref().is_some_and(|edns| edns.flags().dnssec_ok), "{asked:?}");
+    assert!(asked.iter().all(Option::is_some));
+    let asked: Vec<_> = times("old.example.");
+    assert_eq!(asked.iter().filter(|edns| edns.is_none()).count(), 2, "{asked:?}");
 }
 
 //------ slow and half dead --------------------------------------------------------------------------------------------

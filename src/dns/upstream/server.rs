@@ -196,7 +196,8 @@ impl Server {
             let answer = match (received.rcode(), received.outcome) {
                 _ if received.misses_cookie || received.cut => return self.by_stream(question, true, sent).await,
                 (Some(rcode::FORMERR), _) if edns != Edns::None && !received.has_opt => {
-                    edns = Edns::None; // a server from before EDNS (RFC 6891 §6.2.2)
+                    // it dislikes the cookie, or is from before EDNS (RFC 6891 §6.2.2)
+                    edns = if edns == Edns::Cookie { Edns::Plain } else { Edns::None };
                     continue;
                 }
                 (Some(rcode::BADCOOKIE), _) if !is_second => {
@@ -204,7 +205,13 @@ impl Server {
                     continue;
                 }
                 (Some(rcode::BADCOOKIE), _) => return self.by_stream(question, true, sent).await, // RFC 7873 §5.3
-                (_, outcome) => outcome?,
+                (_, Ok(mut answer)) => {
+                    if edns == Edns::None && question.dnssec_ok {
+                        answer.keep = 0; // without DO in the question it lacks signatures that may be there
+                    }
+                    answer
+                }
+                (_, Err(bad)) => return Err(bad.into()),
             };
             if !answer.truncated {
                 return Ok(answer);
