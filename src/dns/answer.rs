@@ -7,7 +7,8 @@
 //! What is no answer to the question is refused as a whole and never reaches the cache or a client: another question,
 //! parts that contradict each other, records of another class, addresses of a wrong length, an answer section that is
 //! not the question's CNAME chain ([`chain`](super::chain)). Additional data travels with its answer and answers
-//! nothing by itself.
+//! nothing by itself. The names it is about, and leads to, are known here, because the answer leaves without it when
+//! one of them is listed; a section with more names than are looked at is not kept at all.
 //!
 //! [`Answer::render`] writes it for one client: id, flags and question case of the query, TTLs counted down, an OPT of ours
 //! if the query had one, truncated if it does not fit.
@@ -16,7 +17,7 @@ use super::chain::Records;
 use super::query::Query;
 use super::reply::{self, Ede};
 use super::wire::{
-    HEADER, IN, Record, Writer, option, options, rcode, read_name, record, rtype, skip_name, u16_at, u32_at,
+    HEADER, IN, Record, Writer, names, option, options, rcode, read_name, record, rtype, skip_name, u16_at, u32_at,
 };
 
 /// Longest TTL believed, a week (RFC 8767 §4 caps those with the top bit set as well).
@@ -27,6 +28,9 @@ const MAX_NEGATIVE: u32 = 10_800;
 const STALE_TTL: u32 = 30;
 /// Octets of the names an answer may lead to: 64 of the longest.
 const MAX_TARGETS: usize = 64 * 255;
+/// Names of the additional section that are put to the policy for every answer; one with more goes without it. The 13
+/// name servers of the root fit.
+const MAX_ADDITIONAL: usize = 16;
 
 /// Why an upstream's message is not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -51,6 +55,15 @@ pub enum Shown {
     Stale,
 }
 
+/// Which sections of an answer are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sections {
+    /// All of them.
+    All,
+    /// Not the additional section, which may be left out without TC (RFC 2181 §9).
+    Required,
+}
+
 /// An upstream's answer, ready to be kept and rendered.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Answer {
@@ -62,6 +75,8 @@ pub struct Answer {
     ttls: Box<[u16]>,
     /// Canonical wire names of the CNAME, SVCB and HTTPS targets in the answer section, end to end.
     targets: Box<[u8]>,
+    /// Canonical wire names the additional section is about or leads to, end to end, [`MAX_ADDITIONAL`] at most.
+    additional: Box<[u8]>,
     /// INFO-CODEs the upstream sent; their texts are not kept, since they are anybody's words (RFC 8914 §6).
     ede: Box<[u16]>,
     rcode: u16,
@@ -107,6 +122,7 @@ impl Answer {
         let mut bytes = scan.without_opt().ok_or(Bad::Malformed)?;
         scan.answers.level_ttls(&mut bytes);
         scan.authorities.level_ttls(&mut bytes);
+        scan.leave_out_crowd(&mut bytes);
         let rcode = u16::from(low_rcode) | scan.rcode_high << 4;
         if let Some(negative) = scan.negative_ttl(rcode) {
             scan.shorten_soa(&mut bytes, negative);
@@ -121,6 +137,7 @@ impl Answer {
             bytes: bytes.into(),
             ttls: scan.ttls.into(),
             targets: scan.targets.into(),
+            additional: scan.additional.into(),
             ede: scan.ede.into(),
             rcode,
             authentic,
@@ -137,6 +154,11 @@ impl Answer {
     /// Canonical wire names the answer leads to, end to end.
     pub fn targets(&self) -> &[u8] {
         &self.targets
+    }
+
+    /// Canonical wire names its additional section is about or leads to, end to end; few, and none without one.
+    pub fn additional(&self) -> &[u8] {
+        &self.additional
     }
 
     /// The (extended) response code.
@@ -169,19 +191,28 @@ impl Answer {
 
     /// Octets it takes in the cache.
     pub fn size(&self) -> usize {
-        size_of::<Self>() + self.bytes.len() + self.ttls.len() * 2 + self.targets.len() + self.ede.len() * 2
+        let names = self.targets.len() + self.additional.len();
+        size_of::<Self>() + self.bytes.len() + self.ttls.len() * 2 + names + self.ede.len() * 2
     }
 
-    /// Writes the answer to `query` into `out`, with no TTL above `max_ttl` and no longer than `limit`; returns length
-    /// and response code. Allocates nothing.
-    pub fn render(&self, query: &Query, shown: Shown, max_ttl: u32, limit: usize, out: &mut [u8]) -> (usize, u16) {
+    /// Writes these sections of the answer to `query` into `out`, with no TTL above `max_ttl` and no longer than
+    /// `limit`; returns length and response code. Allocates nothing.
+    pub fn render(
+        &self,
+        query: &Query,
+        (shown, sections): (Shown, Sections),
+        max_ttl: u32,
+        limit: usize,
+        out: &mut [u8],
+    ) -> (usize, u16) {
         // an extended code needs an OPT, and speaks of our hop, not the client's
         let code = if self.rcode > 15 { rcode::SERVFAIL } else { self.rcode };
         let bare = if query.edns.is_some() { reply::least_opt(&query.options) } else { 0 };
         let limit = limit.min(out.len());
         let question = HEADER + query.question().len();
         // whole, without additional data, or cut down to the question with TC (RFC 2181 §9)
-        let fitting = [self.bytes.len(), self.required].into_iter().find(|len| len + bare <= limit);
+        let all = if sections == Sections::All { self.bytes.len() } else { self.required };
+        let fitting = [all, self.required].into_iter().find(|len| len + bare <= limit);
         let body = fitting.unwrap_or(question);
         // they give way to the answer (RFC 8914 §2)
         let errors = self.ede.iter().map(|code| relayed(*code)).chain(self.stale_error(shown));
@@ -269,6 +300,9 @@ struct Scan<'m> {
     authorities: Records,
     ttls: Vec<u16>,
     targets: Vec<u8>,
+    additional: Vec<u8>,
+    /// How many names those are; [`MAX_ADDITIONAL`] and one more: too many, or one cannot be read.
+    named: usize,
     ede: Vec<u16>,
     rcode_high: u16,
     /// Where the additional section starts.
@@ -316,7 +350,7 @@ impl Scan<'_> {
         match section {
             0 => self.answers.push(self.message, record)?,
             1 => self.authorities.push(self.message, record)?,
-            _ => {}
+            _ => self.beside(record),
         }
         let ttl = record.ttl.min(MAX_TTL);
         self.min_ttl = Some(self.min_ttl.map_or(ttl, |min| min.min(ttl)));
@@ -342,6 +376,42 @@ impl Scan<'_> {
             self.targets.truncate(start); // SVCB's "." is the owner itself (RFC 9460 §2.5)
         }
         (self.targets.len() <= MAX_TARGETS).then_some(())
+    }
+
+    /// Takes note of the names of an additional record.
+    fn beside(&mut self, record: &Record) {
+        let target = match record.rtype {
+            rtype::CNAME => Some(record.rdata),
+            rtype::SVCB | rtype::HTTPS => Some(record.rdata + 2),
+            _ => None,
+        };
+        for at in [record.start].into_iter().chain(target) {
+            if self.named > MAX_ADDITIONAL {
+                return;
+            }
+            let start = self.additional.len();
+            let is_read = read_name(&self.message[..record.end], at, &mut self.additional).is_some();
+            let (known, name) = self.additional.split_at(start);
+            let is_new = is_read && *name != [0] && names(known).all(|known| known != name);
+            if is_new && self.named < MAX_ADDITIONAL {
+                self.named += 1;
+                continue;
+            }
+            self.additional.truncate(start);
+            if is_new || !is_read {
+                self.named = MAX_ADDITIONAL + 1;
+            }
+        }
+    }
+
+    /// Cuts off an additional section of which not every name can be looked at.
+    fn leave_out_crowd(&mut self, bytes: &mut Vec<u8>) {
+        if let Some(required) = self.required.filter(|_| self.named > MAX_ADDITIONAL) {
+            bytes.truncate(required);
+            bytes[10..12].fill(0);
+            self.additional.clear();
+            self.ttls.retain(|at| usize::from(*at) < required);
+        }
     }
 
     /// min(TTL, MINIMUM) of an SOA, within bounds (RFC 2308 §5).
@@ -459,7 +529,7 @@ mod tests {
         let bytes = query_bytes(opt);
         let Parsed::Query(query) = parse(&bytes) else { panic!() };
         let mut out = vec![0xff; 65_535];
-        let (len, _) = answer.render(&query, Shown::After(age), 3_600, limit, &mut out);
+        let (len, _) = answer.render(&query, (Shown::After(age), Sections::All), 3_600, limit, &mut out);
         assert!(len <= limit);
         assert_eq!(&out[HEADER..HEADER + query.question().len()], query.question(), "the asker's case");
         Message::from_vec(&out[..len]).unwrap()
@@ -527,12 +597,12 @@ mod tests {
         let bytes = query_bytes(OPT);
         let Parsed::Query(query) = parse(&bytes) else { panic!() };
         let mut out = [0; 512];
-        let (len, _) = answer.render(&query, Shown::Stale, 3_600, 512, &mut out);
+        let (len, _) = answer.render(&query, (Shown::Stale, Sections::All), 3_600, 512, &mut out);
         let stale = Message::from_vec(&out[..len]).unwrap();
         assert_eq!(stale.answers.iter().map(|r| r.ttl).collect::<Vec<_>>(), [30, 30]);
         let options: Vec<_> = stale.edns.unwrap().options().as_ref().iter().map(|(_, o)| o.clone()).collect();
         assert_eq!(options, [EdnsOption::Unknown(15, b"\x00\x03".to_vec())]);
-        let (len, _) = answer.render(&query, Shown::Stale, 5, 512, &mut out);
+        let (len, _) = answer.render(&query, (Shown::Stale, Sections::All), 5, 512, &mut out);
         assert_eq!(Message::from_vec(&out[..len]).unwrap().answers[0].ttl, 5, "no TTL above max_ttl");
     }
 
@@ -565,6 +635,43 @@ mod tests {
         let answer = Answer::parse(&upstream.to_vec().unwrap(), QUESTION, false).unwrap();
         let out = rendered(&answer, OPT, 0, 512);
         assert_eq!((out.metadata.truncation, out.answers.len(), out.edns.is_some()), (true, 0, true));
+    }
+
+    #[test]
+    fn no_more_additional_names_are_looked_at_than_the_bound_says() {
+        let mut upstream = message(vec![a("www.example.", 60)]);
+        let parse = |m: &Message| Answer::parse(&m.to_vec().unwrap(), QUESTION, false).unwrap();
+        let count = |answer: &Answer| names(answer.additional()).count();
+        assert_eq!(count(&parse(&upstream)), 0);
+        let glue = |n: usize| a(&format!("glue{}.example.", n % MAX_ADDITIONAL), 60);
+        upstream.additionals = (0..3 * MAX_ADDITIONAL).map(glue).collect();
+        upstream.edns = Some(Edns::new());
+        let answer = parse(&upstream);
+        assert_eq!((count(&answer), rendered(&answer, b"", 0, 4_096).additionals.len()), (16, 48), "each name once");
+        upstream.additionals.push(a("one.too.many.example.", 60));
+        let answer = parse(&upstream);
+        let out = rendered(&answer, OPT, 0, 4_096);
+        assert_eq!((count(&answer), out.additionals.len(), out.answers.len()), (0, 0, 1));
+        assert!(!out.metadata.truncation && out.edns.is_some());
+    }
+
+    #[test]
+    fn additional_data_with_a_name_that_cannot_be_read_is_left_out() {
+        let svcb = |target: &[u8]| {
+            let mut bytes = message(vec![a("www.example.", 60)]).to_vec().unwrap();
+            bytes[11] = 2;
+            bytes.extend_from_slice(b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x04\xc0\x00\x02\x07");
+            bytes.extend_from_slice(b"\xc0\x0c\x00\x41\x00\x01\x00\x00\x00\x3c\x00");
+            bytes.push(2 + target.len() as u8);
+            bytes.extend_from_slice(&[&[0, 1], target].concat());
+            let answer = Answer::parse(&bytes, QUESTION, false).unwrap();
+            let read = rendered(&answer, b"", 0, 512);
+            (answer.additional().to_vec(), read.answers.len(), read.additionals.len())
+        };
+        assert_eq!(svcb(b"\x03Bad\x00"), (b"\x03www\x07example\x00\x03bad\x00".to_vec(), 1, 2));
+        assert_eq!(svcb(b"\x00"), (b"\x03www\x07example\x00".to_vec(), 1, 2), "the owner itself");
+        assert_eq!(svcb(b"\x03b"), (Vec::new(), 1, 0));
+        assert_eq!(svcb(b"\x41b\x00"), (Vec::new(), 1, 0));
     }
 
     #[test]
@@ -643,7 +750,7 @@ mod tests {
                 let question = query_bytes(OPT);
                 let Parsed::Query(query) = parse(&question) else { panic!() };
                 let mut out = vec![0; 700];
-                let (len, _) = answer.render(&query, Shown::After(1), 3_600, limit, &mut out);
+                let (len, _) = answer.render(&query, (Shown::After(1), Sections::All), 3_600, limit, &mut out);
                 prop_assert!(len <= limit);
             }
         }

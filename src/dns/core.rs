@@ -19,10 +19,10 @@ use crate::policy::{PolicyReader, Snapshot, Verdict};
 use super::Settings;
 use super::access::Access;
 use super::access::domains::Domains;
-use super::answer::{Shown, relayed};
+use super::answer::{Sections, Shown, relayed};
 use super::cache::{Cache, Failed, Found, Kept};
 use super::clock::{Clock, Millis};
-use super::decide::{Decision, decide, on_targets};
+use super::decide::{Decision, decide, lists_additional, on_targets};
 use super::flight::Flights;
 use super::local::Said;
 use super::query::{Keepalive, Options, Parsed, Query, parse};
@@ -264,7 +264,11 @@ impl Core {
             let listed = on_targets(query.name(), query.qtype, view.policy).is_some();
             view.counters.exempt.add((!listed).into());
         }
-        let (len, code) = kept.answer.render(query, shown, view.settings.max_ttl, from.size.limit(query), out);
+        let withheld =
+            lists_additional(kept.answer.additional(), view.policy) && !self.access.is_exempt(from.client, view);
+        let sections = if withheld { Sections::Required } else { Sections::All };
+        let (max_ttl, limit) = (view.settings.max_ttl, from.size.limit(query));
+        let (len, code) = kept.answer.render(query, (shown, sections), max_ttl, limit, out);
         view.counters.response(code);
         Fast::Reply(len, Some(path))
     }

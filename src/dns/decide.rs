@@ -3,13 +3,12 @@
 //! Order (DESIGN §3): notices, then what is never looked up, then cache, local zones and upstream. Policy comes before the
 //! cache, so a newly listed name is blocked at once and a lifted one resolves at once.
 
-use crate::model::name::wire_len;
 use crate::policy::verdict::Consider;
 use crate::policy::{Snapshot, Verdict};
 
 use super::query::Query;
 use super::reply::Ede;
-use super::wire::{CH, IN, rcode, rtype};
+use super::wire::{CH, IN, names, rcode, rtype};
 
 /// What to do with a question.
 #[derive(Debug)]
@@ -54,18 +53,22 @@ pub fn decide<'a>(query: &'a Query, policy: &'a Snapshot, exempt: impl Fn() -> b
 /// Whether the policy lists one of the names an answer leads to (CNAME, SVCB and HTTPS targets, canonical wire names end to
 /// end): then the name asked is answered as listed. A statutory notice wins over the operator's own here as well, the
 /// earlier name over the later. Names are never resolved to find more targets (REGULATION, 7).
-pub fn on_targets<'a>(mut targets: &'a [u8], qtype: u16, policy: &'a Snapshot) -> Option<Verdict<'a>> {
+pub fn on_targets<'a>(targets: &'a [u8], qtype: u16, policy: &'a Snapshot) -> Option<Verdict<'a>> {
     let mut best: Option<Verdict<'a>> = None;
-    while let Some(len) = wire_len(targets) {
-        let (name, rest) = targets.split_at(len);
+    for name in names(targets) {
         if let Some(verdict) = policy.decide(name, consider(qtype))
             && best.is_none_or(|best| verdict.entry.rank < best.entry.rank)
         {
             best = Some(verdict);
         }
-        targets = rest;
     }
     best
+}
+
+/// Whether the policy lists one of the names an answer's additional section is about, or leads to: then the answer leaves
+/// without that section. Whatever the type asked, an address of a listed name may stand there.
+pub fn lists_additional(additional: &[u8], policy: &Snapshot) -> bool {
+    names(additional).any(|name| policy.decide(name, Consider::All).is_some())
 }
 
 /// An exact target lets DS and DNSKEY through, or every unlisted name below a signed apex would turn bogus: wider than the

@@ -2,7 +2,7 @@
 //!
 //! Every read is checked against the end of the message and every loop ends: pointers only go backwards (RFC 1035 §4.1.4).
 
-use crate::model::name::{MAX_LABEL, MAX_NAME};
+use crate::model::name::{MAX_LABEL, MAX_NAME, wire_len};
 
 /// Octets of a message header.
 pub const HEADER: usize = 12;
@@ -116,6 +116,15 @@ pub fn read_name(message: &[u8], mut at: usize, out: &mut Vec<u8>) -> Option<()>
             _ => return None,
         }
     }
+}
+
+/// The uncompressed names that stand end to end in `octets`.
+pub fn names(mut octets: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let (name, rest) = octets.split_at_checked(wire_len(octets)?)?;
+        octets = rest;
+        Some(name)
+    })
 }
 
 /// One resource record, by the places of its parts.

@@ -39,8 +39,11 @@
 //!    and for ANY the local zones are asked first: their data are ours.
 //! 5. **Cache** ([`Cache`](crate::dns::cache::Cache)). Before a kept answer leaves, the names it leads to (CNAME, SVCB
 //!    and HTTPS targets) are put to the policy in force: [`decide::on_targets`](crate::dns::decide::on_targets). Of
-//!    several listed ones a statutory notice wins. So a change of policy never has to flush the cache, and a lifted
-//!    name resolves at once. Only a reload that changes the upstreams or the local zones, or a flush, takes answers out.
+//!    several listed ones a statutory notice wins. Then the names its additional section is about or leads to, 16 at
+//!    most: if one of them is listed, the answer leaves without that section
+//!    ([`lists_additional`](crate::dns::decide::lists_additional)), blocked it is not. So a change of policy never has
+//!    to flush the cache, and a lifted name resolves at once. Only a reload that changes the upstreams or the local
+//!    zones, or a flush, takes answers out.
 //! 6. **Local zones** ([`Local`](crate::dns::local::Local)), see below. The cache never holds a name of theirs, so they
 //!    can stand behind it and cost cached answers nothing.
 //! 7. **Upstream** ([`Pool`](crate::dns::upstream::Pool)), once for all who ask the same at a time: "Questions under
@@ -123,11 +126,12 @@
 //!
 //! # Forwarding
 //!
-//! What is not known is passed on: the rcode, all sections, unknown types, DO and CD. Three things are changed.
+//! What is not known is passed on: the rcode, all sections, unknown types, DO and CD. Four things are changed.
 //!
 //! - The OPT record is hop by hop and is written anew.
 //! - TTLs count down and are capped at `[cache] max_ttl`.
 //! - AD is passed on only from an upstream with `trust_ad`, to a client that set DO or AD.
+//! - An additional section about more than 16 names, or with a name that cannot be read, is left out.
 //!
 //! EDE codes of an upstream are kept, their texts are not. Codes 4 and 15 to 18 become code 0 with a text of ours that
 //! names the code: an upstream's block must not read as a notice carried out here.

@@ -157,6 +157,7 @@
 //! | 24.4 | upstream data off the question's chain is dropped; chains and sizes are bounded | `dns::answer` | `hygiene.rpl`, `dns::answer::tests::an_answer_section_that_is_not_the_chain_is_refused`, `upstreams::records_that_were_not_asked_for_answer_no_other_question` |
 //! | 24.5 | private addresses from public names are not filtered: whoever wants it does it upstream | none | none |
 //! | 24.6 | a bound on what one domain and all together may have under way, and on how often a client asks; SERVFAIL and EDE 23 beyond | `dns::access`, `dns::flight` | `rate_limit.rpl`, `overload.rpl`, `waiting_share.rpl`, `dns::access::domains::tests::a_flood_of_random_names_leaves_places_for_the_others`, `attacks::random_subdomains_of_a_silent_zone` |
+//! | 24.7 | data about a listed name leaves in no additional section; the names looked at for that are bounded (2181 §9, 9460 s4.1) | `dns::answer`, `dns::decide` | `additional_listed.rpl`, `dns::answer::tests::no_more_additional_names_are_looked_at_than_the_bound_says`, `dns::answer::tests::additional_data_with_a_name_that_cannot_be_read_is_left_out`, `allocations::a_listed_a_cached_and_a_failed_query_allocate_nothing` |
 //!
 //! # Later
 //!

@@ -32,6 +32,8 @@
 //! | a host off the path | forging path MTUs, so that answers leave in fragments | the UDP listeners do not believe them (RFC 9715) |
 //! | the owner of a dead zone | making the upstream look dead | only unanswered probes make it asked last; a question without an answer makes it probed |
 //! | the owner of a listed name | CNAME or HTTPS records that lead there from another name | targets in answers are put to the policy: [`on_targets`](crate::dns::decide::on_targets) |
+//! | the owner of a listed name | its addresses beside another name's answer | such an answer leaves without its additional section: [`lists_additional`](crate::dns::decide::lists_additional) |
+//! | an upstream | many names in an additional section, to cost look-ups | 16 are looked at; one with more is not kept |
 //! | the owner of a listed name | pointing it at somebody else's address | names are never resolved to find more targets |
 //! | an authority's mistake | a URL, an address, the root, a top-level domain | refused as an item with a reason ([`verify::guard`](crate::verify::guard)) |
 //! | an authority | ordering what is not its business | `categories` of its `[[authority]]` |

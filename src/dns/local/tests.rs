@@ -38,7 +38,8 @@ fn asked(local: &Local, owner: &str, qtype: u16) -> Option<Message> {
     local.kind(query.name(), qtype)?;
     let Said::Answer(answer) = local.answer(&query) else { panic!("{owner}") };
     let mut out = [0; 4_096];
-    let (len, _) = answer.of_ours().render(&query, crate::dns::answer::Shown::After(0), 604_800, 4_096, &mut out);
+    let shown = (crate::dns::answer::Shown::After(0), crate::dns::answer::Sections::All);
+    let (len, _) = answer.of_ours().render(&query, shown, 604_800, 4_096, &mut out);
     Some(Message::from_vec(&out[..len]).unwrap())
 }
 

@@ -5,7 +5,7 @@
 use hickory_proto::op::Message;
 use hickory_proto::rr::{Name, RData, RecordType};
 use libfuzzer_sys::fuzz_target;
-use pagar::dns::answer::{Answer, Shown};
+use pagar::dns::answer::{Answer, Sections, Shown};
 use pagar::dns::query::{Parsed, parse};
 
 const QUERY: &[u8] =
@@ -22,7 +22,8 @@ fuzz_target!(|octets: &[u8]| {
     let Parsed::Query(query) = parse(QUERY) else { unreachable!() };
     let limit = 512 + usize::from(small[4]) * 40;
     let mut out = vec![0; 65_535];
-    let (len, _) = answer.render(&query, Shown::After(u32::from(small[5])), 3_600, limit, &mut out);
+    let shown = (Shown::After(u32::from(small[5])), Sections::All);
+    let (len, _) = answer.render(&query, shown, 3_600, limit, &mut out);
     assert!(len <= limit);
     if let Ok(left) = Message::from_vec(&out[..len]) {
         assert!(answers(&left), "{left:?}");
