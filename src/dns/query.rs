@@ -121,6 +121,8 @@ pub struct Malformed {
     pub question: usize,
     /// Whether an OPT record was read, so that the answer has one (RFC 6891 §7).
     pub edns: bool,
+    /// DO of that record, to be echoed (RFC 3225 §3).
+    pub dnssec_ok: bool,
 }
 
 /// A query without a question, but with a COOKIE option: a client that wants nothing else (RFC 7873 §5.4).
@@ -158,11 +160,12 @@ pub fn parse(message: &[u8]) -> Parsed<'_> {
     let mut malformed = Malformed {
         rcode: rcode::FORMERR,
         question: question.map_or(0, |(_, end)| end - HEADER),
-        edns: matches!(opt, Some(Opt::Version0(_) | Opt::Other)),
+        edns: matches!(opt, Some(Opt::Version0(_) | Opt::Other { .. })),
+        dnssec_ok: matches!(opt, Some(Opt::Version0(Edns { dnssec_ok: true, .. }) | Opt::Other { dnssec_ok: true })),
     };
     match (question, opt) {
         _ if opcode != 0 => malformed.rcode = rcode::NOTIMP,
-        (_, Some(Opt::Other)) => malformed.rcode = rcode::BADVERS,
+        (_, Some(Opt::Other { .. })) => malformed.rcode = rcode::BADVERS,
         (None, Some(Opt::Version0(Edns { cookie: Some(cookie), dnssec_ok, .. }))) if u16_at(message, 4) == Some(0) => {
             return Parsed::NoQuestion(NoQuestion { cookie, dnssec_ok });
         }
@@ -196,7 +199,9 @@ enum Opt<'m> {
     None,
     Version0(Edns<'m>),
     /// A version this program does not speak (RFC 6891 §6.1.3).
-    Other,
+    Other {
+        dnssec_ok: bool,
+    },
 }
 
 /// Walks the records after the question to the end of the message; `None` if they are not what the header says.
@@ -220,12 +225,13 @@ fn additional(message: &[u8], mut at: usize) -> Option<Opt<'_>> {
 
 fn read_opt<'m>(message: &'m [u8], record: &Record) -> Option<Opt<'m>> {
     let [_, version, flags, _] = record.ttl.to_be_bytes();
+    let dnssec_ok = flags & 0x80 != 0;
     if version != 0 {
-        return Some(Opt::Other); // its options may have another shape (RFC 6891 §6.1.3)
+        return Some(Opt::Other { dnssec_ok }); // its options may have another shape (RFC 6891 §6.1.3)
     }
     let mut edns = Edns {
         udp_size: record.class.max(512),
-        dnssec_ok: flags & 0x80 != 0,
+        dnssec_ok,
         structured_errors: false,
         nsid: false,
         keepalive: Keepalive::No,
@@ -335,6 +341,28 @@ mod tests {
     }
 
     #[test]
+    fn dnssec_ok_is_read_wherever_the_opt_record_can_be() {
+        let asked = |version: u8, flags: u8| {
+            let opt = [b"\x00\x00\x29\x04\xd0\x00", &[version, flags, 0, 0, 0][..]].concat();
+            let mut status = message([1, 0, 0, 1], &opt);
+            status[2] = 2 << 3;
+            let two = message([2, 0, 0, 1], &[b"\x00\x00\x01\x00\x01", &opt[..]].concat());
+            [status, two, message([1, 0, 0, 1], &opt)]
+        };
+        for version in [0, 1, 255] {
+            for (flags, expected) in [(0x80, true), (0x7f, false), (0, false)] {
+                for message in asked(version, flags) {
+                    match parse(&message) {
+                        Parsed::Malformed(error) => assert_eq!((error.edns, error.dnssec_ok), (true, expected)),
+                        Parsed::Query(query) => assert_eq!((version, query.dnssec_ok()), (0, expected)),
+                        other => panic!("{other:?}"),
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
     fn no_question_is_legal_for_a_cookie_alone() {
         let bare = |counts, rest: &[u8]| [&message(counts, b"")[..HEADER], rest].concat();
         let opt = b"\x00\x00\x29\x04\xd0\x00\x00\x80\x00\x00\x0c\x00\x0a\x00\x08clientck";
@@ -373,7 +401,10 @@ mod tests {
         for name in [&b"\xc0\x0c\x00\x01\x00\x01"[..], b"\x40a\x00\x00\x01\x00\x01", b"\x03www"] {
             header.truncate(HEADER);
             header.extend_from_slice(name);
-            assert_eq!(malformed(&header), Malformed { rcode: rcode::FORMERR, question: 0, edns: false });
+            assert_eq!(
+                malformed(&header),
+                Malformed { rcode: rcode::FORMERR, question: 0, edns: false, dnssec_ok: false }
+            );
         }
     }
 
@@ -381,8 +412,11 @@ mod tests {
     fn opcodes_and_edns_versions_we_do_not_speak_are_named() {
         let mut status = message([1, 0, 0, 1], OPT);
         status[2] = 2 << 3;
-        assert_eq!(malformed(&status), Malformed { rcode: rcode::NOTIMP, question: 17, edns: true });
-        assert_eq!(malformed(&status[..HEADER]), Malformed { rcode: rcode::NOTIMP, question: 0, edns: false });
+        assert_eq!(malformed(&status), Malformed { rcode: rcode::NOTIMP, question: 17, edns: true, dnssec_ok: true });
+        assert_eq!(
+            malformed(&status[..HEADER]),
+            Malformed { rcode: rcode::NOTIMP, question: 0, edns: false, dnssec_ok: false }
+        );
         for options in [b"\x12\x34\x00\x00", b"\xff\xff\xff\xff"] {
             let version_1 = [b"\x00\x00\x29\x04\xd0\x00\x01\x00\x00\x00\x04", &options[..]].concat();
             let error = malformed(&message([1, 0, 0, 1], &version_1));

@@ -177,18 +177,20 @@ pub fn truncated(query: &Query, ede: Ede, out: &mut [u8]) -> usize {
 
 /// Writes the error a message that is no proper query gets; returns its length.
 ///
-/// `message` has at least a header. Id, opcode, RD and what could be read of the question are echoed (RFC 8906 §8).
+/// `message` has at least a header. Id, opcode, RD, what could be read of the question (RFC 8906 §8) and DO (RFC 3225 §3)
+/// are echoed.
 pub fn malformed(message: &[u8], error: Malformed, out: &mut [u8]) -> usize {
-    bare(message, error, &Options::default(), false, out)
+    bare(message, error, &Options::default(), out)
 }
 
 /// Writes the answer to a query without a question (RFC 7873 §5.4); returns its length. `message` as for [`malformed`].
 pub fn no_question(message: &[u8], asked: NoQuestion, code: u16, cookie: Option<[u8; 24]>, out: &mut [u8]) -> usize {
     let options = Options { cookie, ..Options::default() };
-    bare(message, Malformed { rcode: code, question: 0, edns: true }, &options, asked.dnssec_ok, out)
+    let error = Malformed { rcode: code, question: 0, edns: true, dnssec_ok: asked.dnssec_ok };
+    bare(message, error, &options, out)
 }
 
-fn bare(message: &[u8], error: Malformed, options: &Options, dnssec_ok: bool, out: &mut [u8]) -> usize {
+fn bare(message: &[u8], error: Malformed, options: &Options, out: &mut [u8]) -> usize {
     let mut writer = Writer::new(out);
     writer.put(&message[..2]);
     writer.put(&[0x80 | message[2] & 0x79, 0x80 | (error.rcode & 0x0f) as u8]);
@@ -197,7 +199,7 @@ fn bare(message: &[u8], error: Malformed, options: &Options, dnssec_ok: bool, ou
     writer.u16(u16::from(error.edns));
     writer.put(&message[HEADER..HEADER + error.question]);
     if error.edns {
-        write_opt(&mut writer, options, dnssec_ok, error.rcode, []);
+        write_opt(&mut writer, options, error.dnssec_ok, error.rcode, []);
     }
     writer.finish().unwrap_or(0)
 }

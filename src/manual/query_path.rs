@@ -194,7 +194,7 @@
 //!
 //! # EDNS
 //!
-//! One OPT record for one OPT record, DO copied. Unknown options and flags are ignored and not echoed; NSID is
+//! One OPT record for one OPT record, DO copied, on errors as well. Unknown options and flags are ignored and not echoed; NSID is
 //! answered if configured; keepalive with data is FORMERR over TCP. A query signed with TSIG is treated as unsigned:
 //! a forwarder that rewrites could not pass the signature on. Where there is no room, NSID gives way first, then the
 //! texts of Extended DNS Errors, then their codes; cookie and keepalive stay, and nothing of these ever causes TC.

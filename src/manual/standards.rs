@@ -44,7 +44,7 @@
 //! | 3.4 | EDNS version above 0: BADVERS with an OPT of version 0, no data (s8.2.2) | `dns::query` | `edns_version.rpl`, `compliance::pagar_answers_every_probe_as_the_standards_say` |
 //! | 3.5 | unknown EDNS options and flags are ignored, not echoed (s8.2.3, s8.2.4) | `dns::query` | `edns_options.rpl`, `dns::query::tests::options_are_noticed_and_small_sizes_raised`, `compliance::pagar_answers_every_probe_as_the_standards_say` |
 //! | 3.6 | garbled, cut or over-long: FORMERR if there is a header, nothing if not | `dns::query` | `malformed.rpl`, `packets::a_broken_query_gets_its_error`, `packets::random_octets_are_survived` |
-//! | 3.7 | TCP is answered (s8.1.5); DO comes back (3225 s3) | `dns::listen::stream`, `dns::reply` | `dnssec_ok_is_blocked.rpl`, `compliance::pagar_answers_every_probe_as_the_standards_say` |
+//! | 3.7 | TCP is answered (s8.1.5); DO comes back, on errors too (3225 s3, 6891 s6.1.3) | `dns::listen::stream`, `dns::query`, `dns::reply` | `dnssec_ok_is_blocked.rpl`, `dnssec_ok_on_errors.rpl`, `dns::query::tests::dnssec_ok_is_read_wherever_the_opt_record_can_be`, `compliance::pagar_answers_every_probe_as_the_standards_say` |
 //!
 //! # EDNS and sizes (RFC 6891, 9715)
 //!

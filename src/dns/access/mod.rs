@@ -141,9 +141,12 @@ impl Access {
                 query.options.cookie = Some(cookie);
                 Ok(if from.source() == Source::Proven { Source::Proven } else { Source::WantsCookie })
             }
-            Some(Cookie::BadLength) => {
-                Err(Malformed { rcode: rcode::FORMERR, question: query.question().len(), edns: true })
-            }
+            Some(Cookie::BadLength) => Err(Malformed {
+                rcode: rcode::FORMERR,
+                question: query.question().len(),
+                edns: true,
+                dnssec_ok: query.dnssec_ok(),
+            }),
         }
     }
 
