@@ -179,18 +179,25 @@ pub fn truncated(query: &Query, ede: Ede, out: &mut [u8]) -> usize {
 ///
 /// `message` has at least a header. Id, opcode, RD, what could be read of the question (RFC 8906 §8) and DO (RFC 3225 §3)
 /// are echoed.
-pub fn malformed(message: &[u8], error: Malformed, out: &mut [u8]) -> usize {
-    bare(message, error, &Options::default(), out)
+pub fn malformed(message: &[u8], error: Malformed, ede: Option<Ede>, out: &mut [u8]) -> usize {
+    bare(message, error, &Options::default(), ede, out)
 }
 
 /// Writes the answer to a query without a question (RFC 7873 §5.4); returns its length. `message` as for [`malformed`].
-pub fn no_question(message: &[u8], asked: NoQuestion, code: u16, cookie: Option<[u8; 24]>, out: &mut [u8]) -> usize {
+pub fn no_question(
+    message: &[u8],
+    asked: NoQuestion,
+    code: u16,
+    cookie: Option<[u8; 24]>,
+    ede: Option<Ede>,
+    out: &mut [u8],
+) -> usize {
     let options = Options { cookie, ..Options::default() };
     let error = Malformed { rcode: code, question: 0, edns: true, dnssec_ok: asked.dnssec_ok };
-    bare(message, error, &options, out)
+    bare(message, error, &options, ede, out)
 }
 
-fn bare(message: &[u8], error: Malformed, options: &Options, out: &mut [u8]) -> usize {
+fn bare(message: &[u8], error: Malformed, options: &Options, ede: Option<Ede>, out: &mut [u8]) -> usize {
     let mut writer = Writer::new(out);
     writer.put(&message[..2]);
     writer.put(&[0x80 | message[2] & 0x79, 0x80 | (error.rcode & 0x0f) as u8]);
@@ -199,7 +206,8 @@ fn bare(message: &[u8], error: Malformed, options: &Options, out: &mut [u8]) -> 
     writer.u16(u16::from(error.edns));
     writer.put(&message[HEADER..HEADER + error.question]);
     if error.edns {
-        write_opt(&mut writer, options, error.dnssec_ok, error.rcode, []);
+        let errors = ede.map(|ede| (ede, &b""[..]));
+        write_opt(&mut writer, options, error.dnssec_ok, error.rcode, errors);
     }
     writer.finish().unwrap_or(0)
 }

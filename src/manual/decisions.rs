@@ -309,6 +309,13 @@
 //! 90. **An exemption without an end is refused; one whose end has passed is a warning, not an error.** *Why:* it ends
 //!     by itself while the server runs, and must not keep it from starting the next day. *Change:* nothing.
 //!
+//! N.  **A stranger hears REFUSED whatever it sends; what is malformed, or has no question, counts against its client's
+//!     limit, and gets REFUSED with EDE 31 beyond it (BADCOOKIE, if it offers a cookie).** *Why:* `allow` and the limits
+//!     are about clients, not about well-formed clients; a FORMERR costs as much as any answer. unbound 1.17 refuses
+//!     strangers before it looks at the message, too. RFC 8906 asks for no silence, and REFUSED is none. Who is refused
+//!     gets no cookie without a question: it would be 28 octets for nothing. *Change:* somebody who must test us for
+//!     RFC 8906 from outside.
+//!
 //! # Upstreams, strategies and health
 //!
 //! 91. **An upstream's health comes from probes (`. NS`) alone; an unanswered question only makes it probed.** Takes

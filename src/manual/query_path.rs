@@ -11,9 +11,9 @@
 //!
 //! ```text
 //!   parse --> access --> notices --> never looked up --> cache --hit--------------------> targets --> reply --> RRL
-//!     |         |           |               |              |                                 ^
-//!     v         v           v               v              +--miss--> local zones            |
-//!   error    REFUSED   as listed    REFUSED, NOTIMP        |               |  |              |
+//!     |         ^   |       |               |              |                                 ^
+//!     +-error---+   v       v               v              +--miss--> local zones            |
+//!             REFUSED  as listed    REFUSED, NOTIMP        |               |  |              |
 //!                                                          |               |  +-- ours ------+
 //!                                                          |               v                 |
 //!                                                          |         flight, upstream, cache +
@@ -22,11 +22,12 @@
 //!
 //! 1. **Parse** ([`query::parse`](crate::dns::query::parse)), in place. What is shorter than a header, and responses
 //!    sent to us, are dropped and counted; any other malformed message gets FORMERR, NOTIMP or BADVERS, never silence
-//!    (RFC 8906).
+//!    (RFC 8906), if step 2 lets its client in.
 //! 2. **Access** ([`dns::access`](crate::dns::access)): the cookie is read ([RFC 7873](crate::dns::access::cookie)); a
-//!    length it cannot have is FORMERR. A client outside `[dns] allow` gets REFUSED with EDE 18. One that asks too
-//!    often gets TC, or BADCOOKIE if it offers a cookie, or REFUSED if its address is proven, each with EDE 31. A query
-//!    without a question but with a cookie is answered with one.
+//!    length it cannot have is FORMERR. A client outside `[dns] allow` gets REFUSED with EDE 18, whatever it sent. One
+//!    that asks too often gets TC, or BADCOOKIE if it offers a cookie, or REFUSED if its address is proven, each with
+//!    EDE 31; malformed messages count like queries, and get REFUSED then. A query without a question but with a cookie
+//!    is answered with one.
 //! 3. **Notices** ([`decide::decide`](crate::dns::decide::decide)). Policy is about class IN only: TXT questions of class
 //!    CH about this server get what [`Identity`](crate::dns::identity::Identity) is configured to say, all else of other
 //!    classes REFUSED with EDE 21. [`Snapshot::decide`](crate::policy::Snapshot::decide) walks from the name asked to its
@@ -194,10 +195,10 @@
 //!
 //! # EDNS
 //!
-//! One OPT record for one OPT record, DO copied, on errors as well. Unknown options and flags are ignored and not echoed; NSID is
-//! answered if configured; keepalive with data is FORMERR over TCP. A query signed with TSIG is treated as unsigned:
-//! a forwarder that rewrites could not pass the signature on. Where there is no room, NSID gives way first, then the
-//! texts of Extended DNS Errors, then their codes; cookie and keepalive stay, and nothing of these ever causes TC.
+//! One OPT record for one OPT record, DO copied, on errors as well. Unknown options and flags are ignored and not
+//! echoed; NSID is answered if configured; keepalive with data is FORMERR over TCP. A query signed with TSIG is treated
+//! as unsigned: a forwarder that rewrites could not pass the signature on. Where there is no room, NSID gives way first,
+//! then the texts of Extended DNS Errors, then their codes; cookie and keepalive stay, and nothing of these ever causes TC.
 //!
 //! # What an answer for a listed name looks like
 //!

@@ -76,7 +76,7 @@
 //! |---|---|---|---|
 //! | 10.1 | a COOKIE is 8 or 16 to 40 octets long, else FORMERR (7873 s5.2.2) | `dns::access` | `cookies.rpl`, `dns::access::cookie::tests::lengths_are_those_of_rfc_7873` |
 //! | 10.2 | a client cookie alone is answered with a full one; a bad one with a fresh one; TCP always (s5.2.3, s5.2.4) | `dns::access` | `cookies.rpl`, `access::dig_takes_our_cookie_and_finds_the_next_answer_good` |
-//! | 10.3 | no question but a cookie: NOERROR, empty (s5.4) | `dns::access` | `cookies.rpl`, `dns::query::tests::no_question_is_legal_for_a_cookie_alone` |
+//! | 10.3 | no question but a cookie: NOERROR, empty (s5.4), for clients and within their limits | `dns::access` | `cookies.rpl`, `rate_limit_errors.rpl`, `dns::query::tests::no_question_is_legal_for_a_cookie_alone` |
 //! | 10.4 | version 1: SipHash-2-4, an hour old, five minutes ahead, renewed after half an hour; shared secret with roll-over (9018 s4, s5) | `dns::access::cookie` | `dns::access::cookie::tests::the_vectors_of_rfc_9018_a_1_and_a_2`, `dns::access::cookie::tests::the_vector_of_rfc_9018_a_4_rolls_a_secret_over`, `dns::access::cookie::tests::an_hour_old_is_good_and_five_minutes_ahead`, `access::a_fleet_accepts_each_others_cookies_and_rolls_its_secret_over` |
 //! | 10.5 | cookies of our own towards upstreams, by address; never the client's | `dns::upstream::cookie` | `upstreams::cookies_are_learned_and_sent_back`, `upstreams::bind_that_requires_cookies_gets_them`, `dns::upstream::cookie::tests::our_half_is_stable_and_differs_by_address_and_jar`, `upstreams::the_clients_options_never_reach_the_upstream` |
 //!
@@ -151,12 +151,12 @@
 //!
 //! | | requirement | where | test |
 //! |---|---|---|---|
-//! | 24.1 | RRL by client network and kind of answer, slip, never for TCP or a valid cookie, log-only | `dns::access::rrl` | `rrl.rpl`, `rrl_log_only.rpl`, `access::response_rate_limiting_is_turned_on_by_a_reload_and_spares_tcp` |
-//! | 24.2 | only the clients of `allow` are served; the rest hears REFUSED, EDE 18 | `dns::access` | `clients.rpl`, `addresses::a_stranger_is_refused_also_for_listed_names` |
+//! | 24.1 | RRL by client network and kind of answer, slip, never for TCP or a valid cookie, log-only | `dns::access::rrl` | `dns::access::tests::a_valid_cookie_without_a_question_is_spared_by_response_rate_limiting`, `rrl.rpl`, `rrl_log_only.rpl`, `access::response_rate_limiting_is_turned_on_by_a_reload_and_spares_tcp` |
+//! | 24.2 | only the clients of `allow` are served; the rest hears REFUSED, EDE 18 | `dns::access` | `clients.rpl`, `rate_limit_errors.rpl`, `dns::access::tests::strangers_hear_refused_and_no_more_whatever_they_send`, `addresses::a_stranger_is_refused_also_for_listed_names` |
 //! | 24.3 | no amplification: ANY is not expanded, 1,232 octets by UDP | `dns::reply` | `any.rpl`, `truncation.rpl`, `dns::access::tests::what_a_limited_source_gets_is_hardly_larger_than_what_it_sent` |
 //! | 24.4 | upstream data off the question's chain is dropped; chains and sizes are bounded | `dns::answer` | `hygiene.rpl`, `dns::answer::tests::an_answer_section_that_is_not_the_chain_is_refused`, `upstreams::records_that_were_not_asked_for_answer_no_other_question` |
 //! | 24.5 | private addresses from public names are not filtered: whoever wants it does it upstream | none | none |
-//! | 24.6 | a bound on what one domain and all together may have under way, and on how often a client asks; SERVFAIL and EDE 23 beyond | `dns::access`, `dns::flight` | `rate_limit.rpl`, `overload.rpl`, `waiting_share.rpl`, `dns::access::domains::tests::a_flood_of_random_names_leaves_places_for_the_others`, `attacks::random_subdomains_of_a_silent_zone` |
+//! | 24.6 | a bound on what one domain and all together may have under way, and on how often a client asks; SERVFAIL and EDE 23 beyond | `dns::access`, `dns::flight` | `rate_limit.rpl`, `rate_limit_errors.rpl`, `overload.rpl`, `waiting_share.rpl`, `dns::access::domains::tests::a_flood_of_random_names_leaves_places_for_the_others`, `attacks::random_subdomains_of_a_silent_zone` |
 //! | 24.7 | data about a listed name leaves in no additional section; the names looked at for that are bounded (2181 §9, 9460 s4.1) | `dns::answer`, `dns::decide` | `additional_listed.rpl`, `dns::answer::tests::no_more_additional_names_are_looked_at_than_the_bound_says`, `dns::answer::tests::additional_data_with_a_name_that_cannot_be_read_is_left_out`, `allocations::a_listed_a_cached_and_a_failed_query_allocate_nothing` |
 //!
 //! # Later

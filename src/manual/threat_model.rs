@@ -17,7 +17,7 @@
 //! | a client | malformed messages, compression loops, responses | checked reads; a malformed message gets an error or is dropped and counted ([`dns::query`](crate::dns::query), [`dns::wire`](crate::dns::wire)); a panic is caught |
 //! | a client | more questions than upstreams answer | as many are under way as there are file descriptors for, at most 4,096, and four times as many queries wait for them; further ones get SERVFAIL with EDE 23; listed and cached names do not pass there |
 //! | a client | random names below one domain, whose servers are dead by then | once half of the places are taken, one domain holds an eighth of them ([`domains`](crate::dns::access::domains)) |
-//! | a client | more questions than its share | `[dns.rate_limit]`, if it is on ([`access`](crate::dns::access)) |
+//! | a client | more questions, or malformed messages, than its share | `[dns.rate_limit]`, if it is on ([`access`](crate::dns::access)) |
 //! | anybody who forges addresses | sending our answers to a victim | `[dns.rrl]`, if it is on; no limited answer is larger than its query but for 22 octets |
 //! | anybody who forges addresses | using up a client's limit | queries by TCP or with a valid cookie have a limit of their own |
 //! | anybody who forges addresses | washing others out of the tables of limits | what is forgotten starts with a full bucket; hashes have a key of this process ([`buckets`](crate::dns::access::buckets)) |
@@ -27,7 +27,7 @@
 //! | a client | connections that do nothing, or very little | 64 of one client, 1,024 in all; idle ones give way to new ones, first those of whoever has most; 10 s idle, 5 s a frame ([`places`](crate::dns::listen::stream::places)) |
 //! | a client | asking without reading the answers | 64 KiB unwritten stop the reading; 10 s close it |
 //! | a stranger | connections that keep clients out | strangers have 64 of their own, 1 s idle |
-//! | a stranger | using the resolver to attack others | networks outside `[dns] allow` get REFUSED; by default only this machine is allowed; at most 1,232 octets by UDP |
+//! | a stranger | using the resolver to attack others | networks outside `[dns] allow` get REFUSED, for malformed messages too, and no cookie without a question; by default only this machine is allowed; at most 1,232 octets by UDP |
 //! | a host off the path | forging an upstream's answer | random port and id for each try, a connected socket, the question compared (RFC 5452); cookies where the upstream knows them (RFC 7873) |
 //! | a host off the path | forging path MTUs, so that answers leave in fragments | the UDP listeners do not believe them (RFC 9715) |
 //! | the owner of a dead zone | making the upstream look dead | only unanswered probes make it asked last; a question without an answer makes it probed |

@@ -6,6 +6,8 @@
 //!  client <-- leave: rate of like answers by UDP to unproven sources <-----------------------+
 //! ```
 //!
+//! What is no query, or has no question, goes the same way and gets nothing but an error or a cookie.
+//!
 //! Everything turns on whether the source of a query is *proven*: by TCP, or by a cookie of ours (RFC 7873). What
 //! forgers do under somebody's address must not be charged to him: proven and unproven queries of an address have a
 //! bucket each, and whoever is limited is shown the way to prove himself: TC=1, so that he comes by TCP, or BADCOOKIE
@@ -139,7 +141,7 @@ impl Access {
             }
             Some(Cookie::Fresh(cookie)) => {
                 query.options.cookie = Some(cookie);
-                Ok(if from.source() == Source::Proven { Source::Proven } else { Source::WantsCookie })
+                Ok(from.with_cookie())
             }
             Some(Cookie::BadLength) => Err(Malformed {
                 rcode: rcode::FORMERR,
@@ -167,21 +169,26 @@ impl Access {
             view.counters.response(code);
             Some(Fast::Reply(reply::error(query, code, ede, out), None))
         };
-        if !view.settings.allow.contains(from.client) {
-            return error(rcode::REFUSED, Ede::PROHIBITED, out);
-        }
-        if self.within(source, from.client, view) {
-            return None;
-        }
-        view.counters.rate_limited.inc();
-        match source {
-            Source::Proven => error(rcode::REFUSED, Ede::RATE_LIMITED, out),
-            Source::WantsCookie => error(rcode::BADCOOKIE, Ede::RATE_LIMITED, out),
-            Source::Unproven => {
+        match (self.turned_away(source, from.client, view)?, source) {
+            (Ede::RATE_LIMITED, Source::WantsCookie) => error(rcode::BADCOOKIE, Ede::RATE_LIMITED, out),
+            (Ede::RATE_LIMITED, Source::Unproven) => {
                 view.counters.response(rcode::NOERROR);
                 Some(Fast::Reply(reply::truncated(query, Ede::RATE_LIMITED, out), None))
             }
+            (why, _) => error(rcode::REFUSED, why, out),
         }
+    }
+
+    /// Why a message is not looked at, whatever it says: its client is a stranger, or asks too often. `None`: it is.
+    fn turned_away(&self, source: Source, client: IpAddr, view: &View) -> Option<Ede> {
+        if !view.settings.allow.contains(client) {
+            return Some(Ede::PROHIBITED);
+        }
+        if self.within(source, client, view) {
+            return None;
+        }
+        view.counters.rate_limited.inc();
+        Some(Ede::RATE_LIMITED)
     }
 
     /// Whether the client may ask once more.
@@ -196,23 +203,35 @@ impl Access {
     /// Answers a query without a question, which is for a cookie (RFC 7873 §5.4). Where cookies are off it is
     /// malformed.
     pub fn no_question(&self, message: &[u8], asked: NoQuestion, from: &Asker, view: &View, out: &mut [u8]) -> Fast {
-        let (code, cookie) = match self.cookie(asked.cookie, from.client, &view.settings.access, view.now) {
-            Some(Cookie::Valid(cookie)) => (rcode::NOERROR, Some(cookie)),
+        let judged = self.cookie(asked.cookie, from.client, &view.settings.access, view.now);
+        let (code, cookie, source) = match judged {
+            Some(Cookie::Valid(cookie)) => (rcode::NOERROR, Some(cookie), Source::Proven),
             // a server's half that is not ours is named, or the client would go on believing in it
-            Some(Cookie::Fresh(cookie)) if asked.cookie.len() > 8 => (rcode::BADCOOKIE, Some(cookie)),
-            Some(Cookie::Fresh(cookie)) => (rcode::NOERROR, Some(cookie)),
-            Some(Cookie::BadLength) | None => (rcode::FORMERR, None),
+            Some(Cookie::Fresh(cookie)) if asked.cookie.len() > 8 => {
+                (rcode::BADCOOKIE, Some(cookie), from.with_cookie())
+            }
+            Some(Cookie::Fresh(cookie)) => (rcode::NOERROR, Some(cookie), from.with_cookie()),
+            Some(Cookie::BadLength) | None => (rcode::FORMERR, None, from.source()),
+        };
+        let away = self.turned_away(source, from.client, view);
+        let (code, cookie) = match away {
+            None => (code, cookie),
+            Some(Ede::RATE_LIMITED) if source == Source::WantsCookie => (rcode::BADCOOKIE, cookie),
+            Some(Ede::RATE_LIMITED) => (rcode::REFUSED, cookie),
+            Some(_) => (rcode::REFUSED, None), // a stranger has no use for one
         };
         view.counters.response(code);
-        let len = reply::no_question(message, asked, code, cookie, out);
-        self.leave_bare(len, from, view, out)
+        let len = reply::no_question(message, asked, code, cookie, away, out);
+        self.leave_bare(source, len, from, view, out)
     }
 
-    /// Answers a message that is no query.
+    /// Answers a message that is no query. Who is turned away is not told what is wrong with it.
     pub fn malformed(&self, message: &[u8], error: Malformed, from: &Asker, view: &View, out: &mut [u8]) -> Fast {
+        let away = self.turned_away(from.source(), from.client, view);
+        let error = if away.is_some() { Malformed { rcode: rcode::REFUSED, ..error } } else { error };
         view.counters.response(error.rcode);
-        let len = reply::malformed(message, error, out);
-        self.leave_bare(len, from, view, out)
+        let len = reply::malformed(message, error, away, out);
+        self.leave_bare(from.source(), len, from, view, out)
     }
 
     /// The last word on an answer: it leaves, leaves empty with TC, or does not leave.
@@ -229,8 +248,8 @@ impl Access {
     }
 
     /// The same for what has no data: it slips as it is.
-    fn leave_bare(&self, len: usize, from: &Asker, view: &View, out: &[u8]) -> Fast {
-        match self.limit(from.source(), len, from, view, out) {
+    fn leave_bare(&self, source: Source, len: usize, from: &Asker, view: &View, out: &[u8]) -> Fast {
+        match self.limit(source, len, from, view, out) {
             Judgement::Within | Judgement::Slip => Fast::Reply(len, None),
             Judgement::Hold => Fast::Held,
         }
@@ -263,6 +282,14 @@ impl Asker {
         match self.size {
             Size::Stream => Source::Proven,
             Size::Datagram => Source::Unproven,
+        }
+    }
+
+    /// The same of one that has offered a cookie which proves nothing.
+    fn with_cookie(&self) -> Source {
+        match self.source() {
+            Source::Unproven => Source::WantsCookie,
+            source => source,
         }
     }
 }
@@ -395,6 +422,48 @@ mod tests {
                 assert_eq!(out[..2], message[..2]);
             }
             assert_eq!(world.counters.rate_limited.get(), 49);
+        }
+    }
+
+    /// A query without a question, with this COOKIE option.
+    fn bare(cookie: &[u8]) -> Vec<u8> {
+        let mut message =
+            b"\x00\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x29\x04\xd0\x00\x00\x00\x00".to_vec();
+        for octets in [cookie.len() as u16 + 4, 10, cookie.len() as u16] {
+            message.extend_from_slice(&octets.to_be_bytes());
+        }
+        message.extend_from_slice(cookie);
+        message
+    }
+
+    #[test]
+    fn a_valid_cookie_without_a_question_is_spared_by_response_rate_limiting() {
+        let world = world(Settings { rrl: Some(rrl::Settings::new(1)), ..Settings::default() }, 4);
+        let mut out = [0; 1232];
+        let Fast::Reply(len, _) = world.ask(&bare(b"clientck"), &CLIENT, &mut out) else { panic!() };
+        let valid = bare(&out[len - 24..len].to_vec());
+        let mut held = |message: &[u8]| (0..20).filter(|_| world.ask(message, &CLIENT, &mut out) == Fast::Held).count();
+        assert_eq!(held(&valid), 0);
+        assert!(held(&bare(b"clientck")) > 0, "half of one proves nothing");
+    }
+
+    #[test]
+    fn strangers_hear_refused_and_no_more_whatever_they_send() {
+        let world = world(Settings::default(), 4);
+        let stranger = Asker::datagram(IpAddr::from([198, 51, 100, 1]));
+        let mut out = [0; 1232];
+        let mut version_1 = question("www.example.com", Some(b""));
+        version_1[12 + 17 + 4 + 6] = 1;
+        let mut status = question("www.example.com", None);
+        status[2] = 2 << 3;
+        let bad_cookie = question("www.example.com", Some(b"\x00\x0a\x00\x01x"));
+        let two = [0, 7, 1, 0, 0, 2, 0, 0, 0, 0, 0, 0].to_vec();
+        for message in [bare(b"clientck"), bare(b"x"), version_1, status, bad_cookie, two] {
+            let Fast::Reply(len, _) = world.ask(&message, &stranger, &mut out) else { panic!("{message:02x?}") };
+            assert_eq!((out[2] & 0x78, out[3] & 15), (message[2] & 0x78, 5), "REFUSED, the opcode echoed");
+            let more = if message[11] == 1 { 6 } else { 0 };
+            assert!(len <= message.len() + more, "{len} octets for {}", message.len());
+            assert_eq!(out[..len].ends_with(b"\x00\x0f\x00\x02\x00\x12"), message[11] == 1, "EDE 18, no cookie");
         }
     }
 

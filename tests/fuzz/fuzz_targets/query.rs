@@ -23,8 +23,8 @@ fuzz_target!(|octets: &[u8]| {
             }
             error(&query, 2, Ede::NETWORK_ERROR, &mut out)
         }
-        Parsed::NoQuestion(asked) => no_question(octets, asked, 23, Some([7; 24]), &mut out),
-        Parsed::Malformed(fault) => malformed(octets, fault, &mut out),
+        Parsed::NoQuestion(asked) => no_question(octets, asked, 23, Some([7; 24]), Some(Ede::RATE_LIMITED), &mut out),
+        Parsed::Malformed(fault) => malformed(octets, fault, Some(Ede::PROHIBITED), &mut out),
         Parsed::Drop(_) => return,
     };
     let reply = Message::from_vec(&out[..len]).expect("our own words can be read");
