@@ -370,8 +370,7 @@
 //! 103. **A client at its own limit loses its own oldest idle connection.** *Why:* an office behind one address opens
 //!      new ones because its devices forget old ones (they sleep, they move); the newest is the one most likely alive.
 //!      *Change:* nothing.
-//! 104. **One client is an IPv4 address or an IPv6 /64.** *Why:* a subscriber chooses addresses within a /64 freely;
-//!      wider would punish neighbours. *Change:* carriers that delegate less.
+//! 104. **One client is an IPv4 address or an IPv6 /64.** Fallen: it is a /56, see the end of this section.
 //! 105. **Strangers are bounded like clients, 64 among them.** This takes the place of decision 39, which closed the
 //!      newcomer. *Why:* one rule, and a stranger that asks at once is refused at once. *Change:* nothing.
 //! 106. **Only an answer is activity.** *Why:* octets that trickle in, and responses sent to us, would hold a place for
@@ -391,6 +390,11 @@
 //!      *Why:* version 1 has no datagrams; a client without an address cannot be held against `allow`; a header from
 //!      anybody is anybody's claim. Networks may overlap `allow` or loopback: a balancer on the same machine is usual.
 //!      *Change:* a balancer that passes something on in TLVs that we must know.
+//! N.   **To every limit one client is an IPv4 address or an IPv6 /56 (`Prefixes::CLIENT`).** Takes the place of decision
+//!      104, where it was a /64 to TCP and a /56 to the rest. *Why:* a /56 is what subscribers are delegated (RIPE-690
+//!      §4.2); by /64 one of them was 256 clients with 64 connections each. Where less is delegated, neighbours share 64
+//!      connections, of which the oldest idle one gives way. `[dns.rate_limit] ipv6_prefix` says otherwise for the rate
+//!      alone. *Change:* an operator that delegates /64s and sees connections refused: then `[dns.tcp]` gets the key.
 //!
 //! # Peers
 //!

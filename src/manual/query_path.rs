@@ -11,9 +11,9 @@
 //!
 //! ```text
 //!   parse --> access --> notices --> never looked up --> cache --hit--------------------> targets --> reply --> RRL
-//!     |         ^   |       |               |              |                                 ^
-//!     +-error---+   v       v               v              +--miss--> local zones            |
-//!             REFUSED  as listed    REFUSED, NOTIMP        |               |  |              |
+//!               |           |               |              |                                 ^
+//!               v           v               v              +--miss--> local zones            |
+//!        REFUSED, error  as listed  REFUSED, NOTIMP        |               |  |              |
 //!                                                          |               |  +-- ours ------+
 //!                                                          |               v                 |
 //!                                                          |         flight, upstream, cache +
@@ -109,7 +109,7 @@
 //! | what | bound | then |
 //! |---|---|---|
 //! | connections of all clients | 1,024, and half of the file descriptors | an idle one of the client with most gives way; none idle: the new one is closed |
-//! | of one client (IPv4 address, IPv6 /64) | 64 | its own oldest idle one gives way; none idle: the new one is closed |
+//! | of one client (IPv4 address, IPv6 /56) | 64 | its own oldest idle one gives way; none idle: the new one is closed |
 //! | of strangers, whom `[dns] allow` does not name | 64 among them | the same among them |
 //! | time without an answer | 10 s, less when more than half of the places are taken; strangers 1 s | closed |
 //! | a frame, from its first octet | 5 s; strangers 1 s | closed |
@@ -198,7 +198,8 @@
 //! One OPT record for one OPT record, DO copied, on errors as well. Unknown options and flags are ignored and not
 //! echoed; NSID is answered if configured; keepalive with data is FORMERR over TCP. A query signed with TSIG is treated
 //! as unsigned: a forwarder that rewrites could not pass the signature on. Where there is no room, NSID gives way first,
-//! then the texts of Extended DNS Errors, then their codes; cookie and keepalive stay, and nothing of these ever causes TC.
+//! then the texts of Extended DNS Errors, then their codes; cookie and keepalive stay, and nothing of these ever causes
+//! TC.
 //!
 //! # What an answer for a listed name looks like
 //!

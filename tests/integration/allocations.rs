@@ -147,7 +147,7 @@ fn core(runtime: tokio::runtime::Handle) -> Core {
 
 /// Every limit is on, and high enough for the test.
 fn limits() -> access::Settings {
-    let rate = Rate { limit: Limit::new(1_000, 1_000), prefixes: Prefixes { v4: 32, v6: 56 } };
+    let rate = Rate { limit: Limit::new(1_000, 1_000), prefixes: Prefixes::CLIENT };
     let rrl = rrl::Settings { all_per_second: 10_000, ..rrl::Settings::new(1_000) };
     access::Settings { rate: Some(rate), rrl: Some(rrl), ..access::Settings::default() }
 }

@@ -56,7 +56,7 @@ fn secret_file(written: &Spanned<String>, cx: &mut Context<'_, '_>) -> Option<Se
 fn rate(written: &spec::RateLimit, report: &mut Reporter<'_>) -> Option<Option<Rate>> {
     let per_second = per_second(written.queries_per_second.as_ref(), "queries_per_second", report);
     let burst = optional(written.burst.as_ref(), |burst| values::number(burst, "burst", 1..=MOST_PER_SECOND, report));
-    let prefixes = prefixes([&written.ipv4_prefix, &written.ipv6_prefix], Prefixes { v4: 32, v6: 56 }, report);
+    let prefixes = prefixes([&written.ipv4_prefix, &written.ipv6_prefix], Prefixes::CLIENT, report);
     let (per_second, burst, prefixes) = (per_second?, burst?, prefixes?);
     Some((per_second > 0).then(|| Rate { limit: Limit::new(per_second, burst.unwrap_or(per_second)), prefixes }))
 }

@@ -401,7 +401,7 @@ mod tests {
 
     fn one_a_second() -> Settings {
         Settings {
-            rate: Some(Rate { limit: Limit::new(1, 1), prefixes: Prefixes { v4: 32, v6: 56 } }),
+            rate: Some(Rate { limit: Limit::new(1, 1), prefixes: Prefixes::CLIENT }),
             rrl: Some(rrl::Settings { slip: 1, ..rrl::Settings::new(1) }),
             ..Settings::default()
         }

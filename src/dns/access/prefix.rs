@@ -1,4 +1,4 @@
-//! [`Prefixes`]: which addresses are one client.
+//! [`Prefixes`]: which addresses are one client, to every limit that asks.
 
 use std::net::IpAddr;
 
@@ -12,6 +12,13 @@ pub struct Prefixes {
 }
 
 impl Prefixes {
+    /// What one client is if nobody says otherwise: an IPv4 address, or an IPv6 /56, which is what a subscriber is
+    /// delegated (RIPE-690 §4.2). Larger ones are several clients; in a smaller one, neighbours share what one may have.
+    pub const CLIENT: Self = Self { v4: 32, v6: 56 };
+
+    /// What one network is to response rate limiting (ISC-TN-2012-1 §2.2).
+    pub const NETWORK: Self = Self { v4: 24, v6: 56 };
+
     /// What all addresses of one client have in common; IPv4 stands in the mapped range ::ffff:0:0/96.
     pub fn of(self, client: IpAddr) -> u128 {
         let (bits, length) = match client.to_canonical() {

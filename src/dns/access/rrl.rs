@@ -46,7 +46,7 @@ pub struct Settings {
 impl Settings {
     /// So many like answers a second, the rest as in ISC-TN-2012-1 §2.2.
     pub fn new(responses_per_second: u32) -> Self {
-        let prefixes = Prefixes { v4: 24, v6: 56 };
+        let prefixes = Prefixes::NETWORK;
         Self { responses_per_second, all_per_second: 0, slip: 2, prefixes, log_only: false }
     }
 }

@@ -287,7 +287,7 @@ impl Parser {
                     let (per_second, burst) = value.split_once('/').ok_or_else(|| wrong(()))?;
                     let [per_second, burst] = [per_second, burst].map(str::parse);
                     let limit = Limit::new(per_second.map_err(|_| wrong(()))?, burst.map_err(|_| wrong(()))?);
-                    config.access.rate = Some(Rate { limit, prefixes: Prefixes { v4: 32, v6: 56 } });
+                    config.access.rate = Some(Rate { limit, prefixes: Prefixes::CLIENT });
                 }
                 "rrl" => config.access.rrl = Some(rrl::Settings::new(value.parse().map_err(|_| wrong(()))?)),
                 "slip" | "all" | "log_only" => {

@@ -33,7 +33,7 @@ use std::time::Duration;
 pub struct Limits {
     /// Connections of clients at a time, over all listeners.
     pub connections: usize,
-    /// Of them, of one client: an IPv4 address or an IPv6 /64.
+    /// Of them, of one client: an IPv4 address or an IPv6 /56.
     pub per_client: usize,
     /// How long a connection without a question may stay (RFC 7766 §6.2.3: a few seconds).
     pub idle: Duration,

@@ -1,10 +1,10 @@
 //! [`Places`]: who may have how many connections, and who gives way when all places are taken.
 //!
-//! Clients and strangers have places of their own, so strangers can never keep clients out. A *client* here is one IPv4
-//! address or one IPv6 /64, which is what a subscriber has. When its own places or all places are taken, a connection
-//! that is idle gives way to the new one: of the client with most connections, the one that has been idle for longest.
-//! If none is idle, the new one is refused. So whoever opens many pays first, and a connection in use is never taken
-//! away.
+//! Clients and strangers have places of their own, so strangers can never keep clients out. A *client* here is one
+//! IPv4 address or one IPv6 /56 ([`Prefixes::CLIENT`]), which is what a subscriber has. When its own places or all
+//! places are taken, a connection that is idle gives way to the new one: of the client with most connections, the one
+//! that has been idle for longest. If none is idle, the new one is refused. So whoever opens many pays first, and a
+//! connection in use is never taken away.
 //!
 //! A mutex is held for some map operations whenever a connection comes, goes, begins or ends to be idle; never while a
 //! message is answered.
@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
 
 use super::Limits;
+use crate::dns::access::prefix::Prefixes;
 use crate::observe::counters::Closed;
 use crate::observe::metrics::TcpMetrics;
 
@@ -88,7 +89,7 @@ impl Places {
         let id = inner.next;
         inner.next += 1;
         let table = &mut inner.tables[class as usize];
-        let client = client_key(client);
+        let client = Prefixes::CLIENT.of(client);
         let crowded = table.connections_of(client) >= limits.per_client;
         let room = if crowded { table.evict_of(client) } else { true };
         if !room || table.len() >= limits.connections && !crowded && !table.evict() {
@@ -140,14 +141,6 @@ impl Places {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner) // nothing in here panics half done
-    }
-}
-
-/// What one client is: an IPv4 address, or an IPv6 /64, whose addresses are all one subscriber's to choose.
-fn client_key(address: IpAddr) -> u128 {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
-        IpAddr::V6(v6) => v6.to_bits() & !u128::from(u64::MAX),
     }
 }
 

@@ -507,10 +507,10 @@ async fn a_client_replaces_its_own_oldest_idle_connection_and_nobody_elses() {
     drop(third);
     assert!(take(&world, "192.0.2.1", &limits, None).is_some());
 
-    let first = take(&world, "2001:db8:0:1::1", &limits, None).unwrap();
-    let second = take(&world, "2001:db8:0:1:ffff::", &limits, None).unwrap();
-    assert!(take(&world, "2001:db8:0:1::2", &limits, None).is_none(), "a /64 is one client");
-    assert!(take(&world, "2001:db8:0:2::1", &limits, None).is_some());
+    let first = take(&world, "2001:db8:0:100::1", &limits, None).unwrap();
+    let second = take(&world, "2001:db8:0:1ff:ffff::", &limits, None).unwrap();
+    assert!(take(&world, "2001:db8:0:180::2", &limits, None).is_none(), "a /56 is one client");
+    assert!(take(&world, "2001:db8:0:200::1", &limits, None).is_some());
     drop((first, second));
 }
 
