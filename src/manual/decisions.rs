@@ -390,6 +390,13 @@
 //!      *Why:* version 1 has no datagrams; a client without an address cannot be held against `allow`; a header from
 //!      anybody is anybody's claim. Networks may overlap `allow` or loopback: a balancer on the same machine is usual.
 //!      *Change:* a balancer that passes something on in TLVs that we must know.
+//! N.   **Of one connection 256 KiB of answers wait to be written; a further one becomes SERVFAIL with EDE 23, and the
+//!      connection stays.** *Why:* reading stops at 64 KiB, but what was asked before that comes all the same: 64 answers
+//!      of 64 KiB on each of 64 connections were 256 MiB for one client. Ending the connection would cost its client all
+//!      questions under way, a SERVFAIL one, and says why; who reads never meets either, since 64 answers of 4,000
+//!      octets fit. Letting answers wait in their tasks would hold the same octets elsewhere. *Change:* a client that
+//!      fills its pipeline with large answers by right.
+//!
 //! N.   **To every limit one client is an IPv4 address or an IPv6 /56 (`Prefixes::CLIENT`).** Takes the place of decision
 //!      104, where it was a /64 to TCP and a /56 to the rest. *Why:* a /56 is what subscribers are delegated (RIPE-690
 //!      §4.2); by /64 one of them was 256 clients with 64 connections each. Where less is delegated, neighbours share 64

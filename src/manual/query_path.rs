@@ -114,7 +114,8 @@
 //! | time without an answer | 10 s, less when more than half of the places are taken; strangers 1 s | closed |
 //! | a frame, from its first octet | 5 s; strangers 1 s | closed |
 //! | questions under way on a connection | 64 | nothing is read |
-//! | answers that wait to be written | 64 KiB beyond those under way | nothing is read |
+//! | answers that wait to be written | 64 KiB | nothing is read |
+//! | the same, with those that become ready meanwhile | 256 KiB, so 16 MiB of one client | SERVFAIL with EDE 23 in place of each further one |
 //! | a write | 10 s; strangers 1 s | closed |
 //!
 //! # Behind a load balancer

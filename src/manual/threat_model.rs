@@ -25,7 +25,7 @@
 //! | a client | names that fail, over and over | a failure is kept up to a minute, in memory of its own (RFC 9520) |
 //! | an upstream | records that answer something else, chains without end | an answer section that is not the question's chain is refused whole |
 //! | a client | connections that do nothing, or very little | 64 of one client (IPv6: a /56), 1,024 in all; idle ones give way to new ones, first those of whoever has most; 10 s idle, 5 s a frame ([`places`](crate::dns::listen::stream::places)) |
-//! | a client | asking without reading the answers | 64 KiB unwritten stop the reading; 10 s close it |
+//! | a client | asking without reading the answers | 64 KiB unwritten stop the reading; of what was asked before, 256 KiB wait, the rest becomes SERVFAIL; 10 s close it |
 //! | a stranger | connections that keep clients out | strangers have 64 of their own, 1 s idle |
 //! | a stranger | using the resolver to attack others | networks outside `[dns] allow` get REFUSED, for malformed messages too, and no cookie without a question; by default only this machine is allowed; at most 1,232 octets by UDP |
 //! | a host off the path | forging an upstream's answer | random port and id for each try, a connected socket, the question compared (RFC 5452); cookies where the upstream knows them (RFC 7873) |

@@ -1,9 +1,10 @@
 //! [`serve`]: one connection, in one task, over any stream.
 //!
 //! The task goes round: answer the frames that are whole, take answers that have become ready, write, read. It reads
-//! only while there is room for answers, so that a client that asks without reading stalls nobody but itself. Answers
-//! leave in the order in which they become ready (RFC 7766 §7), each with its length before it, and all that are ready
-//! in one write (§8).
+//! only while there is room for answers, so that a client that asks without reading stalls nobody but itself. What it
+//! asked before that may still come: [`Unwritten`] bounds the octets of that, and answers beyond it become SERVFAIL.
+//! Answers leave in the order in which they become ready (RFC 7766 §7), each with its length before it, and all that
+//! are ready in one write (§8).
 //!
 //! It ends when the client closes, after what was read has been answered; when a frame cannot be one; and when one of
 //! the [`Limits`]' times is over or [`Places`](super::places::Places) says so. What counts as activity is an answer:
@@ -17,6 +18,7 @@ use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -36,8 +38,11 @@ use crate::observe::counters::{Closed, Counters, Dropped, Path, Transport};
 const MAX_ANSWER: usize = u16::MAX as usize;
 /// Octets read at a time, into the stack.
 const READ: usize = 4_096;
-/// Unwritten octets from which on nothing is read or answered.
-const UNWRITTEN: usize = 64 << 10;
+/// Octets of answers that are ready and not written from which on nothing is read or answered.
+const ENOUGH: usize = 64 << 10;
+/// Most of them, but for errors: four of the largest answers, or 64 (the default pipeline) of 4,000 octets, more
+/// than any that is not made to be large.
+const MOST: usize = 256 << 10;
 /// Rounds before other tasks get their turn.
 const ROUNDS: usize = 32;
 /// How long, and for how many octets, a client is listened to after our end of the connection was closed: closing both
@@ -67,6 +72,7 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         output: Vec::new(),
         written: 0,
         sent: 0,
+        unwritten: Unwritten::default(),
         ready: None,
         under_way: 0,
         ending: None,
@@ -92,6 +98,8 @@ struct Connection<S> {
     written: usize,
     /// Octets written in all.
     sent: u64,
+    /// What is in the output and on its way there.
+    unwritten: Unwritten,
     /// How answers of questions under way come back; there while there are any.
     ready: Option<Answers>,
     under_way: usize,
@@ -101,6 +109,30 @@ struct Connection<S> {
     /// Whether the place is marked idle since [`Times::idle_since`].
     marked: bool,
     timer: Pin<Box<Sleep>>,
+}
+
+/// How many octets of answers are ready and not written; seen by the tasks that answer.
+#[derive(Clone, Debug, Default)]
+struct Unwritten(Arc<AtomicUsize>);
+
+impl Unwritten {
+    fn octets(&self) -> usize {
+        self.0.load(Relaxed)
+    }
+
+    fn add(&self, octets: usize) {
+        self.0.fetch_add(octets, Relaxed);
+    }
+
+    /// Adds an answer if there is room for it.
+    fn add_within(&self, octets: usize) -> bool {
+        let more = |held: usize| held.checked_add(octets).filter(|sum| *sum <= MOST);
+        self.0.fetch_update(Relaxed, Relaxed, more).is_ok()
+    }
+
+    fn written(&self, octets: usize) {
+        self.0.fetch_sub(octets, Relaxed);
+    }
 }
 
 /// Framed answers, or nothing where a message gets none.
@@ -181,7 +213,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn has_room(&self, limits: &Limits) -> bool {
-        self.under_way < limits.pipeline && self.output.len() - self.written < UNWRITTEN
+        self.under_way < limits.pipeline && self.unwritten.octets() < ENOUGH
     }
 
     /// Takes the answers that have become ready.
@@ -262,9 +294,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.marked = false;
         match (fast, permit) {
             (Fast::Reply(len, path), _) => {
-                let octets = &scratch[..len];
-                self.output.extend_from_slice(&(octets.len() as u16).to_be_bytes());
-                self.output.extend_from_slice(octets);
+                self.unwritten.add(2 + len);
+                self.output.extend_from_slice(&(len as u16).to_be_bytes());
+                self.output.extend_from_slice(&scratch[..len]);
                 took(path, started, view.counters);
             }
             (Fast::Miss, Some(permit)) => self.ask(message.into(), asker, started, permit),
@@ -276,17 +308,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// kept.
     fn ask(&mut self, message: Box<[u8]>, asker: Asker, started: Instant, permit: Permit) {
         let sender = self.ready.get_or_insert_with(unbounded_channel).0.clone();
-        let (core, counters) = (self.core.clone(), self.counters.clone());
+        let (core, counters, unwritten) = (self.core.clone(), self.counters.clone(), self.unwritten.clone());
         self.under_way += 1;
         tokio::spawn(async move {
             let answer = async {
                 let awaited = core.wait(&message, &counters).await;
-                SCRATCH.with_borrow_mut(|out| match core.conclude(&message, &asker, awaited, &counters, out) {
-                    Fast::Reply(len, path) => {
-                        took(path, started, &counters);
-                        [&(len as u16).to_be_bytes(), &out[..len]].concat()
+                SCRATCH.with_borrow_mut(|out| {
+                    let fast = core.conclude(&message, &asker, awaited, &counters, out);
+                    let Some((mut len, mut path)) = reply(fast) else { return Vec::new() };
+                    if !unwritten.add_within(2 + len) {
+                        let Some(error) = reply(core.unread(&message, &asker, &counters, out)) else {
+                            return Vec::new();
+                        };
+                        (len, path) = error;
+                        unwritten.add(2 + len);
                     }
-                    Fast::Drop | Fast::Held | Fast::Miss => Vec::new(),
+                    took(path, started, &counters);
+                    [&(len as u16).to_be_bytes(), &out[..len]].concat()
                 })
             };
             let framed = AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|_| {
@@ -306,6 +344,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Poll::Ready(Ok(octets)) => {
                     self.written += octets;
                     self.sent += octets as u64;
+                    self.unwritten.written(octets);
                 }
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Pending => break,
@@ -401,6 +440,14 @@ enum Late {
     Writing,
     /// The client sends nothing, or not fast enough.
     Reading(Closed),
+}
+
+/// Length and path of an answer that leaves.
+fn reply(fast: Fast) -> Option<(usize, Option<Path>)> {
+    match fast {
+        Fast::Reply(len, path) => Some((len, path)),
+        Fast::Drop | Fast::Held | Fast::Miss => None,
+    }
 }
 
 fn took(path: Option<Path>, started: Instant, counters: &Counters) {

@@ -38,8 +38,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// The first octet of a name decides how the upstream answers it.
 const SLOW: u8 = b's';
 const BIG: u8 = b'b';
+const SLOW_AND_BIG: u8 = b'x';
 
-/// Answers names that begin with `s` when `gate` has a permit for each, those with `b` with 60,000 octets.
+/// Answers names that begin with `s` or `x` when `gate` has a permit for each, those with `b` or `x` with 60,000 octets.
 struct Upstream {
     gate: Arc<Semaphore>,
     asked: AtomicUsize,
@@ -49,14 +50,14 @@ impl Resolve for Upstream {
     fn resolve<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Result<Answer, Failure>> {
         self.asked.fetch_add(1, Relaxed);
         let first = question.section[1];
-        let data = if first == BIG { 60_000_u16 } else { 4 };
+        let data = if matches!(first, BIG | SLOW_AND_BIG) { 60_000_u16 } else { 4 };
         let mut message = vec![0, 0, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0];
         message.extend_from_slice(&question.section);
         message.extend_from_slice(b"\xc0\x0c\xff\x00\x00\x01\x00\x00\x01\x00");
         message.extend_from_slice(&data.to_be_bytes());
         message.resize(message.len() + usize::from(data), 7);
         async move {
-            if first == SLOW {
+            if matches!(first, SLOW | SLOW_AND_BIG) {
                 self.gate.acquire().await.map_err(|_| Failure::Silence)?.forget();
             }
             Answer::parse(&message, &question.section, false).map_err(|_| Failure::Garbage)
@@ -369,6 +370,40 @@ async fn a_client_that_does_not_read_stops_itself_and_is_closed() {
     let (_, why) = tokio::join!(timeout(PATIENCE, writing), end(served));
     assert_eq!(why, Closed::Slow);
     assert!(world.asked() <= 6, "{} answers of 60,000 octets were made for nobody", world.asked());
+}
+
+#[tokio::test]
+async fn answers_that_come_while_nobody_reads_are_bounded_and_each_question_hears_something() {
+    let world = World::new(Limits { write: PATIENCE, ..limits() });
+    let (mut stream, _served) = world.connect(4_096);
+    let octets: Vec<u8> = (0..64).flat_map(|n| query(n, format!("x{n}").as_bytes(), true)).collect();
+    stream.write_all(&octets).await.unwrap();
+    until("all are asked", || world.asked() == 64).await;
+    world.upstream.gate.add_permits(64);
+    // nothing is read before all answers have come: 3.8 MB
+    let made = |rcode| format!("pagar_dns_responses_total{{rcode=\"{rcode}\"}} ");
+    let count = |rcode| {
+        let text = world.metrics.text();
+        text.lines().find_map(|line| line.strip_prefix(&made(rcode))).map_or(0, |n| n.parse().unwrap_or(0))
+    };
+    until("all have come", || count("NOERROR") == 64).await;
+    let (mut whole, mut ids) = (0, Vec::new());
+    for _ in 0..64 {
+        let answer = answer(&mut stream).await.unwrap();
+        ids.push(u16::from_be_bytes([answer[0], answer[1]]));
+        match answer[3] & 15 {
+            0 => whole += answer.len(),
+            2 => assert!(answer.len() < 512),
+            code => panic!("{code}"),
+        }
+    }
+    ids.sort_unstable();
+    assert_eq!(ids, (0..64).collect::<Vec<_>>());
+    assert!((200_000..=(256 << 10) + 4_096).contains(&whole), "{whole}");
+    // read again, it is served again
+    stream.write_all(&query(99, b"big", true)).await.unwrap();
+    let answer = answer(&mut stream).await.unwrap();
+    assert_eq!((answer[1], answer[3] & 15, answer.len() > 60_000), (99, 0, true));
 }
 
 #[tokio::test]
