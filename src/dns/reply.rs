@@ -59,7 +59,7 @@ pub fn blocked(query: &Query, verdict: &Verdict, serial: u32, ttl: u32, cloaked:
         Action::NoData => rcode::NOERROR,
         // the name asked is not listed, and NXDOMAIN would deny its other types and all below it (RFC 8020)
         Action::NxDomain if cloaked => rcode::NOERROR,
-        Action::NxDomain => rcode::NXDOMAIN,
+        Action::NxDomain => rcode::NXDOMAIN, // of a subtree: with an exact target a notice is refused (verify::check)
         Action::Refused => rcode::REFUSED,
     };
     let page = &page.0[..page.1];

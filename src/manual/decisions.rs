@@ -390,6 +390,7 @@
 //!      *Why:* version 1 has no datagrams; a client without an address cannot be held against `allow`; a header from
 //!      anybody is anybody's claim. Networks may overlap `allow` or loopback: a balancer on the same machine is usual.
 //!      *Change:* a balancer that passes something on in TLVs that we must know.
+//!
 //! N.   **Of one connection 256 KiB of answers wait to be written; a further one becomes SERVFAIL with EDE 23, and the
 //!      connection stays.** *Why:* reading stops at 64 KiB, but what was asked before that comes all the same: 64 answers
 //!      of 64 KiB on each of 64 connections were 256 MiB for one client. Ending the connection would cost its client all

@@ -212,7 +212,8 @@
 //! | `refused` | none | none | REFUSED |
 //!
 //! A name that is listed only through a CNAME, SVCB or HTTPS target gets NODATA where the table says NXDOMAIN, which
-//! would deny its other types and the names below it as well (RFC 8020).
+//! would deny its other types and the names below it as well (RFC 8020). For the latter reason `nxdomain` never stands on
+//! an exact target: notice, list and configuration with both are refused ([`verify::check`](crate::verify::check)).
 //!
 //! NODATA and NXDOMAIN carry an SOA: owner and MNAME are the listed target (the name asked, if it was listed only
 //! through a CNAME or SVCB target), RNAME is `nobody.invalid`, the serial is the policy serial, TTL and MINIMUM are

@@ -98,7 +98,7 @@
 //! | 12.2 | for min(SOA TTL, MINIMUM), counting down, SOA included, at most three hours (s3, s5, s6) | `dns::answer`, `dns::cache` | `negative_cache.rpl`, `negative_cap.rpl` |
 //! | 12.3 | nothing negative without an SOA (s5) | `dns::answer` | `negative_cache.rpl` |
 //! | 12.4 | the code of a CNAME chain is about its last name (s2.1, 6604 s3) | `dns::cache` | `nxdomain_all_types.rpl`, `negative_cache.rpl` |
-//! | 12.5 | what a policy answers denies nothing below it (8020 is about upstream data) | `dns::cache` | `cloaking_nxdomain.rpl` |
+//! | 12.5 | what a policy answers denies nothing below it (8020 is about upstream data), and none orders NXDOMAIN for less than a subtree | `dns::cache`, `verify::check` | `cloaking_nxdomain.rpl`, `notice_refused.rpl` |
 //! | 12.6 | NXDOMAIN denies all names below it (8020 s2: *should*) | not built: decision 56 | none |
 //!
 //! # Serve-stale (RFC 8767)

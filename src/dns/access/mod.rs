@@ -441,7 +441,7 @@ mod tests {
         let world = world(Settings { rrl: Some(rrl::Settings::new(1)), ..Settings::default() }, 4);
         let mut out = [0; 1232];
         let Fast::Reply(len, _) = world.ask(&bare(b"clientck"), &CLIENT, &mut out) else { panic!() };
-        let valid = bare(&out[len - 24..len].to_vec());
+        let valid = bare(&out[len - 24..len]);
         let mut held = |message: &[u8]| (0..20).filter(|_| world.ask(message, &CLIENT, &mut out) == Fast::Held).count();
         assert_eq!(held(&valid), 0);
         assert!(held(&bare(b"clientck")) > 0, "half of one proves nothing");
