@@ -59,9 +59,7 @@ pub fn serve(path: &Path, logging: Logging) -> Result<(), ExitError> {
     panics::report();
     warn(&config);
     let files = process::raise_file_limit();
-    if !config.process.core_dumps {
-        process::forbid_core_dumps();
-    }
+    process::allow_core_dumps(config.process.core_dumps);
 
     let commit = option_env!("PAGAR_COMMIT").unwrap_or("unknown");
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"), commit).map_err(|error| failed(&error))?);
