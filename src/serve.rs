@@ -179,7 +179,8 @@ fn start_log(config: &Config, logging: Logging) {
 
 fn warn(config: &Config) {
     for warning in config.warnings.iter() {
-        tracing::warn!("{}", warning.to_string().lines().next().unwrap_or_default());
+        let hint = warning.hint.as_deref().unwrap_or_default();
+        tracing::warn!(hint, "{}", warning.to_string().lines().next().unwrap_or_default());
     }
     if config.sources.is_empty() {
         tracing::warn!("no [[source]] is configured: no notice is read, nothing is restricted");

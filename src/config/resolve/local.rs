@@ -61,9 +61,9 @@ fn zone(written: &Spanned<String>, report: &mut Reporter<'_>) -> Option<DnsName>
         Ok(_) => {
             report.error(written.span(), "the root is not a zone to answer or except").hint("write a name below it")
         }
-        Err(error) => {
-            report.error(written.span(), format!("{:?} is not a name: {error}", written.as_ref()));
-        }
+        Err(error) => report
+            .error(written.span(), format!("{:?} is not a name: {error}", written.as_ref()))
+            .hint("write a domain name: \"portal.isp.example.\""),
     }
     None
 }
