@@ -19,6 +19,7 @@
 //! | [`no_lift`] | handling of files and configurations that ends no notice |
 //! | [`under_load`] | a whole list swapped again and again while questions come in |
 //! | [`attacks`] | floods, hoards of connections, silence, shortage: what clients notice, and how long |
+//! | [`readiness`] | `/readyz` while the service address is attacked |
 //! | [`reload`] | SIGHUP |
 //! | [`shutdown`] | SIGTERM with questions under way, and a delay before the end |
 //! | [`upgrade`] | SIGUSR2: a new process takes over under load, or fails to |
@@ -50,6 +51,7 @@ mod no_lift;
 mod packets;
 mod peers;
 mod quickstart;
+mod readiness;
 mod reload;
 mod scenario;
 mod shutdown;
