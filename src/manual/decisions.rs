@@ -36,12 +36,12 @@
 //!     page knows its law; a category's page is the next best guess. A page without an address in a family means NODATA
 //!     there, not the next page's address: a mixture of two pages is nobody's. *Change:* an authority that orders
 //!     otherwise.
-//! 12. **Limits: questions waiting for upstreams, (limit of open files - 2,048) / 5 of them, at least 16 and at most
-//!     4,096, then SERVFAIL with EDE 23; 1,024 TCP connections of clients, 64 answers under way on each, 10 s idle.**
-//!     *Why:* every wait needs a bound, and a client is told rather than left to time out. A question may hold five
-//!     sockets, and without descriptors neither TCP nor a notice's file could be opened. *Change:* measurements on an
-//!     ISP's traffic; they become settings when two operators need different values. Those of TCP have become settings,
-//!     and further connections no longer wait: decision 102.
+//! 12. **Limits: questions waiting for upstreams, (limit of open files - 1,024 - `[dns.tcp] connections` at the start) /
+//!     5 of them, at least 16 and at most 4,096, then SERVFAIL with EDE 23; 1,024 TCP connections of clients, 64 answers
+//!     under way on each, 10 s idle.** *Why:* every wait needs a bound, and a client is told rather than left to time
+//!     out. A question may hold five sockets, and without descriptors neither TCP nor a notice's file could be opened.
+//!     *Change:* measurements on an ISP's traffic; they become settings when two operators need different values. Those
+//!     of TCP have become settings, and further connections no longer wait: decision 102.
 //!
 //! # Upstreams
 //!
