@@ -105,8 +105,10 @@ pub struct Update {
     /// without having been in force.
     pub settled: Vec<DocumentKey>,
     /// The source as a whole could not be read (vanished, unreadable, empty where it had content): everything it gave
-    /// before stays in force. With code `watch`, only the watching fails; what is found by looking comes along with it.
+    /// before stays in force.
     pub failure: Option<Problem>,
+    /// The source cannot be watched, only looked at every other second: what it says is in force all the same.
+    pub unwatched: Option<Problem>,
     /// What was refused or looks wrong, by place. The same problem is reported once per change of its file, not per look.
     pub problems: Vec<Problem>,
 }
@@ -122,6 +124,7 @@ impl Update {
             removed: Vec::new(),
             settled: Vec::new(),
             failure: None,
+            unwatched: None,
             problems: Vec::new(),
         }
     }
@@ -134,7 +137,7 @@ impl Update {
 
     /// Whether nothing changed and there is nothing to say.
     pub fn is_empty(&self) -> bool {
-        self.failure.is_none() && !self.is_news()
+        self.failure.is_none() && self.unwatched.is_none() && !self.is_news()
     }
 }
 

@@ -7,7 +7,8 @@
 //!   look compares the whole tree, and one is taken every `Timing::compare` whatever happens. So an event that is lost,
 //!   for an overflow, a network file system, a directory replaced under the watch, costs time and never the change.
 //!
-//! Watching does not end before the [`Watch`] does. What fails is reported as [`Update::failure`] and tried again.
+//! Watching does not end before the [`Watch`] does. A source that cannot be read is reported as [`Update::failure`], one
+//! that cannot be watched as [`Update::unwatched`]; both are tried again, every other second at least.
 
 mod layout;
 mod pending;
@@ -96,6 +97,7 @@ fn watch_with(loader: Loader, timing: Timing, deliver: impl FnMut(Update) + Send
         loader,
         deliver,
         failure: None,
+        unwatched: None,
         retry: timing.retry.0,
         last_look: None,
         next_compare: now,
@@ -112,7 +114,8 @@ struct Watcher<D> {
     events: Sender<Message>,
     armed: Option<Armed>,
     pending: Pending,
-    failure: Option<Problem>, // the one last delivered
+    failure: Option<Problem>, // those last delivered
+    unwatched: Option<Problem>,
     retry: Duration,
     last_look: Option<Instant>,
     next_compare: Instant,
@@ -180,15 +183,14 @@ impl<D: FnMut(Update)> Watcher<D> {
         let loader = &mut self.loader;
         let mut update =
             catch_unwind(AssertUnwindSafe(|| loader.scan(Timestamp::now(), mode))).unwrap_or_else(|_| self.panicked());
-        if update.failure.is_none() {
-            update.failure = trouble;
-        }
+        update.unwatched = trouble;
         self.schedule();
         self.last_look = Some(Instant::now());
-        let failure_changed = update.failure != self.failure;
+        let trouble_changed = update.failure != self.failure || update.unwatched != self.unwatched;
         let changes_something = update.is_news();
-        if is_comparison || failure_changed || changes_something {
+        if is_comparison || trouble_changed || changes_something {
             self.failure.clone_from(&update.failure);
+            self.unwatched.clone_from(&update.unwatched);
             (self.deliver)(update);
         }
     }
@@ -210,7 +212,7 @@ impl<D: FnMut(Update)> Watcher<D> {
             Err(error) => {
                 let message = format!("the source cannot be watched, only looked at now and then: {error}");
                 let hint = "see fs.inotify.max_user_watches and fs.inotify.max_user_instances";
-                (moved, Some(self.problem("watch", message, hint)))
+                (moved, Some(Problem { severity: Severity::Warning, ..self.problem("watch", message, hint) }))
             }
         }
     }

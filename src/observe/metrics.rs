@@ -26,7 +26,8 @@ use super::process::Process;
 use super::sampled::Sampled;
 use super::sum::{Blocks, Sum};
 
-/// The values of `state` in `pagar_notices`: the words of `control::explain::state_at`, and those refused as a whole.
+/// The values of `state` in `pagar_notices`: the words of `control::explain::state_at`, and files of which something is
+/// refused.
 pub const NOTICE_STATES: [&str; 4] = ["scheduled", "in force", "expired", "refused"];
 
 /// Everything the program counts.
@@ -199,7 +200,10 @@ impl SourceMetrics {
         let success = opts("source_last_success_timestamp_seconds", success);
         let failures = opts("source_failures_total", "Times the source could not be read.");
         let entries = opts("source_entries", "Names the source lists, in force or not.");
-        let problems = opts("source_problems", "Problems found in the source when it last changed.");
+        let problems = opts(
+            "source_problems",
+            "Problems with the source now; of a list's bad lines the first 20, and one for all others.",
+        );
         Ok(Self {
             last_success: registered(registry, GaugeVec::new(success, &["source"]))?,
             failures: registered(registry, IntCounterVec::new(failures, &["source"]))?,
