@@ -38,6 +38,9 @@ use vitals::Vitals;
 /// How often the service manager gets a fresh status line.
 const STATUS: Duration = Duration::from_secs(5);
 
+/// The commit it was built from, if the build named one.
+pub const COMMIT: Option<&str> = option_env!("PAGAR_COMMIT");
+
 /// What the command line says about logging; `None` leaves it to the configuration.
 #[derive(Clone, Copy, Debug)]
 pub struct Logging {
@@ -61,7 +64,7 @@ pub fn serve(path: &Path, logging: Logging) -> Result<(), ExitError> {
     let files = process::raise_file_limit();
     process::allow_core_dumps(config.process.core_dumps);
 
-    let commit = option_env!("PAGAR_COMMIT").unwrap_or("unknown");
+    let commit = COMMIT.unwrap_or("unknown");
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"), commit).map_err(|error| failed(&error))?);
     // sockets first: a second instance must stop before it touches anything, and ports need privileges
     let claimed = sockets::claim(&config.dns.listen, config.web, config.dns.workers, given.sockets);
