@@ -382,9 +382,10 @@ impl Server {
     /// Reads the configuration again. What is wrong is reported and changes nothing; what needs a restart is named.
     fn reload(&mut self) {
         Manager.reloading();
-        if let Err(why) = self.take_over_configuration() {
+        let reloaded = self.take_over_configuration();
+        self.control.count_reload(reloaded.is_ok());
+        if let Err(why) = reloaded {
             tracing::error!("configuration not reloaded, the old one stays in force:\n{why}");
-            self.control.count_failed_reload();
         }
         Manager.ready(&self.vitals.status());
     }

@@ -191,9 +191,10 @@ impl Control {
         self.alive.clone()
     }
 
-    /// Counts a configuration that was not taken over.
-    pub fn count_failed_reload(&self) {
-        self.metrics.policy.reload_failures.inc();
+    /// Takes note of whether a configuration was taken over.
+    pub fn count_reload(&self, successful: bool) {
+        self.metrics.policy.reloaded.set(i64::from(successful));
+        self.metrics.policy.reload_failures.inc_by(u64::from(!successful));
     }
 }
 

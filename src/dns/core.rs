@@ -152,7 +152,7 @@ impl Core {
         };
         query.options = options(&query, from, view.settings);
         let out = within(from.size.limit(&query), out);
-        let source = match self.access.judge(&mut query, from, &view.settings.access, view.now) {
+        let source = match self.access.judge(&mut query, from, view) {
             Ok(source) => source,
             Err(error) => return self.access.malformed(message, error, from, view, out),
         };

@@ -107,6 +107,8 @@ fn a_broken_configuration_changes_nothing_and_is_reported() {
         reload(&site, &pagar, &text.replace(old, new));
         wait_until("it is reported", || pagar.log().matches("not reloaded").count() == n + 1);
     }
+    assert_eq!(pagar.metric("pagar_config_last_reload_successful"), 0.0);
+    assert_eq!(pagar.metric("pagar_config_reload_failures_total"), broken.len() as f64);
     assert!(pagar.log().contains("wrkers") && pagar.log().contains("workers"), "{}", pagar.log());
     assert_eq!(addresses(&ask_a(pagar.address(), "www.always.example.")), [ip("192.0.2.80")]);
     assert_eq!(pagar.metric("pagar_policy_serial"), serial);
@@ -114,6 +116,7 @@ fn a_broken_configuration_changes_nothing_and_is_reported() {
     wait_until("the repaired one is taken", || {
         addresses(&ask_a(pagar.address(), "always.example.")) == [ip("192.0.2.90")]
     });
+    wait_until("file and server agree", || pagar.metric("pagar_config_last_reload_successful") == 1.0);
     drop(witness);
 }
 
