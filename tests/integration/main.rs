@@ -24,6 +24,7 @@
 //! | [`shutdown`] | SIGTERM with questions under way, and a delay before the end |
 //! | [`upgrade`] | SIGUSR2: a new process takes over under load, or fails to |
 //! | [`systemd`] | what the service manager is told, and sockets it opened |
+//! | [`operations`] | the man page has every metric, the rules of alerts are tested both ways |
 //! | [`startup`] | what keeps it from starting, and what `pagar check` says of it |
 //! | [`logging`] | what the log holds, and what it must not |
 //! | [`validating`] | a validating resolver behind us |
@@ -48,6 +49,7 @@ mod local_zones;
 mod logging;
 mod manual;
 mod no_lift;
+mod operations;
 mod packets;
 mod peers;
 mod quickstart;
