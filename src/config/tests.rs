@@ -165,6 +165,7 @@ fn commented_out_keys_of_the_example_are_accepted_too() {
         .lines()
         .filter(|line| !line.starts_with("address = \"[")) // the alternative to it follows
         .map(|line| match line.strip_prefix("# ") {
+            Some(key) if key.starts_with("[[") => key.to_owned(),
             Some(key) if key.split_once('=').is_some_and(|(key, _)| !key.trim().contains(' ')) => key.to_owned(),
             _ => line.to_owned(),
         })
