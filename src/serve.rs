@@ -1,5 +1,5 @@
-//! The composition root: every part is made and joined here, in the order in which it must happen. The only file that sees
-//! both planes.
+//! The composition root: every part is made and joined here, in the order in which it must happen. The only file that
+//! sees both planes.
 
 mod vitals;
 

@@ -1,5 +1,5 @@
-//! Where notices come from. [`Source`] is a closed set, a file each; every source is read by a [`Loader`] that remembers
-//! what it has seen and reports only what changed, as an [`Update`].
+//! Where notices come from. [`Source`] is a closed set, a file each; every source is read by a [`Loader`] that
+//! remembers what it has seen and reports only what changed, as an [`Update`].
 //!
 //! A source never decides what is in force. It hands over documents that parse, says what did not and where, and keeps
 //! quiet about what it could not read: the control plane then keeps the last good content (DESIGN §4).
@@ -51,8 +51,8 @@ pub enum Kind {
         path: PathBuf,
         /// Its syntax.
         format: ListFormat,
-        /// The notice the names are listed under; its `digest` is that of the configuration entry and is combined with the
-        /// file's when the list is read. Boxed: it is many times the size of the other variant.
+        /// The notice the names are listed under; its `digest` is that of the configuration entry and is combined with
+        /// the file's when the list is read. Boxed: it is many times the size of the other variant.
         notice: Box<Notice>,
         /// How far each name reaches.
         scope: Scope,
@@ -109,7 +109,8 @@ pub struct Update {
     pub failure: Option<Problem>,
     /// The source cannot be watched, only looked at every other second: what it says is in force all the same.
     pub unwatched: Option<Problem>,
-    /// What was refused or looks wrong, by place. The same problem is reported once per change of its file, not per look.
+    /// What was refused or looks wrong, by place. The same problem is reported once per change of its file, not per
+    /// look.
     pub problems: Vec<Problem>,
 }
 

@@ -7,8 +7,8 @@
 //!   look compares the whole tree, and one is taken every `Timing::compare` whatever happens. So an event that is lost,
 //!   for an overflow, a network file system, a directory replaced under the watch, costs time and never the change.
 //!
-//! Watching does not end before the [`Watch`] does. A source that cannot be read is reported as [`Update::failure`], one
-//! that cannot be watched as [`Update::unwatched`]; both are tried again, every other second at least.
+//! Watching does not end before the [`Watch`] does. A source that cannot be read is reported as [`Update::failure`],
+//! one that cannot be watched as [`Update::unwatched`]; both are tried again, every other second at least.
 
 mod layout;
 mod pending;
@@ -30,8 +30,8 @@ use super::{Loader, Mode, Problem, Severity, Update};
 /// Watches the loader's source from now on and hands every change to `deliver`, on a thread of its own.
 ///
 /// Delivered is what changed or has to be said, a failure when it begins or changes, its end, and one update at every
-/// regular comparison even if it is empty, as a sign of life. The first look is taken at once. The only error is that the
-/// thread cannot be started.
+/// regular comparison even if it is empty, as a sign of life. The first look is taken at once. The only error is that
+/// the thread cannot be started.
 pub fn watch(loader: Loader, deliver: impl FnMut(Update) + Send + 'static) -> io::Result<Watch> {
     watch_with(loader, Timing::default(), deliver)
 }
@@ -195,8 +195,8 @@ impl<D: FnMut(Update)> Watcher<D> {
         }
     }
 
-    /// Watches the directories the source lies in now. Returns the files whose links were moved since, and what is wrong if
-    /// the directories cannot be watched.
+    /// Watches the directories the source lies in now. Returns the files whose links were moved since, and what is
+    /// wrong if the directories cannot be watched.
     fn arm(&mut self) -> (BTreeSet<OsString>, Option<Problem>) {
         let layout = Layout::of(&self.loader.source().kind);
         if self.armed.as_ref().is_some_and(|armed| *armed.layout() == layout) {

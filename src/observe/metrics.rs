@@ -471,8 +471,7 @@ pub(super) const SHED: Family = counter(
 );
 pub(super) const COOKIES: Family = counter(
     "pagar_dns_cookies_total",
-    "Queries with a DNS cookie, by what it is worth: valid, fresh (the client's half alone, another server's, too old), \
-     malformed.",
+    "Queries with a DNS cookie: valid, fresh (the client's half alone, or a server's that is not ours), malformed.",
     &["result"],
 );
 pub(super) const RATE_LIMITED: Family =

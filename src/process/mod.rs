@@ -34,8 +34,9 @@ pub fn raise_file_limit() -> u64 {
 /// Whether the memory of this process may be written to disk when it crashes, or read by another process of the same
 /// user: it holds what clients ask and the names of secret notices.
 ///
-/// Both are forbidden together, because a limit of 0 does not keep the kernel from piping a dump to a program (core(5)).
-/// The hard limit is left alone: the process of an upgrade inherits it, and its configuration may say otherwise.
+/// Both are forbidden together, because a limit of 0 does not keep the kernel from piping a dump to a program
+/// (core(5)). The hard limit is left alone: the process of an upgrade inherits it, and its configuration may say
+/// otherwise.
 pub fn allow_core_dumps(allowed: bool) {
     let maximum = getrlimit(Resource::Core).maximum;
     let (current, dumpable) =

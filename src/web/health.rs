@@ -7,10 +7,10 @@
 //!
 //! The message is a header alone with opcode STATUS (RFC 1035 §4.1.1), to which a server answers NOTIMP or REFUSED
 //! whatever its policy: nothing is looked up, counted as a hit or forwarded. A probe is good for a second, and requests
-//! that come while one runs wait for it, so asking often costs the resolver nothing. It is sent from a loopback address,
-//! which nobody elsewhere can forge: sent from the service address, it would share the response rate limit of that
-//! network, and whoever uses that up by forged queries could take the node out of service. If loopback is one of the
-//! balancers that must send a PROXY header, so must the probe.
+//! that come while one runs wait for it, so asking often costs the resolver nothing. It is sent from a loopback
+//! address, which nobody elsewhere can forge: sent from the service address, it would share the response rate limit of
+//! that network, and whoever uses that up by forged queries could take the node out of service. If loopback is one of
+//! the balancers that must send a PROXY header, so must the probe.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

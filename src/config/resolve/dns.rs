@@ -1,4 +1,5 @@
-//! `[dns]`, `[[upstream]]` and `[forwarding]`: where we listen, whom we serve, whom we ask, and that we never ask ourselves.
+//! `[dns]`, `[[upstream]]` and `[forwarding]`: where we listen, whom we serve, whom we ask, and that we never ask
+//! ourselves.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! `[dns.local]` and `[[local_zone]]`: which names are answered here. The zones' files are read later, by whoever starts the
-//! data plane: this layer knows their paths only.
+//! `[dns.local]` and `[[local_zone]]`: which names are answered here. The zones' files are read later, by whoever
+//! starts the data plane: this layer knows their paths only.
 
 use super::{Context, path_of};
 use crate::config::diagnostic::Reporter;
