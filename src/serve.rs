@@ -194,7 +194,7 @@ fn start_log(config: &Config, logging: Logging) {
 
 fn warn(config: &Config) {
     for warning in config.warnings.iter() {
-        let hint = warning.hint.as_deref().unwrap_or_default();
+        let hint = warning.hint.as_deref();
         tracing::warn!(hint, "{}", warning.to_string().lines().next().unwrap_or_default());
     }
     if config.sources.is_empty() {

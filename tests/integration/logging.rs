@@ -88,6 +88,14 @@ fn neither_names_asked_nor_clients_are_logged() {
 }
 
 #[test]
+fn a_warning_about_the_configuration_says_what_to_write() {
+    let site = Site::new(&(config(&["127.0.0.1:9".parse().unwrap()]) + "[cache]\nsize = 0\nprefetch = true\n"));
+    let pagar = site.start();
+    let warning = "prefetch does nothing without a cache: size is 0 hint=\"remove it, or give the cache a size\"";
+    assert!(pagar.log().contains(warning), "{}", pagar.log());
+}
+
+#[test]
 fn debugging_says_more() {
     let log = served(&["-v"], "");
     assert!(log.contains("DEBUG") && log.contains("dark-secret"), "{log}");

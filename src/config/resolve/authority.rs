@@ -60,7 +60,7 @@ fn name(written: &spec::Authority, id: &str, report: &mut Reporter<'_>) -> Strin
 }
 
 fn key_files(written: &spec::Authority, cx: &mut Context<'_, '_>) -> Vec<std::path::PathBuf> {
-    let keys = written.keys.iter().flat_map(|keys| keys.as_ref());
+    let keys = written.keys.iter().flat_map(Spanned::as_ref);
     keys.filter_map(|key| key_file(key, cx)).collect()
 }
 
