@@ -1,5 +1,5 @@
-//! The composition root: every part is made and joined here, in the order in which it must happen. The only file that sees
-//! both planes.
+//! The composition root: every part is made and joined here, in the order in which it must happen. The only file that
+//! sees both planes.
 
 mod vitals;
 
@@ -38,6 +38,9 @@ use vitals::Vitals;
 /// How often the service manager gets a fresh status line.
 const STATUS: Duration = Duration::from_secs(5);
 
+/// The commit it was built from, if the build named one.
+pub const COMMIT: Option<&str> = option_env!("PAGAR_COMMIT");
+
 /// What the command line says about logging; `None` leaves it to the configuration.
 #[derive(Clone, Copy, Debug)]
 pub struct Logging {
@@ -59,11 +62,9 @@ pub fn serve(path: &Path, logging: Logging) -> Result<(), ExitError> {
     panics::report();
     warn(&config);
     let files = process::raise_file_limit();
-    if !config.process.core_dumps {
-        process::forbid_core_dumps();
-    }
+    process::allow_core_dumps(config.process.core_dumps);
 
-    let commit = option_env!("PAGAR_COMMIT").unwrap_or("unknown");
+    let commit = COMMIT.unwrap_or("unknown");
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"), commit).map_err(|error| failed(&error))?);
     // sockets first: a second instance must stop before it touches anything, and ports need privileges
     let claimed = sockets::claim(&config.dns.listen, config.web, config.dns.workers, given.sockets);
@@ -108,7 +109,19 @@ pub fn serve(path: &Path, logging: Logging) -> Result<(), ExitError> {
     let control_thread = control.alive();
     let vitals =
         Vitals { started, metrics, control: handle.clone(), control_thread, runtime: data_runtime.handle().clone() };
-    let mut server = Server { path: path.to_owned(), config, control, dns, estate, vitals, health, signals, stop_web };
+    let stop_delay = config.process.stop_delay;
+    let mut server = Server {
+        path: path.to_owned(),
+        started_with: config,
+        stop_delay,
+        control,
+        dns,
+        estate,
+        vitals,
+        health,
+        signals,
+        stop_web,
+    };
     announce(&addresses, web_address, &handle, &policy);
     Manager.ready(&server.vitals.status());
     let telling = control_runtime.spawn(tell(server.vitals.clone()));
@@ -181,7 +194,8 @@ fn start_log(config: &Config, logging: Logging) {
 
 fn warn(config: &Config) {
     for warning in config.warnings.iter() {
-        tracing::warn!("{}", warning.to_string().lines().next().unwrap_or_default());
+        let hint = warning.hint.as_deref();
+        tracing::warn!(hint, "{}", warning.to_string().lines().next().unwrap_or_default());
     }
     if config.sources.is_empty() {
         tracing::warn!("no [[source]] is configured: no notice is read, nothing is restricted");
@@ -256,7 +270,10 @@ fn listed_name(policy: &PolicyReader) -> Option<String> {
 
 struct Server {
     path: std::path::PathBuf,
-    config: Config,
+    /// Of this some keys are in force to the end of the process, whatever reloads say.
+    started_with: Config,
+    /// `[process] stop_delay` of the last configuration that was taken over.
+    stop_delay: Duration,
     control: Control,
     dns: Dns,
     estate: Estate,
@@ -346,7 +363,7 @@ impl Server {
 
     /// Says that it stops, and goes on answering for as long as the configuration says or until it is asked again.
     async fn leave(&mut self) {
-        let delay = self.config.process.stop_delay;
+        let delay = self.stop_delay;
         self.health.stop();
         if delay.is_zero() {
             tracing::info!("stopping");
@@ -365,9 +382,10 @@ impl Server {
     /// Reads the configuration again. What is wrong is reported and changes nothing; what needs a restart is named.
     fn reload(&mut self) {
         Manager.reloading();
-        if let Err(why) = self.take_over_configuration() {
+        let reloaded = self.take_over_configuration();
+        self.control.count_reload(reloaded.is_ok());
+        if let Err(why) = reloaded {
             tracing::error!("configuration not reloaded, the old one stays in force:\n{why}");
-            self.control.count_failed_reload();
         }
         Manager.ready(&self.vitals.status());
     }
@@ -375,20 +393,11 @@ impl Server {
     fn take_over_configuration(&mut self) -> Result<(), String> {
         let config = config::load(&self.path).map_err(|errors| errors.to_string())?;
         warn(&config);
-        let needs_restart = [
-            ("dns.listen", config.dns.listen != self.config.dns.listen),
-            ("dns.workers", config.dns.workers != self.config.dns.workers),
-            ("cache.size", config.dns.cache_size != self.config.dns.cache_size),
-            ("ledger.path", config.ledger != self.config.ledger),
-            ("web.listen", config.web != self.config.web),
-            ("log", config.log != self.config.log),
-            ("process.core_dumps", config.process.core_dumps != self.config.process.core_dumps),
-        ];
         let loaded = zones::load(&config.dns.local);
         if !loaded.problems.is_empty() {
             return Err(control::Lines(&loaded.problems).to_string());
         }
-        for (key, _) in needs_restart.iter().filter(|(_, changed)| *changed) {
+        for key in needs_restart(&self.started_with, &config) {
             tracing::warn!("{key} has changed: it takes effect after a restart, or an upgrade by SIGUSR2");
         }
         let reloaded = self.control.reload(control_config(&config));
@@ -397,7 +406,22 @@ impl Server {
         self.vitals.metrics.broken_zones.set(0); // one would have refused the reload
         let local = Arc::new(loaded.local);
         self.dns.reconfigure(dns::Settings { local, ..config.dns.settings.clone() });
-        self.config = config;
+        self.stop_delay = config.process.stop_delay;
         Ok(())
     }
+}
+
+/// The keys whose value this process cannot take over: compared with what it runs with, not with what was read last, so
+/// that each reload says so until it is true.
+fn needs_restart(running: &Config, read: &Config) -> impl Iterator<Item = &'static str> {
+    let changed = [
+        ("dns.listen", read.dns.listen != running.dns.listen),
+        ("dns.workers", read.dns.workers != running.dns.workers),
+        ("cache.size", read.dns.cache_size != running.dns.cache_size),
+        ("ledger.path", read.ledger != running.ledger),
+        ("web.listen", read.web != running.web),
+        ("log", read.log != running.log),
+        ("process.core_dumps", read.process.core_dumps != running.process.core_dumps),
+    ];
+    changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key)
 }

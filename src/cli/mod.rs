@@ -1,6 +1,7 @@
 //! The command line: what can be typed, a file per command. Parsing does no I/O; exit codes are those of
 //! [`ExitError`].
 
+mod api;
 mod cache;
 mod check;
 mod why;
@@ -8,6 +9,7 @@ mod why;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::LazyLock;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use tracing::Level;
@@ -15,9 +17,18 @@ use tracing::Level;
 use crate::error::ExitError;
 use crate::observe::log;
 
+/// What `--version` says.
+static VERSION: LazyLock<String> = LazyLock::new(|| version(crate::serve::COMMIT));
+
+/// The release, and the commit it was built from if the build named one.
+fn version(commit: Option<&str>) -> String {
+    let release = env!("CARGO_PKG_VERSION");
+    commit.map_or_else(|| release.to_owned(), |commit| format!("{release} (commit {commit})"))
+}
+
 /// Carries out statutory restriction notices in the DNS.
 #[derive(Debug, Parser)]
-#[command(name = "pagar", version, about, max_term_width = 100, propagate_version = true)]
+#[command(name = "pagar", version = VERSION.as_str(), about, max_term_width = 100, propagate_version = true)]
 pub struct Cli {
     #[command(flatten)]
     global: Global,
@@ -130,4 +141,15 @@ fn print(text: &str) -> Result<(), ExitError> {
 fn print_json(value: &impl serde::Serialize) -> Result<(), ExitError> {
     let text = serde_json::to_string_pretty(value).map_err(|error| ExitError::Runtime(error.to_string()))?;
     print(&format!("{text}\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_names_the_commit_if_the_build_did() {
+        assert_eq!(version(Some("abc123")), concat!(env!("CARGO_PKG_VERSION"), " (commit abc123)"));
+        assert_eq!(version(None), env!("CARGO_PKG_VERSION"));
+    }
 }

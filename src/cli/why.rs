@@ -2,12 +2,12 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::Args;
 use hickory_proto::rr::RecordType;
 use jiff::Timestamp;
 
+use super::api::Api;
 use super::{print, print_json};
 use crate::config;
 use crate::control::{self, Explanation};
@@ -78,24 +78,7 @@ fn offline(path: &std::path::Path, name: &DnsName, options: &Options) -> Result<
 }
 
 fn online(api: &str, name: &DnsName, options: &Options) -> Result<Explanation, ExitError> {
-    if !api.starts_with("http://") {
-        return Err(ExitError::Config(format!("--api {api:?}: write it like http://127.0.0.1:8053")));
-    }
-    let url = format!("{}/v1/check", api.trim_end_matches('/'));
-    let failed = |error: String| ExitError::Runtime(format!("{url}: {error}"));
-    let agent = ureq::Agent::new_with_config(
-        ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(5))).http_status_as_error(false).build(),
-    );
-    let mut response = agent
-        .get(&url)
-        .query("name", name.to_string())
-        .query("type", u16::from(options.qtype).to_string())
-        .query_pairs(options.client.map(|client| ("client", client.to_string())))
-        .call()
-        .map_err(|error| failed(error.to_string()))?;
-    let body = response.body_mut().read_to_string().map_err(|error| failed(error.to_string()))?;
-    if !response.status().is_success() {
-        return Err(failed(format!("{}: {body}", response.status())));
-    }
-    serde_json::from_str(&body).map_err(|error| failed(format!("not an explanation: {error}")))
+    let mut query = vec![("name", name.to_string()), ("type", u16::from(options.qtype).to_string())];
+    query.extend(options.client.map(|client| ("client", client.to_string())));
+    Api::new(api, "/v1/check")?.get(&query)
 }

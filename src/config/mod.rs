@@ -7,9 +7,9 @@
 //! ```
 //!
 //! An error up to and including `spec` ends the reading, since what follows would be guesswork; everything `resolve`
-//! finds is reported together. Nothing is ignored: a key that is documented but does nothing yet is refused, because an
-//! operator who wrote `[[web.client]]` must not believe that callers are asked who they are. Warnings do not stop the start; they come
-//! with the [`Config`].
+//! finds is reported together. Nothing is ignored silently: a key that is documented but does nothing yet is refused,
+//! because an operator who wrote `[[web.client]]` must not believe that callers are asked who they are; one that does
+//! nothing because of another is a warning. Warnings do not stop the start; they come with the [`Config`].
 //!
 //! The file says `version = 1`. Relative paths are relative to its directory, not to where the program was started. No
 //! secret stands in it. What the machine contributes ([`Environment`]) is an argument, so [`parse`] is a pure function
@@ -47,7 +47,7 @@ const LONGEST_SECRET: u64 = 65_536;
 /// Everything the file says, in the types of the layers it is for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// `[dns]`, `[[upstream]]`, `[cache]`.
+    /// `[dns]`, `[[upstream]]`, `[forwarding]`, `[cache]`, `[[exempt]]`, `[[local_zone]]`.
     pub dns: dns::Config,
     /// `[block]`.
     pub pages: Pages,
@@ -126,7 +126,7 @@ fn read_secret(path: &Path) -> Result<String, String> {
     };
     match read() {
         Ok((_, mode)) if mode & 0o027 != 0 => {
-            Err(format!("its mode is {:03o}: others could read it, or its group write it; chmod 600", mode & 0o777))
+            Err(format!("its mode is {:03o}: others could read it, or its group write it; chmod 640", mode & 0o777))
         }
         Ok((text, _)) => Ok(text),
         Err(error) => Err(error.to_string()),

@@ -85,7 +85,7 @@ pub(super) struct Rrl {
     pub(super) slip: Option<Spanned<i64>>,
     pub(super) ipv4_prefix: Option<Spanned<i64>>,
     pub(super) ipv6_prefix: Option<Spanned<i64>>,
-    pub(super) log_only: Option<bool>,
+    pub(super) log_only: Option<Spanned<bool>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -181,8 +181,7 @@ pub(super) struct Authority {
     pub(super) id: Spanned<String>,
     pub(super) kind: Option<Spanned<String>>,
     pub(super) name: Option<Spanned<String>>,
-    #[serde(default)]
-    pub(super) keys: Vec<Spanned<String>>,
+    pub(super) keys: Option<Spanned<Vec<Spanned<String>>>>,
     pub(super) required_signatures: Option<Spanned<i64>>,
     pub(super) categories: Option<Spanned<Vec<Spanned<String>>>>,
 }
@@ -233,7 +232,7 @@ pub(super) struct Cache {
     pub(super) size: Option<Spanned<Size>>,
     pub(super) max_ttl: Option<Spanned<i64>>,
     pub(super) serve_stale: Option<Spanned<ServeStale>>,
-    pub(super) prefetch: Option<bool>,
+    pub(super) prefetch: Option<Spanned<bool>>,
 }
 
 #[derive(Deserialize)]

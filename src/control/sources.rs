@@ -9,7 +9,7 @@ use super::state::State;
 use crate::ingest::{DocumentKey, Problem, Severity, Update};
 use crate::observe::metrics::Metrics;
 
-/// Problems logged from one look at a source, and kept for the status from one file; the rest is counted.
+/// Problems logged from one look at a source, and kept as text from one file; the rest is counted.
 const SHOWN: usize = 50;
 
 /// See the module's header.
@@ -18,6 +18,8 @@ pub(super) struct Sources {
     status: BTreeMap<String, SourceStatus>,
     /// Why sources cannot be read now.
     failures: BTreeMap<String, Problem>,
+    /// Why sources cannot be watched now.
+    unwatched: BTreeMap<String, Problem>,
     /// What is wrong with files as they are now, by source and file.
     problems: BTreeMap<(String, PathBuf), Findings>,
 }
@@ -27,13 +29,16 @@ pub(super) struct Sources {
 struct Findings {
     /// Something ordered there is not in force.
     is_error: bool,
+    /// How many there are.
+    count: usize,
     /// The first of them, as text.
     texts: Vec<String>,
 }
 
 impl Sources {
     pub(super) fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics, status: BTreeMap::new(), failures: BTreeMap::new(), problems: BTreeMap::new() }
+        let (status, failures, unwatched, problems) = Default::default();
+        Self { metrics, status, failures, unwatched, problems }
     }
 
     /// Forgets the sources that are not among these, and shows new ones from the start.
@@ -45,6 +50,7 @@ impl Sources {
             .for_each(|gone| self.metrics.sources.forget(gone));
         self.status.retain(|name, _| names.contains(name.as_str()));
         self.failures.retain(|name, _| names.contains(name.as_str()));
+        self.unwatched.retain(|name, _| names.contains(name.as_str()));
         self.problems.retain(|(name, _), _| names.contains(name.as_str()));
         names.iter().for_each(|name| self.metrics.sources.declare(name));
     }
@@ -71,8 +77,9 @@ impl Sources {
 
     /// Logs, counts and remembers what one look at a source found wrong.
     pub(super) fn report(&mut self, update: Update) {
-        let Update { source, at, failure, problems, .. } = update;
+        let Update { source, at, failure, unwatched, problems, .. } = update;
         self.report_problems(&source, &problems);
+        self.report_unwatched(&source, unwatched);
         self.refresh(&source);
         let status = self.status.entry(source.clone()).or_insert_with(|| SourceStatus::new(&source));
         let metrics = &self.metrics.sources;
@@ -108,11 +115,25 @@ impl Sources {
 
     /// Shows the problems of a source as they are now.
     fn refresh(&mut self, source: &str) {
-        let current = self.problems.iter().filter(|((of, _), _)| of == source);
+        let current = || self.problems.iter().filter(|((of, _), _)| of == source).map(|(_, findings)| findings);
+        let unwatched = self.unwatched.get(source);
         let status = self.status.entry(source.to_owned()).or_insert_with(|| SourceStatus::new(source));
-        status.problems = current.flat_map(|(_, findings)| findings.texts.clone()).collect();
-        let metric = self.metrics.sources.problems.with_label_values(&[source]);
-        metric.set(status.problems.len() as i64);
+        let texts = current().flat_map(|findings| findings.texts.iter().cloned());
+        status.problems = texts.chain(unwatched.map(ToString::to_string)).collect();
+        let count = current().map(|findings| findings.count).sum::<usize>() + usize::from(unwatched.is_some());
+        self.metrics.sources.problems.with_label_values(&[source]).set(count as i64);
+    }
+
+    fn report_unwatched(&mut self, source: &str, unwatched: Option<Problem>) {
+        match unwatched {
+            Some(problem) if self.unwatched.get(source) != Some(&problem) => {
+                tracing::warn!(source, "{problem}");
+                self.unwatched.insert(source.to_owned(), problem);
+            }
+            Some(_) => {}
+            None if self.unwatched.remove(source).is_some() => tracing::info!(source, "the source is watched again"),
+            None => {}
+        }
     }
 
     fn report_problems(&mut self, source: &str, problems: &[Problem]) {
@@ -131,6 +152,7 @@ impl Sources {
             self.metrics.policy.refused_items.with_label_values(&[problem.code]).inc();
             let findings = self.problems.entry((source.to_owned(), problem.file.clone())).or_default();
             findings.is_error |= problem.severity == Severity::Error;
+            findings.count += 1;
             if findings.texts.len() < SHOWN {
                 findings.texts.push(problem.to_string());
             }

@@ -1,7 +1,7 @@
 //! The one writer of the policy: a thread that takes what the sources report, compiles, publishes, and minds the time.
 //!
-//! It runs at low priority beside the workers (DESIGN §4). Nothing it meets ends it: a problem is logged, counted and shown
-//! in the status, and the last good policy stays.
+//! It runs at low priority beside the workers (DESIGN §4). Nothing it meets ends it: a problem is logged, counted and
+//! shown in the status, and the last good policy stays.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -191,9 +191,10 @@ impl Control {
         self.alive.clone()
     }
 
-    /// Counts a configuration that was not taken over.
-    pub fn count_failed_reload(&self) {
-        self.metrics.policy.reload_failures.inc();
+    /// Takes note of whether a configuration was taken over.
+    pub fn count_reload(&self, successful: bool) {
+        self.metrics.policy.reloaded.set(i64::from(successful));
+        self.metrics.policy.reload_failures.inc_by(u64::from(!successful));
     }
 }
 
@@ -287,8 +288,8 @@ impl Task {
         false
     }
 
-    /// Takes over a configuration: sources that stay keep their watch, the others come with their first look, the rest is
-    /// lifted.
+    /// Takes over a configuration: sources that stay keep their watch, the others come with their first look, the rest
+    /// is lifted.
     fn reload(&mut self, config: Config, first: Vec<Option<First>>) {
         let started = Instant::now();
         self.sources.configure(config.sources.iter().map(|source| source.name.as_str()));

@@ -360,8 +360,8 @@ impl Scan<'_> {
         }
         self.ttls.push(u16::try_from(record.ttl_at).ok()?);
         match (section, record.rtype) {
-            (0, rtype::CNAME) => self.target(record.rdata)?,
-            (0, rtype::SVCB | rtype::HTTPS) => self.target(record.rdata + 2)?,
+            (0, rtype::CNAME) => self.target(record, record.rdata)?,
+            (0, rtype::SVCB | rtype::HTTPS) => self.target(record, record.rdata + 2)?,
             (1, rtype::SOA) if self.soa.is_none() => self.soa = Some((record.ttl_at, self.soa_ttl(record)?)),
             _ => {}
         }
@@ -369,9 +369,9 @@ impl Scan<'_> {
         Some(())
     }
 
-    fn target(&mut self, at: usize) -> Option<()> {
+    fn target(&mut self, record: &Record, at: usize) -> Option<()> {
         let start = self.targets.len();
-        read_name(self.message, at, &mut self.targets)?;
+        read_name(&self.message[..record.end], at, &mut self.targets)?;
         if self.targets[start..] == [0] {
             self.targets.truncate(start); // SVCB's "." is the owner itself (RFC 9460 §2.5)
         }
@@ -711,6 +711,22 @@ mod tests {
         assert!(is_refused(looped));
         let itself = Record::from_rdata(name("www.example."), 60, RData::CNAME(CNAME(name("WWW.example."))));
         assert!(is_refused(vec![itself]));
+    }
+
+    #[test]
+    fn a_target_ends_with_its_record() {
+        let read = |len: u8, types: [u8; 2]| {
+            let question = [b"\x03www\x07example\x00\x00", &types[1..], b"\x00\x01"].concat();
+            let mut bytes = [&[0, 0, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0][..], &question].concat();
+            bytes.extend_from_slice(&[0xc0, 12, types[0], types[1], 0, 1, 0, 0, 0, 9, 0, len]);
+            bytes.extend_from_slice(if types[1] == 65 { b"\x00\x01" } else { b"" });
+            bytes.extend_from_slice(b"\x01x\x00");
+            Answer::parse(&bytes, &question, false).map(|answer| answer.targets().to_vec())
+        };
+        for (types, whole) in [([0, 5], 3), ([0, 65], 5)] {
+            assert_eq!(read(whole, types), Ok(b"\x01x\x00".to_vec()));
+            assert_eq!(read(whole - 1, types), Err(Bad::Malformed), "its last octet is another record's");
+        }
     }
 
     proptest! {

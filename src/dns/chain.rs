@@ -36,12 +36,13 @@ struct Entry {
 impl Records {
     /// Takes note of a record; `None` if its names cannot be read.
     pub(super) fn push(&mut self, message: &[u8], record: &Record) -> Option<()> {
+        let message = &message[..record.end];
         let owner = self.name(message, record.start)?;
         let target = match record.rtype {
             rtype::CNAME => Some(self.name(message, record.rdata)?),
             _ => None,
         };
-        let covered = if record.rtype == rtype::RRSIG { u16_at(&message[..record.end], record.rdata)? } else { 0 };
+        let covered = if record.rtype == rtype::RRSIG { u16_at(message, record.rdata)? } else { 0 };
         let (rtype, ttl_at, ttl) = (record.rtype, record.ttl_at, record.ttl);
         self.entries.push(Entry { owner, rtype, covered, target, ttl_at, ttl });
         Some(())

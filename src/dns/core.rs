@@ -152,7 +152,7 @@ impl Core {
         };
         query.options = options(&query, from, view.settings);
         let out = within(from.size.limit(&query), out);
-        let source = match self.access.judge(&mut query, from, &view.settings.access, view.now) {
+        let source = match self.access.judge(&mut query, from, view) {
             Ok(source) => source,
             Err(error) => return self.access.malformed(message, error, from, view, out),
         };
@@ -167,9 +167,10 @@ impl Core {
             counters.dropped(Dropped::Short);
             return Fast::Drop; // fast() called it a query, so this does not happen
         };
-        let settings = self.settings.load();
+        let (policy, settings) = (self.policy.load(), self.settings.load());
+        let view = View { policy: &policy, settings: &settings, counters, now: self.clock.now() };
         query.options = options(&query, from, &settings);
-        let _ = self.access.judge(&mut query, from, &settings.access, self.clock.now()); // for the cookie
+        let _ = self.access.judge_again(&mut query, from, &view); // for the cookie
         counters.response(rcode::SERVFAIL);
         let error = [(Ede::NETWORK_ERROR, &b"too many answers on this connection wait to be read"[..])];
         Fast::Reply(reply::error_with(&query, rcode::SERVFAIL, error, out), Some(Path::Forwarded))

@@ -38,6 +38,7 @@ pub use zone::Zone;
 use crate::model::DnsName;
 use crate::model::name::{labels, parent};
 use crate::observe::counters::LocalKind;
+use crate::observe::throttle::Throttle;
 
 use super::answer::{Answer, question_of};
 use super::query::Query;
@@ -46,6 +47,9 @@ use zone::{Found, hickory_name};
 
 /// CNAMEs followed in one answer; more are a loop or as good as one.
 const MAX_CHAIN: usize = 8;
+
+/// That a zone did not answer at once, which any query might bring about.
+static SAID: Throttle = Throttle::new();
 
 /// `[dns.local]` and `[[local_zone]]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -233,8 +237,10 @@ impl Local {
         let request = Request::from_bytes(question, nobody, Protocol::Tcp).ok()?;
         let collect = Collect::default();
         let handled = self.catalog.handle_request::<_, TokioTime>(&request, collect.clone()).now_or_never();
-        if handled.is_none() {
-            tracing::error!("a local zone did not answer at once: this is a bug");
+        if handled.is_none()
+            && let Some(more) = SAID.pass()
+        {
+            tracing::error!(more, "a local zone did not answer at once: this is a bug");
         }
         let octets = std::mem::take(&mut *collect.lock());
         Message::from_vec(&octets).ok()

@@ -84,7 +84,7 @@ impl Core {
 
     /// What [`Self::fast`] found out about the source; after a reload that turned cookies on, the length may be wrong.
     fn source_again(&self, query: &mut Query, from: &Asker, view: &View) -> Source {
-        self.access.judge(query, from, &view.settings.access, view.now).unwrap_or(Source::Unproven)
+        self.access.judge_again(query, from, view).unwrap_or(Source::Unproven)
     }
 
     /// Has an upstream asked what a message needs that [`Self::fast`] called a miss, and waits for it; `None` if it is

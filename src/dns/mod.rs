@@ -176,6 +176,10 @@ pub struct Dns {
     workers: Vec<(JoinHandle<()>, Stop)>,
     stop_streams: watch::Sender<bool>,
     places: Arc<Places>,
+    /// File descriptors the process may have.
+    files: u64,
+    /// Questions that may be under way at a time: fixed when it starts.
+    misses: u32,
     streams: Vec<tokio::task::JoinHandle<()>>,
 }
 
@@ -222,13 +226,23 @@ impl Dns {
             let thread = std::thread::Builder::new().name(format!("pagar-udp-{n}")).spawn(|| worker.run())?;
             workers.push((thread, stop));
         }
-        Ok(Self { core, pool, workers, stop_streams, places, streams })
+        Ok(Self { core, pool, workers, stop_streams, places, files, misses, streams })
     }
 
     /// Takes over reloaded settings; no query is lost.
     pub fn reconfigure(&self, settings: Settings) {
         self.pool.reconfigure(&settings);
         self.places.warn(&settings.tcp);
+        let (started_with, left) =
+            (self.misses, max_misses(self.files, settings.tcp.connections.min(self.places.most())));
+        if left < started_with {
+            tracing::warn!(
+                started_with,
+                left,
+                "more TCP connections leave fewer file descriptors for questions under way than are counted on: \
+                 restart, or SIGUSR2"
+            );
+        }
         self.core.reconfigure(settings);
     }
 

@@ -1,5 +1,5 @@
-//! Where notices come from. [`Source`] is a closed set, a file each; every source is read by a [`Loader`] that remembers
-//! what it has seen and reports only what changed, as an [`Update`].
+//! Where notices come from. [`Source`] is a closed set, a file each; every source is read by a [`Loader`] that
+//! remembers what it has seen and reports only what changed, as an [`Update`].
 //!
 //! A source never decides what is in force. It hands over documents that parse, says what did not and where, and keeps
 //! quiet about what it could not read: the control plane then keeps the last good content (DESIGN §4).
@@ -51,8 +51,8 @@ pub enum Kind {
         path: PathBuf,
         /// Its syntax.
         format: ListFormat,
-        /// The notice the names are listed under; its `digest` is that of the configuration entry and is combined with the
-        /// file's when the list is read. Boxed: it is many times the size of the other variant.
+        /// The notice the names are listed under; its `digest` is that of the configuration entry and is combined with
+        /// the file's when the list is read. Boxed: it is many times the size of the other variant.
         notice: Box<Notice>,
         /// How far each name reaches.
         scope: Scope,
@@ -105,9 +105,12 @@ pub struct Update {
     /// without having been in force.
     pub settled: Vec<DocumentKey>,
     /// The source as a whole could not be read (vanished, unreadable, empty where it had content): everything it gave
-    /// before stays in force. With code `watch`, only the watching fails; what is found by looking comes along with it.
+    /// before stays in force.
     pub failure: Option<Problem>,
-    /// What was refused or looks wrong, by place. The same problem is reported once per change of its file, not per look.
+    /// The source cannot be watched, only looked at every other second: what it says is in force all the same.
+    pub unwatched: Option<Problem>,
+    /// What was refused or looks wrong, by place. The same problem is reported once per change of its file, not per
+    /// look.
     pub problems: Vec<Problem>,
 }
 
@@ -122,6 +125,7 @@ impl Update {
             removed: Vec::new(),
             settled: Vec::new(),
             failure: None,
+            unwatched: None,
             problems: Vec::new(),
         }
     }
@@ -134,7 +138,7 @@ impl Update {
 
     /// Whether nothing changed and there is nothing to say.
     pub fn is_empty(&self) -> bool {
-        self.failure.is_none() && !self.is_news()
+        self.failure.is_none() && self.unwatched.is_none() && !self.is_news()
     }
 }
 

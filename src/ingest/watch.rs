@@ -7,7 +7,8 @@
 //!   look compares the whole tree, and one is taken every `Timing::compare` whatever happens. So an event that is lost,
 //!   for an overflow, a network file system, a directory replaced under the watch, costs time and never the change.
 //!
-//! Watching does not end before the [`Watch`] does. What fails is reported as [`Update::failure`] and tried again.
+//! Watching does not end before the [`Watch`] does. A source that cannot be read is reported as [`Update::failure`],
+//! one that cannot be watched as [`Update::unwatched`]; both are tried again, every other second at least.
 
 mod layout;
 mod pending;
@@ -29,8 +30,8 @@ use super::{Loader, Mode, Problem, Severity, Update};
 /// Watches the loader's source from now on and hands every change to `deliver`, on a thread of its own.
 ///
 /// Delivered is what changed or has to be said, a failure when it begins or changes, its end, and one update at every
-/// regular comparison even if it is empty, as a sign of life. The first look is taken at once. The only error is that the
-/// thread cannot be started.
+/// regular comparison even if it is empty, as a sign of life. The first look is taken at once. The only error is that
+/// the thread cannot be started.
 pub fn watch(loader: Loader, deliver: impl FnMut(Update) + Send + 'static) -> io::Result<Watch> {
     watch_with(loader, Timing::default(), deliver)
 }
@@ -96,6 +97,7 @@ fn watch_with(loader: Loader, timing: Timing, deliver: impl FnMut(Update) + Send
         loader,
         deliver,
         failure: None,
+        unwatched: None,
         retry: timing.retry.0,
         last_look: None,
         next_compare: now,
@@ -112,7 +114,8 @@ struct Watcher<D> {
     events: Sender<Message>,
     armed: Option<Armed>,
     pending: Pending,
-    failure: Option<Problem>, // the one last delivered
+    failure: Option<Problem>, // those last delivered
+    unwatched: Option<Problem>,
     retry: Duration,
     last_look: Option<Instant>,
     next_compare: Instant,
@@ -180,21 +183,20 @@ impl<D: FnMut(Update)> Watcher<D> {
         let loader = &mut self.loader;
         let mut update =
             catch_unwind(AssertUnwindSafe(|| loader.scan(Timestamp::now(), mode))).unwrap_or_else(|_| self.panicked());
-        if update.failure.is_none() {
-            update.failure = trouble;
-        }
+        update.unwatched = trouble;
         self.schedule();
         self.last_look = Some(Instant::now());
-        let failure_changed = update.failure != self.failure;
+        let trouble_changed = update.failure != self.failure || update.unwatched != self.unwatched;
         let changes_something = update.is_news();
-        if is_comparison || failure_changed || changes_something {
+        if is_comparison || trouble_changed || changes_something {
             self.failure.clone_from(&update.failure);
+            self.unwatched.clone_from(&update.unwatched);
             (self.deliver)(update);
         }
     }
 
-    /// Watches the directories the source lies in now. Returns the files whose links were moved since, and what is wrong if
-    /// the directories cannot be watched.
+    /// Watches the directories the source lies in now. Returns the files whose links were moved since, and what is
+    /// wrong if the directories cannot be watched.
     fn arm(&mut self) -> (BTreeSet<OsString>, Option<Problem>) {
         let layout = Layout::of(&self.loader.source().kind);
         if self.armed.as_ref().is_some_and(|armed| *armed.layout() == layout) {
@@ -210,7 +212,7 @@ impl<D: FnMut(Update)> Watcher<D> {
             Err(error) => {
                 let message = format!("the source cannot be watched, only looked at now and then: {error}");
                 let hint = "see fs.inotify.max_user_watches and fs.inotify.max_user_instances";
-                (moved, Some(self.problem("watch", message, hint)))
+                (moved, Some(Problem { severity: Severity::Warning, ..self.problem("watch", message, hint) }))
             }
         }
     }

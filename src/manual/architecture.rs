@@ -56,7 +56,7 @@
 //! [`ExitError`](crate::error::ExitError):
 //!
 //! 1. sockets that are open already are taken: systemd's, or those of a process that hands over (below);
-//! 2. the configuration is read as a whole, or every mistake in it is reported; core dumps are forbidden;
+//! 2. the configuration is read as a whole, or every mistake in it is reported; core dumps are forbidden, or allowed;
 //! 3. missing sockets are bound, TCP first: it is the lock against a second instance on the same address
 //!    ([`process::sockets`](crate::process::sockets));
 //! 4. signals are taken over: one that comes from here on is obeyed after the start;
@@ -96,7 +96,7 @@
 //! block, and says that it is ready. Only then the old one stops reading, tells it to go, and answers what is under
 //! way. Meanwhile queries wait in the sockets, which are the same in both: none is lost, and none is answered by the
 //! old policy after one was by the new. Until it is relieved the old process goes on answering, publishing and
-//! reloading; if the new one fails, or takes more than two minutes, nothing has happened but a
+//! reloading; if the new one fails, or takes more than five minutes, nothing has happened but a
 //! count in `pagar_upgrade_failures_total`.
 //! [`process::upgrade`](crate::process::upgrade) has the protocol.
 //!

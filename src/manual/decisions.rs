@@ -36,12 +36,12 @@
 //!     page knows its law; a category's page is the next best guess. A page without an address in a family means NODATA
 //!     there, not the next page's address: a mixture of two pages is nobody's. *Change:* an authority that orders
 //!     otherwise.
-//! 12. **Limits: questions waiting for upstreams, (limit of open files - 2,048) / 5 of them, at least 16 and at most
-//!     4,096, then SERVFAIL with EDE 23; 1,024 TCP connections of clients, 64 answers under way on each, 10 s idle.**
-//!     *Why:* every wait needs a bound, and a client is told rather than left to time out. A question may hold five
-//!     sockets, and without descriptors neither TCP nor a notice's file could be opened. *Change:* measurements on an
-//!     ISP's traffic; they become settings when two operators need different values. Those of TCP have become settings,
-//!     and further connections no longer wait: decision 102.
+//! 12. **Limits: questions waiting for upstreams, (limit of open files - 1,024 - `[dns.tcp] connections` at the start) /
+//!     5 of them, at least 16 and at most 4,096, then SERVFAIL with EDE 23; 1,024 TCP connections of clients, 64 answers
+//!     under way on each, 10 s idle.** *Why:* every wait needs a bound, and a client is told rather than left to time
+//!     out. A question may hold five sockets, and without descriptors neither TCP nor a notice's file could be opened.
+//!     *Change:* measurements on an ISP's traffic; they become settings when two operators need different values. Those
+//!     of TCP have become settings, and further connections no longer wait: decision 102.
 //!
 //! # Upstreams
 //!
@@ -479,3 +479,24 @@
 //!   upstreams reached by TLS, where a connect costs more.
 //! - **The 257th question on a connection is refused, not kept waiting.** *Why:* the race asks another upstream at
 //!   once, and a queue would only hide that this one is too slow. *Change:* measurements.
+//!
+//! # Operations
+//!
+//! - **`/readyz` asks the sockets from loopback.** *Why:* from the service address the probe shares the response rate
+//!   limit of that network, which anybody uses up who forges queries from there; the node would withdraw its route.
+//!   Nobody elsewhere can send from loopback. *Change:* nothing.
+//! - **The unit starts again after exit code 2.** *Why:* at boot resolv.conf or a file of secrets may come after us, and
+//!   an attempt a second costs nothing; DNS that stays down costs much. *Change:* nothing.
+//! - **A refused reload is a state (`pagar_config_last_reload_successful`), not an event.** *Why:* until somebody mends
+//!   the file, the next restart fails. The counter stays for those who graph it. *Change:* nothing.
+//! - **What needs a restart is compared with what runs, at every reload.** *Why:* an operator who reloads twice must not
+//!   believe that it has been taken over. *Change:* nothing.
+//! - **A source that cannot be watched is a problem, not a failure.** *Why:* it is looked at every other second, so what
+//!   it says is in force; nobody is to be called at night for inotify's limits. *Change:* nothing.
+//! - **Panics are logged once a second for each place.** *Why:* whoever finds a packet that makes a worker panic sends it
+//!   again; one limit for all would let that flood hide another panic. *Change:* nothing.
+//! - **Only the soft limit of core files is lowered.** *Why:* the process of an upgrade inherits the hard one and may
+//!   have another configuration. *Change:* nothing.
+//! - **Where stderr is the journal, lines begin with their priority and have no time.** *Why:* `journalctl -p` works
+//!   without another format, and the journal has the time. No crate: it is a prefix. *Change:* fields in the journal
+//!   that somebody needs, which takes its own protocol.

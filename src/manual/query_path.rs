@@ -81,11 +81,12 @@
 //! # Questions under way
 //!
 //! A question is a task of its own ([`Core::wait`](crate::dns::core::Core::wait) joins it or begins it): it goes on
-//! when the asker has gone, for as long as the upstreams take. Four bounds: (limit of open files - 2,048) / 5 questions
-//! under way, at least 16 and at most 4,096; once half of these places are taken, names of one registered domain hold an
-//! eighth of them at most ([`domains`](crate::dns::access::domains)); 256 queries wait for one question, and four times
-//! as many as there are places wait in all, shared out among domains alike. Beyond each the answer is SERVFAIL with EDE 23 and a text, or a stale answer
-//! if there is one, and is counted (`pagar_dns_shed_total{reason}`).
+//! when the asker has gone, for as long as the upstreams take. Four bounds: (limit of open files - 1,024 -
+//! `[dns.tcp] connections`) / 5 questions under way, at least 16 and at most 4,096, reckoned when the server starts; once
+//! half of these places are taken, names of one registered domain hold an eighth of them at most
+//! ([`domains`](crate::dns::access::domains)); 256 queries wait for one question, and four times as many as there are
+//! places wait in all, shared out among domains alike. Beyond each the answer is SERVFAIL with EDE 23 and a text, or a
+//! stale answer if there is one, and is counted (`pagar_dns_shed_total{reason}`).
 //!
 //! # UDP
 //!

@@ -13,4 +13,4 @@ pub use action::Action;
 pub use authority::{Authority, AuthorityId, AuthorityKind};
 pub use name::{DnsName, NameError};
 pub use notice::{Category, LegalBasis, Notice, NoticeId, Scope, Sensitivity, Targets, Validity};
-pub use view::{Exemption, Exemptions, Network, Networks};
+pub use view::{Exemption, Exemptions, Network, NetworkError, Networks};

@@ -156,6 +156,23 @@ impl LocalKind {
     pub const ALL: [(Self, &'static str); 2] = [(Self::Special, "special"), (Self::Operator, "operator")];
 }
 
+/// What a client's COOKIE option is worth (RFC 7873).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CookieResult {
+    /// Ours, and given to this address.
+    Valid,
+    /// The client's half alone, or with a server's half that is not ours or too old.
+    Fresh,
+    /// Of a length it must not have: FORMERR.
+    Malformed,
+}
+
+impl CookieResult {
+    /// Every result, with its metric label.
+    pub const ALL: [(Self, &'static str); 3] =
+        [(Self::Valid, "valid"), (Self::Fresh, "fresh"), (Self::Malformed, "malformed")];
+}
+
 /// Upper bounds of the duration buckets in microseconds; the last bucket is everything above.
 pub const BUCKETS_US: [u64; 16] =
     [10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 2_500_000];
@@ -205,6 +222,8 @@ pub struct Counters {
     pub cache_misses: Counter,
     /// `dns_shed_total{reason}`
     pub shed: [Counter; Shed::ALL.len()],
+    /// `dns_cookies_total{result}`
+    pub cookies: [Counter; CookieResult::ALL.len()],
     /// `dns_rate_limited_total`
     pub rate_limited: Counter,
     /// `dns_rrl_excess_total`
@@ -238,6 +257,7 @@ impl Default for Counters {
             cache_hits: Counter::default(),
             cache_misses: Counter::default(),
             shed: Default::default(),
+            cookies: Default::default(),
             rate_limited: Counter::default(),
             rrl_excess: Counter::default(),
             rrl_slipped: Counter::default(),
@@ -280,6 +300,11 @@ impl Counters {
     /// A name of a local zone was asked.
     pub fn local(&self, kind: LocalKind) {
         self.local[kind as usize].inc();
+    }
+
+    /// A cookie was judged.
+    pub fn cookie(&self, result: CookieResult) {
+        self.cookies[result as usize].inc();
     }
 
     /// `n` answers of one path took this long each.

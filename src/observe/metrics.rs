@@ -26,7 +26,8 @@ use super::process::Process;
 use super::sampled::Sampled;
 use super::sum::{Blocks, Sum};
 
-/// The values of `state` in `pagar_notices`: the words of `control::explain::state_at`, and those refused as a whole.
+/// The values of `state` in `pagar_notices`: the words of `control::explain::state_at`, and files of which something is
+/// refused.
 pub const NOTICE_STATES: [&str; 4] = ["scheduled", "in force", "expired", "refused"];
 
 /// Everything the program counts.
@@ -134,6 +135,8 @@ pub struct PolicyMetrics {
     pub compile_failures: IntCounter,
     /// `pagar_config_reload_failures_total`
     pub reload_failures: IntCounter,
+    /// `pagar_config_last_reload_successful`
+    pub reloaded: IntGauge,
 }
 
 impl PolicyMetrics {
@@ -165,7 +168,9 @@ impl PolicyMetrics {
             state_write_failures: registered(registry, IntCounter::with_opts(writes))?,
             compile_failures: registered(registry, IntCounter::with_opts(compiles))?,
             reload_failures: registered(registry, IntCounter::with_opts(reloads))?,
+            reloaded: gauge("config_last_reload_successful", LAST_RELOAD)?,
         };
+        policy.reloaded.set(1);
         for state in NOTICE_STATES {
             policy.notices.with_label_values(&[state]);
         }
@@ -199,7 +204,10 @@ impl SourceMetrics {
         let success = opts("source_last_success_timestamp_seconds", success);
         let failures = opts("source_failures_total", "Times the source could not be read.");
         let entries = opts("source_entries", "Names the source lists, in force or not.");
-        let problems = opts("source_problems", "Problems found in the source when it last changed.");
+        let problems = opts(
+            "source_problems",
+            "Problems with the source now; of a list's bad lines the first 20, and one for all others.",
+        );
         Ok(Self {
             last_success: registered(registry, GaugeVec::new(success, &["source"]))?,
             failures: registered(registry, IntCounterVec::new(failures, &["source"]))?,
@@ -406,6 +414,8 @@ impl TcpMetrics {
     }
 }
 
+const LAST_RELOAD: &str = "1 if the configuration read last is in force, 0 if it was refused on SIGHUP.";
+
 /// Buckets of a swap, in seconds: one notice to a list of millions.
 const SWAP: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
 /// Buckets of carrying out a notice, in seconds: a file dropped here to the hours a deadline allows.
@@ -459,6 +469,11 @@ pub(super) const SHED: Family = counter(
     "Queries that do not wait for an upstream because too many do: SERVFAIL, or a stale answer.",
     &["reason"],
 );
+pub(super) const COOKIES: Family = counter(
+    "pagar_dns_cookies_total",
+    "Queries with a DNS cookie: valid, fresh (the client's half alone, or a server's that is not ours), malformed.",
+    &["result"],
+);
 pub(super) const RATE_LIMITED: Family =
     counter("pagar_dns_rate_limited_total", "Queries beyond the limit of their client.", &[]);
 pub(super) const RRL_EXCESS: Family =
@@ -476,9 +491,9 @@ pub(super) const CACHE_PREFETCHES: Family =
 pub(super) const JOINED: Family =
     counter("pagar_dns_joined_total", "Queries that waited for a question another query had asked already.", &[]);
 #[rustfmt::skip] // in rows
-const SUMMED: [Family; 18] = [
-    QUERIES, RESPONSES, DROPPED, BLOCKED, HITS, DURATION, LOCAL, SHED, JOINED, RATE_LIMITED, RRL_EXCESS, RRL_SLIPPED,
-    EXEMPT, CACHE_HITS, CACHE_MISSES, CACHE_STALE, CACHE_FAILURES, CACHE_PREFETCHES,
+const SUMMED: [Family; 19] = [
+    QUERIES, RESPONSES, DROPPED, BLOCKED, HITS, DURATION, LOCAL, SHED, JOINED, COOKIES, RATE_LIMITED, RRL_EXCESS,
+    RRL_SLIPPED, EXEMPT, CACHE_HITS, CACHE_MISSES, CACHE_STALE, CACHE_FAILURES, CACHE_PREFETCHES,
 ];
 
 const STARTED: Family = gauge("process_start_time_seconds", "When the process started, since the epoch.");
@@ -617,6 +632,8 @@ mod tests {
         has(&text, r#"pagar_dns_local_total{kind="special"} 0"#);
         has(&text, r#"pagar_dns_request_duration_seconds_count{path="local"} 0"#);
         has(&text, r#"pagar_dns_shed_total{reason="waiting"} 0"#);
+        has(&text, r#"pagar_dns_cookies_total{result="malformed"} 0"#);
+        has(&text, "pagar_config_last_reload_successful 1");
         has(&text, "pagar_cache_bytes 0");
         has(&text, r#"pagar_build_info{commit="abc",version="0.1.0"} 1"#);
     }

@@ -12,5 +12,6 @@ pub mod panics;
 mod process;
 pub mod sampled;
 mod sum;
+pub mod throttle;
 
 pub use metrics::Metrics;

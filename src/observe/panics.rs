@@ -3,10 +3,20 @@
 //! The message of a panic may quote data: `unwrap` on an error shows the error, and that may hold a query name or one
 //! of a secret notice. A message that was written out in the source holds none and is logged; one that was put together
 //! at run time is withheld above debug, like every name ([`super::log`]). The place is enough to find the mistake.
+//!
+//! A packet that makes a worker panic can be sent again and again, so one panic a second is logged for each place, with
+//! how many came before it; `pagar_dns_dropped_total{reason="panic"}` counts them all.
 
 use std::any::Any;
 use std::backtrace::{Backtrace, BacktraceStatus};
+use std::collections::BTreeMap;
 use std::panic::PanicHookInfo;
+use std::sync::{Mutex, PoisonError};
+
+use super::throttle::Throttle;
+
+/// By place; there are no more than the program has.
+static SAID: Mutex<BTreeMap<String, Throttle>> = Mutex::new(BTreeMap::new());
 
 /// Takes the place of the standard panic hook, which prints the whole message to stderr.
 pub fn report() {
@@ -15,9 +25,11 @@ pub fn report() {
 
 fn log(info: &PanicHookInfo<'_>) {
     let place = info.location().map(ToString::to_string).unwrap_or_default();
+    let Some(held) = pass(&place) else { return };
     let thread = std::thread::current();
     let thread = thread.name().unwrap_or("unnamed");
-    tracing::error!(thread, place, "panic: {}", public(info.payload()));
+    let more = if held > 0 { format!(", and {held} more there since the last line") } else { String::new() };
+    tracing::error!(thread, place, "panic: {}{more}", public(info.payload()));
     if let Some(message) = info.payload().downcast_ref::<String>() {
         tracing::debug!(message, "what the panic says");
     }
@@ -25,6 +37,15 @@ fn log(info: &PanicHookInfo<'_>) {
     if backtrace.status() == BacktraceStatus::Captured {
         tracing::error!("backtrace of the panic:\n{backtrace}");
     }
+}
+
+/// Whether a panic at this place is to be logged, and how many there were not.
+fn pass(place: &str) -> Option<u64> {
+    let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner); // whatever panicked, it was not in here
+    if let Some(known) = said.get(place) {
+        return known.pass();
+    }
+    said.entry(place.to_owned()).or_default().pass()
 }
 
 /// What may be said of a panic's message.
@@ -41,6 +62,14 @@ mod tests {
         assert_eq!(public(&"index is empty"), "index is empty");
         let payload: Box<dyn Any + Send> = Box::new(format!("bad name {}", "secret.example"));
         assert!(!public(&*payload).contains("secret.example"));
+    }
+
+    #[test]
+    fn a_place_is_not_said_twice_within_a_second_and_hides_no_other() {
+        assert_eq!(pass("one.rs:1:1"), Some(0));
+        let again = std::array::from_fn::<_, 100, _>(|_| pass("one.rs:1:1"));
+        assert!(again.contains(&None), "a hundred within some microseconds");
+        assert_eq!(pass("two.rs:1:1"), Some(0));
     }
 
     #[test]

@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 
-use super::counters::{Counters, Dropped, LocalKind, Path, Shed, Transport};
+use super::counters::{CookieResult, Counters, Dropped, LocalKind, Path, Shed, Transport};
 use super::family::Family;
 use super::labels::{Labels, MAX_BLOCKED, MAX_HITS};
 use super::metrics::{
-    BLOCKED, CACHE_FAILURES, CACHE_HITS, CACHE_MISSES, CACHE_PREFETCHES, CACHE_STALE, DROPPED, DURATION, EXEMPT, HITS,
-    JOINED, LOCAL, OTHER, QUERIES, RATE_LIMITED, RCODE_LABELS, RESPONSES, RRL_EXCESS, RRL_SLIPPED, SHED,
+    BLOCKED, CACHE_FAILURES, CACHE_HITS, CACHE_MISSES, CACHE_PREFETCHES, CACHE_STALE, COOKIES, DROPPED, DURATION,
+    EXEMPT, HITS, JOINED, LOCAL, OTHER, QUERIES, RATE_LIMITED, RCODE_LABELS, RESPONSES, RRL_EXCESS, RRL_SLIPPED, SHED,
 };
 
 /// The blocks given out so far.
@@ -54,6 +54,7 @@ impl Collector for Sum {
             self.hits(&blocks),
             DURATION.with(Path::ALL.map(duration).into()),
             each(SHED, &Shed::ALL.map(|(_, label)| label), &|block, n| block.shed[n].get()),
+            each(COOKIES, &CookieResult::ALL.map(|(_, label)| label), &|block, n| block.cookies[n].get()),
             single(RATE_LIMITED, &|block| block.rate_limited.get()),
             single(RRL_EXCESS, &|block| block.rrl_excess.get()),
             single(RRL_SLIPPED, &|block| block.rrl_slipped.get()),

@@ -31,14 +31,20 @@ pub fn raise_file_limit() -> u64 {
     }
 }
 
-/// Keeps the memory of this process from being written to disk when it crashes, or read by another process of the same
+/// Whether the memory of this process may be written to disk when it crashes, or read by another process of the same
 /// user: it holds what clients ask and the names of secret notices.
 ///
-/// Both, because a limit of 0 does not keep the kernel from piping a dump to a program (core(5)).
-pub fn forbid_core_dumps() {
-    let none = Rlimit { current: Some(0), maximum: Some(0) };
-    let forbidden = setrlimit(Resource::Core, none).and_then(|()| set_dumpable_behavior(DumpableBehavior::NotDumpable));
-    if let Err(error) = forbidden {
-        tracing::warn!(%error, "cannot forbid core dumps");
+/// Both are forbidden together, because a limit of 0 does not keep the kernel from piping a dump to a program
+/// (core(5)). The hard limit is left alone: the process of an upgrade inherits it, and its configuration may say
+/// otherwise.
+pub fn allow_core_dumps(allowed: bool) {
+    let maximum = getrlimit(Resource::Core).maximum;
+    let (current, dumpable) =
+        if allowed { (maximum, DumpableBehavior::Dumpable) } else { (Some(0), DumpableBehavior::NotDumpable) };
+    let set = setrlimit(Resource::Core, Rlimit { current, maximum }).and_then(|()| set_dumpable_behavior(dumpable));
+    if let Err(error) = set {
+        tracing::warn!(%error, allowed, "core dumps: the system does not obey");
+    } else if allowed && maximum == Some(0) {
+        tracing::warn!("core_dumps = true does nothing: the hard limit is 0 (LimitCORE= of the unit, ulimit -H -c)");
     }
 }

@@ -44,7 +44,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::sockets::{Copies, Inherited};
 
 /// How long a new process may take until it is ready. It reads all sources in that time.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 /// How long the new process waits for the word to go: the old one answers what its sockets hold first.
 const RELIEF: Duration = Duration::from_secs(10);
 /// How long the old process may take to pass its descriptors.

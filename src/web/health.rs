@@ -1,13 +1,15 @@
 //! `GET /healthz` and `GET /readyz`: whether the process runs, and whether it can do its work.
 //!
-//! Ready means: a policy has been published, every worker thread moves, every DNS socket answers a real message, and
-//! nobody has asked the server to stop.
+//! Ready means: a policy has been published, every worker thread moves, every DNS address answers a real message by UDP
+//! and TCP, and nobody has asked the server to stop.
 //! That upstreams are dead does not make it unready: listed names are still answered, and a load balancer that took all
 //! nodes out of service would make a bad day worse.
 //!
 //! The message is a header alone with opcode STATUS (RFC 1035 §4.1.1), to which a server answers NOTIMP or REFUSED
 //! whatever its policy: nothing is looked up, counted as a hit or forwarded. A probe is good for a second, and requests
-//! that come while one runs wait for it, so asking often costs the resolver nothing. If this machine is itself one of
+//! that come while one runs wait for it, so asking often costs the resolver nothing. It is sent from a loopback
+//! address, which nobody elsewhere can forge: sent from the service address, it would share the response rate limit of
+//! that network, and whoever uses that up by forged queries could take the node out of service. If loopback is one of
 //! the balancers that must send a PROXY header, so must the probe.
 
 use std::io;
@@ -22,7 +24,7 @@ use axum::http::StatusCode;
 use axum::routing::{MethodRouter, get};
 use futures_util::future::join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UdpSocket};
+use tokio::net::{TcpSocket, UdpSocket};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
@@ -149,9 +151,14 @@ fn header(own: SocketAddr, balancers: &Networks) -> &'static [u8] {
     if balancers.contains(own.ip()) { LOCAL } else { &[] }
 }
 
+/// Where a probe comes from. The kernel carries it to any address of this machine, those of scope link included.
+fn source(target: SocketAddr) -> SocketAddr {
+    let loopback = if target.is_ipv4() { IpAddr::from(Ipv4Addr::LOCALHOST) } else { Ipv6Addr::LOCALHOST.into() };
+    SocketAddr::new(loopback, 0)
+}
+
 async fn probe_udp(target: SocketAddr, balancers: &Networks) -> io::Result<()> {
-    let any = if target.is_ipv4() { IpAddr::from(Ipv4Addr::UNSPECIFIED) } else { Ipv6Addr::UNSPECIFIED.into() };
-    let socket = UdpSocket::bind((any, 0)).await?;
+    let socket = UdpSocket::bind(source(target)).await?;
     socket.connect(target).await?;
     let id = rand::random();
     socket.send(&[header(socket.local_addr()?, balancers), &status_query(id)].concat()).await?;
@@ -163,7 +170,9 @@ async fn probe_udp(target: SocketAddr, balancers: &Networks) -> io::Result<()> {
 }
 
 async fn probe_tcp(target: SocketAddr, balancers: &Networks) -> io::Result<()> {
-    let mut stream = TcpStream::connect(target).await?;
+    let socket = if target.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.bind(source(target))?;
+    let mut stream = socket.connect(target).await?;
     let id = rand::random();
     let mut framed = [0; 2 + HEADER];
     framed[1] = HEADER as u8;

@@ -125,4 +125,12 @@ fn a_flush_that_cannot_be_said_is_said_why() {
     assert_eq!(pagar(&["cache", "flush", "a..example", "--api", "http://127.0.0.1:1"]).code, Some(2));
     assert_eq!(pagar(&["cache", "flush", "a.example", "--api", "127.0.0.1:1"]).code, Some(2));
     assert_eq!(pagar(&["cache", "flush", "a.example", "--api", "http://127.0.0.1:1"]).code, Some(4), "nobody there");
+    // what the server says is wrong is said in words
+    let server = site.start();
+    let api = format!("{}/elsewhere/", server.url());
+    for (words, path) in [(&["cache", "flush"][..], "/v1/cache/flush"), (&["why"], "/v1/check")] {
+        let ended = pagar(&[words, &["a.example", "--api", &api]].concat());
+        let said = format!("{api}{}: nothing is served at /elsewhere{path} (hint: GET / lists what is)", &path[1..]);
+        assert_eq!((ended.code, ended.err.trim_end()), (Some(4), &said[..]));
+    }
 }

@@ -1,12 +1,14 @@
 //! What the log holds: JSON for machines; and what it must not hold: who asked, and for what.
 
+use std::fs;
 use std::net::UdpSocket;
+use std::process::Command;
 
 use hickory_proto::rr::RecordType;
 use rustix::process::Signal;
 
 use crate::client::{PATIENCE, exchange_udp, query};
-use crate::harness::{Pagar, Site, notice, wait_until};
+use crate::harness::{Pagar, Site, config, notice, wait_until};
 use crate::upstream::Scripted;
 
 /// Asks in every way that might be logged, from an address that would be recognised.
@@ -36,7 +38,7 @@ fn served(arguments: &[&str], log: &str) -> String {
         true => vec![],
         false => vec![asked.answer([])],
     });
-    let text = crate::harness::config(&[upstream.address]) + log;
+    let text = config(&[upstream.address]) + log;
     let site = Site::new(&text);
     site.put("1.json", &notice(1, "listed-secret.example", "subtree"));
     let mut pagar = Pagar::start(&site.path("pagar.toml"), arguments);
@@ -86,8 +88,36 @@ fn neither_names_asked_nor_clients_are_logged() {
 }
 
 #[test]
+fn a_warning_about_the_configuration_says_what_to_write() {
+    let site = Site::new(&(config(&["127.0.0.1:9".parse().unwrap()]) + "[cache]\nsize = 0\nprefetch = true\n"));
+    let pagar = site.start();
+    let warning = "prefetch does nothing without a cache: size is 0 hint=\"remove it, or give the cache a size\"";
+    assert!(pagar.log().contains(warning), "{}", pagar.log());
+}
+
+#[test]
 fn debugging_says_more() {
     let log = served(&["-v"], "");
     assert!(log.contains("DEBUG") && log.contains("dark-secret"), "{log}");
     assert!(!log.contains("127.0.9.9"), "a client is not logged at all: {log}");
+}
+
+#[test]
+fn the_journal_learns_the_priority_of_every_line() {
+    let site = Site::new(&config(&["127.0.0.1:9".parse().unwrap()]));
+    // as systemd does it, with a file for its stream; and where the variable was inherited and names another one
+    for (stream, prefixed) in [("$(stat -Lc %d:%i /proc/$$/fd/2)", true), ("1:2", false)] {
+        let script = format!("exec 2>log; JOURNAL_STREAM={stream} exec \"$0\" \"$@\"");
+        let mut command = Command::new("sh");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_pagar")]).current_dir(site.path(""));
+        let mut pagar = Pagar::launch(&mut command, &site.path("pagar.toml"), &[]);
+        site.write("notices/1.json", "{");
+        wait_until("the broken notice is logged", || fs::read_to_string(site.path("log")).unwrap().contains("1.json"));
+        pagar.signal(Signal::TERM);
+        assert_eq!(pagar.wait().code(), Some(0));
+        let log = fs::read_to_string(site.path("log")).unwrap();
+        assert!(log.lines().all(|line| line.starts_with('<') == prefixed), "{log}");
+        assert_eq!(log.contains("<3>ERROR") && log.contains("<6> INFO stopping"), prefixed, "{log}");
+        site.remove("notices/1.json");
+    }
 }

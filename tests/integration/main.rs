@@ -19,10 +19,12 @@
 //! | [`no_lift`] | handling of files and configurations that ends no notice |
 //! | [`under_load`] | a whole list swapped again and again while questions come in |
 //! | [`attacks`] | floods, hoards of connections, silence, shortage: what clients notice, and how long |
+//! | [`readiness`] | `/readyz` while the service address is attacked |
 //! | [`reload`] | SIGHUP |
 //! | [`shutdown`] | SIGTERM with questions under way, and a delay before the end |
 //! | [`upgrade`] | SIGUSR2: a new process takes over under load, or fails to |
 //! | [`systemd`] | what the service manager is told, and sockets it opened |
+//! | [`operations`] | the man page has every metric, the rules of alerts are tested both ways |
 //! | [`startup`] | what keeps it from starting, and what `pagar check` says of it |
 //! | [`logging`] | what the log holds, and what it must not |
 //! | [`validating`] | a validating resolver behind us |
@@ -47,9 +49,11 @@ mod local_zones;
 mod logging;
 mod manual;
 mod no_lift;
+mod operations;
 mod packets;
 mod peers;
 mod quickstart;
+mod readiness;
 mod reload;
 mod scenario;
 mod shutdown;

@@ -1,6 +1,7 @@
 //! SIGHUP: the configuration is read again while queries run; a broken one changes nothing.
 
 use std::net::IpAddr;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use hickory_proto::op::ResponseCode;
@@ -106,6 +107,8 @@ fn a_broken_configuration_changes_nothing_and_is_reported() {
         reload(&site, &pagar, &text.replace(old, new));
         wait_until("it is reported", || pagar.log().matches("not reloaded").count() == n + 1);
     }
+    assert_eq!(pagar.metric("pagar_config_last_reload_successful"), 0.0);
+    assert_eq!(pagar.metric("pagar_config_reload_failures_total"), broken.len() as f64);
     assert!(pagar.log().contains("wrkers") && pagar.log().contains("workers"), "{}", pagar.log());
     assert_eq!(addresses(&ask_a(pagar.address(), "www.always.example.")), [ip("192.0.2.80")]);
     assert_eq!(pagar.metric("pagar_policy_serial"), serial);
@@ -113,6 +116,7 @@ fn a_broken_configuration_changes_nothing_and_is_reported() {
     wait_until("the repaired one is taken", || {
         addresses(&ask_a(pagar.address(), "always.example.")) == [ip("192.0.2.90")]
     });
+    wait_until("file and server agree", || pagar.metric("pagar_config_last_reload_successful") == 1.0);
     drop(witness);
 }
 
@@ -133,8 +137,36 @@ fn what_needs_a_restart_is_named() {
     let text = config(&[upstream.address]);
     let site = Site::new(&text);
     let pagar = site.start();
-    reload(&site, &pagar, &text.replace("workers = 2", "workers = 3").replace("\"state\"", "\"elsewhere\""));
-    wait_until("both are named", || ["dns.workers", "ledger.path"].iter().all(|key| pagar.log().contains(key)));
+    let reloaded = |text: &str| {
+        let before = pagar.log().matches("configuration reloaded").count();
+        reload(&site, &pagar, text);
+        wait_until("it is reloaded", || pagar.log().matches("configuration reloaded").count() > before);
+        ["dns.workers has changed", "ledger.path has changed"].map(|words| pagar.log().matches(words).count())
+    };
+    let changed = text.replace("workers = 2", "workers = 3").replace("\"state\"", "\"elsewhere\"");
+    assert_eq!(reloaded(&changed), [1, 1]);
+    assert_eq!(reloaded(&changed), [2, 2], "it is still not in force");
+    assert_eq!(reloaded(&text), [2, 2], "what runs is what the file says again");
     assert!(pagar.log().contains("SIGUSR2"), "{}", pagar.log());
     assert!(!site.path("elsewhere").exists());
+}
+
+#[test]
+fn fewer_places_for_questions_than_started_with_need_a_restart() {
+    let text = config(&["127.0.0.1:9".parse().unwrap()]);
+    let site = Site::new(&text);
+    // a limit of 4,000 files, 1,024 connections: (4,000 - 1,024 - 1,024) / 5 questions under way
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 4000 && exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_pagar")]);
+    let pagar = Pagar::launch(&mut command, &site.path("pagar.toml"), &[]);
+    let warned = |connections: usize| {
+        let before = pagar.log().matches("configuration reloaded").count();
+        reload(&site, &pagar, &format!("{text}[dns.tcp]\nconnections = {connections}\n"));
+        wait_until("it is reloaded", || pagar.log().matches("configuration reloaded").count() > before);
+        pagar.log().matches("questions under way").count()
+    };
+    assert_eq!(warned(1_000), 0);
+    assert_eq!(warned(2_000), 1, "{}", pagar.log());
+    assert!(pagar.log().contains("started_with=390 left=195"), "{}", pagar.log());
+    assert_eq!(warned(1_024), 1);
 }

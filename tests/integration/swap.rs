@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::symlink;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::JoinHandle;
@@ -13,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::client::{Over, addresses, ask_a, ede, exchange, is_block, query};
-use crate::harness::{Pagar, Site, config, notice, wait_until};
+use crate::harness::{Pagar, Site, config, notice, peer, run, skip, wait_until};
 use crate::upstream::Scripted;
 
 const TRUE: &str = "198.51.100.1";
@@ -204,6 +205,17 @@ fn a_broken_notice_keeps_its_last_good_content_and_is_reported() {
     assert!(!swap.is_listed("kept.example."));
     wait_until("nothing is wrong any more", || swap.metric_of("problems", "notices") == 0.0);
     wait_until("the API says so", || swap.source("notices")["problems"] == json!([]));
+    // more than are kept as text are counted
+    let mut many = notice(3, "other.example", "exact");
+    for item in 0..60 {
+        let target = json!({ "item": format!("u{item}"), "name": "http://a.example/", "scope": "exact" });
+        many["targets"].as_array_mut().unwrap().push(target);
+    }
+    (many["id"], many["sequence"]) = (json!("N-4"), json!(4));
+    swap.site.put("4.json", &many);
+    wait_until("all are counted", || swap.metric_of("problems", "notices") == 60.0);
+    swap.site.remove("notices/4.json");
+    wait_until("nothing is wrong any more", || swap.metric_of("problems", "notices") == 0.0);
     // what is half written is not half believed
     fs::write(swap.site.path("notices/2.json"), &text[..text.len() / 2]).unwrap();
     wait_until("it is reported", || swap.metric_of("problems", "notices") > 0.0);
@@ -274,4 +286,27 @@ fn a_notice_takes_effect_and_expires_by_the_clock() {
     wait_until("the figures follow", || swap.pagar.metric("pagar_notices{state=\"expired\"}") == 1.0);
     assert_eq!(check()["others"][0]["state"], "expired");
     assert_eq!(addresses(&ask_a(swap.pagar.address(), "timed.example.")), [TRUE.parse::<IpAddr>().unwrap()]);
+}
+
+#[test]
+fn a_source_that_cannot_be_watched_is_followed_all_the_same_and_is_no_failure() {
+    let (Some(unshare), text) = (peer("unshare"), config(&["127.0.0.1:9".parse().unwrap()])) else { return };
+    let site = Site::new(&text);
+    let limit = "echo 0 > /proc/sys/user/max_inotify_watches || exit 77; exec \"$0\" \"$@\"";
+    let probe = run(Command::new(&unshare).args(["--map-root-user", "sh", "-c", limit, "true"]));
+    if probe.code != Some(0) {
+        return skip("needs a user namespace with a limit of its own");
+    }
+    let mut command = Command::new(unshare);
+    command.args(["--map-root-user", "sh", "-c", limit, env!("CARGO_BIN_EXE_pagar")]);
+    let pagar = Pagar::launch(&mut command, &site.path("pagar.toml"), &[]);
+    let source = || pagar.json("/v1/policy")["sources"][0].clone();
+    wait_until("it is said", || source()["problems"][0].to_string().contains("cannot be watched"));
+    assert!(pagar.log().contains("WARN") && !pagar.log().contains("ERROR"), "{}", pagar.log());
+    site.put("1.json", &notice(1, "later.example", "exact"));
+    wait_until("it is followed", || is_block(&ask_a(pagar.address(), "later.example.")));
+    assert_eq!((source()["last_error"].clone(), source()["problems"].as_array().unwrap().len()), (json!(null), 1));
+    assert_eq!(pagar.metric("pagar_source_failures_total{source=\"notices\"}"), 0.0);
+    assert_eq!(pagar.metric("pagar_source_problems{source=\"notices\"}"), 1.0);
+    assert!(pagar.metric("pagar_source_last_success_timestamp_seconds{source=\"notices\"}") > 0.0);
 }

@@ -226,3 +226,25 @@ fn an_address_may_come_or_go_with_an_upgrade_and_a_new_program_is_found() {
     assert!(std::net::TcpStream::connect(goes).is_err());
     drop(heir);
 }
+
+/// Soft and hard limit of the core files of a process, as the kernel writes them.
+fn core_limits(pid: u32) -> [String; 2] {
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+    let values = limits.lines().find_map(|line| line.strip_prefix("Max core file size")).unwrap();
+    let mut values = values.split_whitespace().map(str::to_owned);
+    [values.next().unwrap(), values.next().unwrap()]
+}
+
+#[test]
+fn core_dumps_are_forbidden_and_can_be_allowed_by_an_upgrade() {
+    let text = config(&["127.0.0.1:9".parse().unwrap()]);
+    let site = Site::new(&text);
+    let [_, hard] = core_limits(std::process::id());
+    let mut pagar = site.start();
+    assert_eq!(core_limits(pagar.id()), ["0", &hard], "the hard limit is for the next process, too");
+    site.write("pagar.toml", &format!("{text}[process]\ncore_dumps = true\n"));
+    let heir = upgrade(&pagar, || pagar.signal(Signal::USR2));
+    assert_eq!(pagar.wait().code(), Some(0), "{}", pagar.log());
+    assert_eq!(core_limits(heir.0), [&hard[..], &hard]);
+    assert_eq!(pagar.log().contains("core_dumps = true does nothing"), hard == "0", "{}", pagar.log());
+}

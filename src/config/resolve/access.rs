@@ -38,7 +38,7 @@ fn secret_file(written: &Spanned<String>, cx: &mut Context<'_, '_>) -> Option<Se
         Err(error) => {
             cx.report
                 .error(written.span(), format!("the cookie secrets in {} cannot be used: {error}", path.display()))
-                .hint("make it with: (umask 077; openssl rand -hex 16 > FILE)");
+                .hint("make it with: openssl rand -hex 16 | install -m 640 -g pagar /dev/stdin FILE");
             return None;
         }
     };
@@ -58,6 +58,11 @@ fn rate(written: &spec::RateLimit, report: &mut Reporter<'_>) -> Option<Option<R
     let burst = optional(written.burst.as_ref(), |burst| values::number(burst, "burst", 1..=MOST_PER_SECOND, report));
     let prefixes = prefixes([&written.ipv4_prefix, &written.ipv6_prefix], Prefixes::CLIENT, report);
     let (per_second, burst, prefixes) = (per_second?, burst?, prefixes?);
+    if per_second == 0 {
+        let [v4, v6] = [&written.ipv4_prefix, &written.ipv6_prefix].map(place);
+        let keys = [("burst", place(&written.burst)), ("ipv4_prefix", v4), ("ipv6_prefix", v6)];
+        values::unused(&keys, "without queries_per_second", "write queries_per_second as well, or remove it", report);
+    }
     Some((per_second > 0).then(|| Rate { limit: Limit::new(per_second, burst.unwrap_or(per_second)), prefixes }))
 }
 
@@ -72,7 +77,7 @@ fn rrl(written: &spec::Rrl, report: &mut Reporter<'_>) -> Option<Option<rrl::Set
         all_per_second: all?,
         slip: slip?.unwrap_or(defaults.slip),
         prefixes: prefixes?,
-        log_only: written.log_only.unwrap_or(false),
+        log_only: written.log_only.as_ref().is_some_and(|log_only| *log_only.as_ref()),
         ..defaults
     };
     if let (0, Some(all)) = (responses, written.all_per_second.as_ref().filter(|_| settings.all_per_second > 0)) {
@@ -81,7 +86,21 @@ fn rrl(written: &spec::Rrl, report: &mut Reporter<'_>) -> Option<Option<rrl::Set
             .hint("write responses_per_second as well");
         return None;
     }
+    if responses == 0 {
+        let [slip, v4, v6] = [&written.slip, &written.ipv4_prefix, &written.ipv6_prefix].map(place);
+        let keys = [("slip", slip), ("ipv4_prefix", v4), ("ipv6_prefix", v6), ("log_only", place(&written.log_only))];
+        values::unused(
+            &keys,
+            "without responses_per_second",
+            "write responses_per_second as well, or remove it",
+            report,
+        );
+    }
     Some((responses > 0).then_some(settings))
+}
+
+fn place<T>(written: &Option<Spanned<T>>) -> Option<std::ops::Range<usize>> {
+    written.as_ref().map(Spanned::span)
 }
 
 /// 0, also where it is left out, is no limit.

@@ -16,7 +16,9 @@ pub(super) fn all(written: &[spec::Authority], cx: &mut Context<'_, '_>) -> Vec<
     for one in written {
         let Some(id) = values::short_name(&one.id, "the id of an authority", cx.report) else { continue };
         if all.iter().any(|known| known.id.as_str() == id) {
-            cx.report.error(one.id.span(), format!("authority {id:?} is configured twice"));
+            cx.report
+                .error(one.id.span(), format!("authority {id:?} is configured twice"))
+                .hint("give it another id, or write both in one table");
             continue;
         }
         let authority = Authority {
@@ -24,10 +26,11 @@ pub(super) fn all(written: &[spec::Authority], cx: &mut Context<'_, '_>) -> Vec<
             kind: values::word_or(one.kind.as_ref(), "kind of authority", &KINDS, AuthorityKind::Statutory, cx.report)
                 .unwrap_or_default(),
             name: name(one, id, cx.report),
-            keys: one.keys.iter().filter_map(|key| key_file(key, cx)).collect(),
+            keys: key_files(one, cx),
             required_signatures: signatures(one, cx.report),
             categories: categories(one, cx.report),
         };
+        believed_without(one, cx.report);
         all.push(authority);
     }
     all
@@ -54,6 +57,21 @@ pub(super) fn find<'a>(
 fn name(written: &spec::Authority, id: &str, report: &mut Reporter<'_>) -> String {
     let name = written.name.as_ref().map(|name| values::text(name, "the name of the authority", report));
     name.flatten().unwrap_or(id).to_owned()
+}
+
+fn key_files(written: &spec::Authority, cx: &mut Context<'_, '_>) -> Vec<std::path::PathBuf> {
+    let keys = written.keys.iter().flat_map(Spanned::as_ref);
+    keys.filter_map(|key| key_file(key, cx)).collect()
+}
+
+/// Nobody may take what is written about signatures for a protection.
+fn believed_without(written: &spec::Authority, report: &mut Reporter<'_>) {
+    let keys = [
+        ("keys", written.keys.as_ref().map(Spanned::span)),
+        ("required_signatures", written.required_signatures.as_ref().map(Spanned::span)),
+    ];
+    let why = format!("yet: notices of {:?} are believed without signatures", written.id.as_ref());
+    values::unused(&keys, &why, "restrict who may write its sources", report);
 }
 
 fn key_file(written: &Spanned<String>, cx: &mut Context<'_, '_>) -> Option<std::path::PathBuf> {

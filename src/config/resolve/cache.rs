@@ -35,10 +35,16 @@ pub(super) fn cache(written: &spec::Cache, report: &mut Reporter<'_>) -> Option<
             .warning(written.span(), "serve_stale does nothing without a cache: size is 0")
             .hint("remove it, or give the cache a size");
     }
+    let prefetch = written.prefetch.as_ref();
+    if let (Some(Some(0)), Some(prefetch)) = (size, prefetch.filter(|on| *on.as_ref())) {
+        report
+            .warning(prefetch.span(), "prefetch does nothing without a cache: size is 0")
+            .hint("remove it, or give the cache a size");
+    }
     Some(Cache {
         size: size?.unwrap_or(DEFAULT_SIZE),
         max_ttl: max_ttl?.unwrap_or(DEFAULT_MAX_TTL),
-        prefetch: written.prefetch.unwrap_or(true),
+        prefetch: prefetch.is_none_or(|on| *on.as_ref()),
         stale: stale?.flatten(),
     })
 }

@@ -1,4 +1,5 @@
-//! `[dns]`, `[[upstream]]` and `[forwarding]`: where we listen, whom we serve, whom we ask, and that we never ask ourselves.
+//! `[dns]`, `[[upstream]]` and `[forwarding]`: where we listen, whom we serve, whom we ask, and that we never ask
+//! ourselves.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -65,7 +66,7 @@ fn listen(
     for one in written.as_ref() {
         let Some(address) = values::socket_address(one, 53, report) else { continue };
         if all.contains(&address) && address.port() != 0 {
-            report.error(one.span(), format!("{address} is listed twice"));
+            report.error(one.span(), format!("{address} is listed twice")).hint("remove one of the two");
         } else if let Some(other) = all.iter().find(|other| overlap(**other, address)) {
             report
                 .error(one.span(), format!("{address} and {other} cannot be bound together"))

@@ -1,5 +1,5 @@
-//! `[dns.local]` and `[[local_zone]]`: which names are answered here. The zones' files are read later, by whoever starts the
-//! data plane: this layer knows their paths only.
+//! `[dns.local]` and `[[local_zone]]`: which names are answered here. The zones' files are read later, by whoever
+//! starts the data plane: this layer knows their paths only.
 
 use super::{Context, path_of};
 use crate::config::diagnostic::Reporter;
@@ -61,9 +61,9 @@ fn zone(written: &Spanned<String>, report: &mut Reporter<'_>) -> Option<DnsName>
         Ok(_) => {
             report.error(written.span(), "the root is not a zone to answer or except").hint("write a name below it")
         }
-        Err(error) => {
-            report.error(written.span(), format!("{:?} is not a name: {error}", written.as_ref()));
-        }
+        Err(error) => report
+            .error(written.span(), format!("{:?} is not a name: {error}", written.as_ref()))
+            .hint("write a domain name: \"portal.isp.example.\""),
     }
     None
 }

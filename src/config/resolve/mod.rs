@@ -67,7 +67,7 @@ pub(super) fn config(spec: Spec, path: &Path, env: &Environment, report: &mut Re
 
 fn path_of(written: &Spanned<String>, cx: &mut Context<'_, '_>) -> Option<PathBuf> {
     if written.as_ref().is_empty() {
-        cx.report.error(written.span(), "the path is empty");
+        cx.report.error(written.span(), "the path is empty").hint("write a path, relative to this file or absolute");
         return None;
     }
     Some(cx.base.join(written.as_ref()))

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use crate::config::diagnostic::Reporter;
 use crate::config::spec::{Size, Spanned};
 use crate::config::suggest;
-use crate::model::Network;
+use crate::model::{Network, NetworkError};
 
 /// Resolves what may be left out: the outer `None` is a mistake, the inner one absence.
 pub(super) fn optional<W, T>(written: Option<W>, resolve: impl FnOnce(W) -> Option<T>) -> Option<Option<T>> {
@@ -32,6 +32,15 @@ pub(super) fn number<T: TryFrom<i64>>(
         ));
     }
     fits
+}
+
+/// Warns of keys that are written and do nothing, and why.
+pub(super) fn unused(keys: &[(&str, Option<Range<usize>>)], why: &str, hint: &str, report: &mut Reporter<'_>) {
+    for (key, place) in keys {
+        if let Some(place) = place {
+            report.warning(place.clone(), format!("{key} does nothing {why}")).hint(hint);
+        }
+    }
 }
 
 /// One word of a choice.
@@ -78,15 +87,15 @@ pub(super) fn short_name<'a>(written: &'a Spanned<String>, what: &str, report: &
 /// Text for people and records: something must be there, and no control characters.
 pub(super) fn text<'a>(written: &'a Spanned<String>, what: &str, report: &mut Reporter<'_>) -> Option<&'a str> {
     let text = written.as_ref().trim();
-    if text.is_empty() {
-        report.error(written.span(), format!("{what} is empty"));
-        return None;
-    }
-    if text.chars().any(char::is_control) {
-        report.error(written.span(), format!("{what} holds a line break or another control character"));
-        return None;
-    }
-    Some(text)
+    let wrong = if text.is_empty() {
+        "is empty"
+    } else if text.chars().any(char::is_control) {
+        "holds a line break or another control character"
+    } else {
+        return Some(text);
+    };
+    report.error(written.span(), format!("{what} {wrong}")).hint("write a line of text");
+    None
 }
 
 /// An address to listen on; the port must be written, for there are too many to guess.
@@ -176,7 +185,11 @@ pub(super) fn network(written: &Spanned<String>, report: &mut Reporter<'_>) -> O
     match written.as_ref().parse() {
         Ok(network) => Some(network),
         Err(error) => {
-            report.error(written.span(), format!("{:?}: {error}", written.as_ref()));
+            let hint = match &error {
+                NetworkError::Syntax => "write it like \"192.0.2.0/24\", \"2001:db8::/32\" or one address".to_owned(),
+                NetworkError::HostBits { network, .. } => format!("did you mean {network:?}?"),
+            };
+            report.error(written.span(), format!("{:?}: {error}", written.as_ref())).hint(hint);
             None
         }
     }

@@ -33,12 +33,12 @@ use std::hash::Hasher;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
-use super::clock::{Clock, Millis};
+use super::clock::Clock;
 use super::core::{Asker, Fast, Size, View};
 use super::query::{Malformed, NoQuestion, Query};
 use super::reply::{self, Ede};
 use super::wire::rcode;
-use crate::observe::counters::Dropped;
+use crate::observe::counters::{CookieResult, Dropped};
 
 use buckets::{Buckets, Limit};
 use cookie::{Cookie, Cookies, Secrets};
@@ -124,16 +124,21 @@ impl Access {
         }
     }
 
-    /// Reads the COOKIE option of a query and writes ours into its options; what is known about the source then.
-    pub fn judge(
-        &self,
-        query: &mut Query,
-        from: &Asker,
-        settings: &Settings,
-        now: Millis,
-    ) -> Result<Source, Malformed> {
-        let option = query.edns.and_then(|edns| edns.cookie);
-        match option.and_then(|option| self.cookie(option, from.client, settings, now)) {
+    /// Reads the COOKIE option of a query, counts it and writes ours into its options; what is known about the source
+    /// then.
+    pub fn judge(&self, query: &mut Query, from: &Asker, view: &View) -> Result<Source, Malformed> {
+        let cookie = query.edns.and_then(|edns| edns.cookie).and_then(|option| self.counted(option, from.client, view));
+        self.source(query, from, cookie)
+    }
+
+    /// The same for a query that has been counted already.
+    pub fn judge_again(&self, query: &mut Query, from: &Asker, view: &View) -> Result<Source, Malformed> {
+        let cookie = query.edns.and_then(|edns| edns.cookie).and_then(|option| self.cookie(option, from.client, view));
+        self.source(query, from, cookie)
+    }
+
+    fn source(&self, query: &mut Query, from: &Asker, cookie: Option<Cookie>) -> Result<Source, Malformed> {
+        match cookie {
             None => Ok(from.source()),
             Some(Cookie::Valid(cookie)) => {
                 query.options.cookie = Some(cookie);
@@ -153,9 +158,19 @@ impl Access {
     }
 
     /// `None` if cookies are off.
-    fn cookie(&self, option: &[u8], client: IpAddr, settings: &Settings, now: Millis) -> Option<Cookie> {
-        let secrets = settings.cookies.as_ref()?;
-        Some(self.cookies.judge(option, client, secrets, self.wall.seconds(now), now))
+    fn cookie(&self, option: &[u8], client: IpAddr, view: &View) -> Option<Cookie> {
+        let secrets = view.settings.access.cookies.as_ref()?;
+        Some(self.cookies.judge(option, client, secrets, self.wall.seconds(view.now), view.now))
+    }
+
+    fn counted(&self, option: &[u8], client: IpAddr, view: &View) -> Option<Cookie> {
+        let cookie = self.cookie(option, client, view)?;
+        view.counters.cookie(match cookie {
+            Cookie::Valid(_) => CookieResult::Valid,
+            Cookie::Fresh(_) => CookieResult::Fresh,
+            Cookie::BadLength => CookieResult::Malformed,
+        });
+        Some(cookie)
     }
 
     /// Whether the client is exempt from restrictions at this time.
@@ -203,8 +218,7 @@ impl Access {
     /// Answers a query without a question, which is for a cookie (RFC 7873 §5.4). Where cookies are off it is
     /// malformed.
     pub fn no_question(&self, message: &[u8], asked: NoQuestion, from: &Asker, view: &View, out: &mut [u8]) -> Fast {
-        let judged = self.cookie(asked.cookie, from.client, &view.settings.access, view.now);
-        let (code, cookie, source) = match judged {
+        let (code, cookie, source) = match self.counted(asked.cookie, from.client, view) {
             Some(Cookie::Valid(cookie)) => (rcode::NOERROR, Some(cookie), Source::Proven),
             // a server's half that is not ours is named, or the client would go on believing in it
             Some(Cookie::Fresh(cookie)) if asked.cookie.len() > 8 => {
