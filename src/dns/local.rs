@@ -127,23 +127,23 @@ impl Local {
     /// `forward` is [`LocalConfig::forward`] and every zone an upstream of its own is configured for; `broken` are zones that
     /// could not be read and are answered with SERVFAIL: asking others would be worse.
     pub fn new(special_names: bool, forward: &[DnsName], zones: Vec<Zone>, broken: &[DnsName]) -> Self {
-        let mut local = Self::default();
         let excepted = |zone: &Zone| {
             forwardable(zone.origin()) != Forwardable::Never
                 && forward.iter().any(|above| !above.is_root() && zone.origin().is_at_or_below(above))
         };
-        for (zone, ds_forwarded) in special::zones().filter(|(zone, _)| special_names && !excepted(zone)) {
-            local.serve(zone, LocalKind::Special, ds_forwarded);
+        let special = special::zones().filter(|(zone, _)| special_names && !excepted(zone));
+        let forward: Vec<_> = forward.iter().filter(|zone| forwardable(zone) != Forwardable::Never).collect();
+        let mut all: Vec<_> = special.map(|(zone, ds_forwarded)| (zone, LocalKind::Special, ds_forwarded)).collect();
+        all.extend(zones.into_iter().map(|zone| (zone, LocalKind::Operator, true)));
+        // what is answered elsewhere exists all the same: NXDOMAIN above it would deny it as well (RFC 8020 §2)
+        let origins: Vec<_> = all.iter().map(|(zone, ..)| zone.origin().clone()).collect();
+        for (zone, ..) in &mut all {
+            forward.iter().copied().chain(&origins).chain(broken).for_each(|name| zone.exists(name));
         }
-        for zone in forward.iter().filter(|zone| forwardable(zone) != Forwardable::Never) {
-            local.place(zone, Place::Forward);
-        }
-        for zone in zones {
-            local.serve(zone, LocalKind::Operator, true);
-        }
-        for zone in broken {
-            local.place(zone, Place::Broken);
-        }
+        let mut local = Self::default();
+        forward.into_iter().for_each(|zone| local.place(zone, Place::Forward));
+        all.into_iter().for_each(|(zone, kind, ds_forwarded)| local.serve(zone, kind, ds_forwarded));
+        broken.iter().for_each(|zone| local.place(zone, Place::Broken));
         local
     }
 
@@ -166,8 +166,9 @@ impl Local {
         if self.places.is_empty() {
             return None;
         }
-        let parents =
-            qtype == rtype::DS && matches!(self.places.get(name), Some(Place::Here { ds_forwarded: true, .. }));
+        // DS is the parent's data (RFC 4035 §3.1.4.1), and the parent may be ours
+        let parents = qtype == rtype::DS
+            && matches!(self.places.get(name), Some(Place::Here { ds_forwarded: true, .. } | Place::Forward));
         match self.closest(if parents { parent(name)? } else { name })? {
             Place::Here { kind, .. } => Some(kind),
             Place::Broken => Some(LocalKind::Operator),

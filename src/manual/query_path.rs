@@ -188,7 +188,8 @@
 //! SOA, so are the operator's `[[local_zone]]`s. The closest entry above a name decides: a zone, or an exception from
 //! `[dns.local] forward`, which may stand above a zone (it is out), be one, or stand below one (that part is
 //! forwarded). `resolver.arpa` is never forwarded (RFC 9462 §6.4). DS of an operator's zone, of a reverse zone and of
-//! `home.arpa` itself is its parent's data and goes upstream (RFC 8375 §4).
+//! `home.arpa` itself is its parent's data and goes upstream (RFC 8375 §4), unless the parent is here: DS of a part that
+//! is forwarded is answered by the zone around it. No zone denies a name that is answered elsewhere, or one above it.
 //!
 //! Wildcards answer by the closest encloser (RFC 4592). CNAMEs are followed through all local zones, eight at most;
 //! where one leads out, an upstream is asked for the rest, which is kept under its own name; with RD=0 the answer

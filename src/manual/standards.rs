@@ -137,6 +137,7 @@
 //! | 20.5 | ipv4only.arpa passes unchanged (8880 s7.1) | `dns::local` | `nat64_discovery.rpl` |
 //! | 20.6 | use-application-dns.net is not touched: switching it is a choice of policy | `dns::local` | `nat64_discovery.rpl` |
 //! | 20.7 | zones of the operator's own, with any octet in a name (2181 §11), wildcards as 4592 has them | `dns::local` | `local_zone.rpl`, `dns::local::tests::no_name_below_a_local_zone_is_without_an_answer` |
+//! | 20.8 | DS of a part of a local zone that is forwarded is asked of nobody; the part and what lies above it are not denied (4035 §3.1.4.1, 8020 §2) | `dns::local` | `local_forward_ds.rpl`, `dns::local::tests::no_zone_denies_what_is_answered_elsewhere` |
 //!
 //! # DNSSEC passing through (RFC 4035, 6840, 3225)
 //!

@@ -102,6 +102,9 @@ fn the_closest_entry_says_who_answers() {
         ("a.b.c.d.e.f.portal.example", rtype::A, operator),
         ("sub.portal.example", rtype::A, None),
         ("x.sub.portal.example", rtype::A, None),
+        ("sub.portal.example", rtype::DS, operator),
+        ("x.sub.portal.example", rtype::DS, None),
+        ("168.192.in-addr.arpa", rtype::DS, None),
         ("portal.example", rtype::DS, None),
         ("www.portal.example", rtype::DS, operator),
         ("example", rtype::A, None),
@@ -117,6 +120,24 @@ fn the_closest_entry_says_who_answers() {
     let message = query(name("x.broken.example").as_wire(), rtype::A);
     let Parsed::Query(query) = parse_query(&message) else { panic!() };
     assert!(matches!(local.answer(&query), Said::NotReady));
+}
+
+#[test]
+fn no_zone_denies_what_is_answered_elsewhere() {
+    let inner = parse(&name("in.a.portal.example"), HEAD.as_bytes()).unwrap();
+    let local = Local::new(
+        true,
+        &[name("f.b.portal.example")],
+        vec![zone(HEAD).unwrap(), inner],
+        &[name("broken.c.portal.example")],
+    );
+    for owner in ["a", "b", "c"] {
+        let above = asked(&local, &format!("{owner}.portal.example"), rtype::A).unwrap();
+        assert_eq!(above.metadata.response_code, ResponseCode::NoError, "{owner}");
+    }
+    assert_eq!(asked(&local, "d.portal.example", rtype::A).unwrap().metadata.response_code, ResponseCode::NXDomain);
+    let ds = asked(&local, "f.b.portal.example", rtype::DS).unwrap();
+    assert_eq!((ds.metadata.response_code, ds.authorities.len()), (ResponseCode::NoError, 1));
 }
 
 #[test]

@@ -53,6 +53,15 @@ impl Zone {
         &self.origin
     }
 
+    /// Makes a name of the zone exist, and with it those between it and the apex, with no data unless they have some.
+    pub(super) fn exists(&mut self, name: &DnsName) {
+        let mut at = Some(name.as_wire());
+        while let Some(here) = at.filter(|here| is_at_or_below(here, self.origin.as_wire())) {
+            self.nodes.entry(here.into()).or_default();
+            at = parent(here);
+        }
+    }
+
     /// Looks up a canonical name within the zone.
     pub(super) fn find(&self, name: &[u8], qtype: u16) -> Found {
         if let Some(node) = self.nodes.get(name) {
@@ -120,7 +129,7 @@ impl Builder {
         record.name = name; // in lower case, so that it is compressed against the question
         let Ok(octets) = record.to_bytes() else { return refused("the record cannot be written", "") };
         self.zone.image.extend(octets);
-        self.exists(&owner);
+        self.zone.exists(&owner);
         let node = self.zone.nodes.entry(owner.as_wire().into()).or_default();
         match node.iter_mut().find(|set| set.rtype == rtype) {
             None => node.push(Records { rtype, records: vec![record] }),
@@ -135,13 +144,9 @@ impl Builder {
         Ok(())
     }
 
-    /// Makes a name exist, and with it those between it and the apex.
+    /// As [`Zone::exists`].
     pub(super) fn exists(&mut self, name: &DnsName) {
-        let mut at = Some(name.as_wire());
-        while let Some(here) = at.filter(|here| is_at_or_below(here, self.zone.origin.as_wire())) {
-            self.zone.nodes.entry(here.into()).or_default();
-            at = parent(here);
-        }
+        self.zone.exists(name);
     }
 
     fn check(&self, owner: &DnsName, rtype: u16) -> Result<(), Refused> {
