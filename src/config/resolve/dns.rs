@@ -30,7 +30,7 @@ pub(super) fn config(spec: &Spec, web: Option<SocketAddr>, cx: &mut Context<'_, 
     let access = access::settings(&spec.dns, cx);
     let exempt = exempt::all(&spec.exempt, cx);
     let identity = identity::identity(&spec.dns.identity, cx.report);
-    let local = local::config(&spec.dns.local, &spec.local_zone, cx);
+    let local = local::config(&spec.dns.local, &spec.local_zone, &spec.upstream, cx);
     let (listen, workers, allow, upstreams) = (listen?, workers?, allow?, upstreams?);
     let (forwarding, access, exempt, tcp, proxy) = (forwarding?, access?, exempt?, tcp?, proxy?);
     let (Cache { size, max_ttl, prefetch, stale }, identity) = (cache?, identity?);

@@ -2,7 +2,7 @@
 //! starts the data plane: this layer knows their paths only.
 
 use super::{Context, path_of};
-use crate::config::diagnostic::Reporter;
+use crate::config::diagnostic::{Reporter, Span};
 use crate::config::spec::{self, Spanned};
 use crate::dns::local::{Forwardable, LocalConfig, forwardable};
 use crate::model::DnsName;
@@ -10,6 +10,7 @@ use crate::model::DnsName;
 pub(super) fn config(
     written: &spec::Local,
     zones: &[spec::LocalZone],
+    upstreams: &[spec::Upstream],
     cx: &mut Context<'_, '_>,
 ) -> Option<LocalConfig> {
     let special_names = written.special_names.unwrap_or(true);
@@ -34,9 +35,24 @@ pub(super) fn config(
                 .error(one.zone.span(), format!("the zone {zone} is forwarded by [dns.local]"))
                 .hint("remove it there or here: a name is answered by one of the two");
         }
+        refuse_upstreams(&zone, one.zone.span(), upstreams, cx.report);
         all.push((zone, path));
     }
     Some(LocalConfig { special_names, forward, zones: all })
+}
+
+/// Reports the zone and each upstream that is there for the same one.
+fn refuse_upstreams(zone: &DnsName, place: Span, upstreams: &[spec::Upstream], report: &mut Reporter<'_>) {
+    let asked = upstreams.iter().filter_map(|upstream| upstream.zones.as_ref()).flat_map(Spanned::as_ref);
+    let mut same = asked.filter(|asked| asked.as_ref().parse::<DnsName>().is_ok_and(|asked| asked == *zone)).peekable();
+    if same.peek().is_some() {
+        report
+            .error(place, format!("the zone {zone} has an [[upstream]] of its own"))
+            .hint("remove it there or here: a name is answered by one of the two");
+    }
+    for asked in same {
+        report.error(asked.span(), format!("the zone {zone} is a [[local_zone]]"));
+    }
 }
 
 fn forwarded(written: &Spanned<String>, report: &mut Reporter<'_>) -> Option<DnsName> {

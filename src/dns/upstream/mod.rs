@@ -155,7 +155,8 @@ impl Resolve for Pool {
 }
 
 impl Settings {
-    /// The zones that have upstreams of their own: they are forwarded whatever else would answer for them.
+    /// The zones that have upstreams of their own: their names are forwarded, special ones as well
+    /// (but for `resolver.arpa.`). That none is a `[[local_zone]]` is the configuration's business.
     pub fn forwarded_zones(&self) -> impl Iterator<Item = &DnsName> {
         self.upstreams.iter().flat_map(|upstream| &upstream.zones).filter(|zone| !zone.is_root())
     }
