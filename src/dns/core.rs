@@ -1,9 +1,10 @@
 //! [`Core`]: the one brain behind every transport.
 //!
-//! [`Core::fast`] answers what it can without waiting: listed names, cached names, errors; it takes no
-//! lock of the control plane, allocates nothing and reads no clock. For the rest [`Core::wait`] has an upstream asked and
-//! [`Core::conclude`] answers; they are in `miss`. (One thing `fast` does allocate for: the task that fetches an answer anew before it expires,
-//! once an answer.)
+//! [`Core::fast`] answers what it can without waiting: listed names, cached names, names of local zones, errors. It takes
+//! no lock of the control plane and reads no clock. It allocates nothing, but for two things: the task that fetches an
+//! answer anew before it expires, once an answer; and names of local zones, whose answers hickory-server puts together
+//! ([`local`](super::local)): octets, records and a lock nobody else holds, for each query. For the rest [`Core::wait`]
+//! has an upstream asked and [`Core::conclude`] answers; they are in `miss`.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,12 +20,12 @@ use crate::policy::{PolicyReader, Snapshot, Verdict};
 use super::Settings;
 use super::access::Access;
 use super::access::domains::Domains;
-use super::answer::{Sections, Shown, relayed};
+use super::answer::{Answer, Sections, Shown, relayed};
 use super::cache::{Cache, Failed, Found, Kept};
 use super::clock::{Clock, Millis};
 use super::decide::{Decision, decide, lists_additional, on_targets};
 use super::flight::Flights;
-use super::local::Said;
+use super::local::{Chain, Said};
 use super::query::{Keepalive, Options, Parsed, Query, parse};
 use super::reply::{self, Ede, UDP_SIZE};
 use super::resolve::Resolve;
@@ -204,25 +205,32 @@ impl Core {
     }
 
     fn cached(&self, query: &Query, from: &Asker, view: &View, out: &mut [u8]) -> Fast {
-        let found = self.cache.find(query.key(), view.now);
-        if let Found::Fresh(kept) = &found {
-            view.counters.cache_hits.inc();
-            if view.settings.prefetch && kept.wants_prefetch(view.now) {
-                self.prefetch(query, kept, view);
+        match self.known(query.key(), view) {
+            Known::Fresh(kept) => {
+                view.counters.cache_hits.inc();
+                if view.settings.prefetch && kept.wants_prefetch(view.now) {
+                    self.prefetch(query, &kept, view);
+                }
+                self.show(query, What::fresh(None, &kept, view), from, Path::Cached, view, out)
             }
-            return self.answer(query, kept, from, Path::Cached, view, out);
-        }
-        let failed = self.cache.failed(query.key(), view.now);
-        match (found.stale(view.settings, view.now), failed) {
-            (Some(kept), failed) if failed.is_some() || kept.rests(view.now) => {
-                self.stale(query, &kept, from, Path::Cached, view, out)
-            }
-            (None, Some(failed)) => view.kept_failure(query, &failed, from.size, out),
+            Known::Stale(kept) => self.show(query, What::stale(None, &kept), from, Path::Cached, view, out),
+            Known::Failed(failed) => view.kept_failure(query, &failed, from.size, out),
             // of local zones at most the DS of an apex is kept, so that cached names need not be looked for there
-            _ => self.local(query, from, view, out).unwrap_or_else(|| {
-                view.counters.cache_misses.inc();
-                Fast::Miss
-            }),
+            Known::Nothing => self.local(query, from, view, out).unwrap_or_else(|| view.miss()),
+        }
+    }
+
+    /// What is to be said under a key without asking anybody.
+    fn known(&self, key: &[u8], view: &View) -> Known {
+        let found = self.cache.find(key, view.now);
+        if let Found::Fresh(kept) = found {
+            return Known::Fresh(kept);
+        }
+        let failed = self.cache.failed(key, view.now);
+        match (found.stale(view.settings, view.now), failed) {
+            (Some(kept), failed) if failed.is_some() || kept.rests(view.now) => Known::Stale(kept),
+            (None, Some(failed)) => Known::Failed(failed),
+            _ => Known::Nothing,
         }
     }
 
@@ -235,42 +243,19 @@ impl Core {
         }
     }
 
-    /// Answers with what an upstream said, or a local zone, unless it leads to a listed name and the client is not exempt.
-    pub(super) fn answer(
+    /// Answers with what an upstream said, or a local zone, unless it leads to a listed name and the client is not
+    /// exempt.
+    pub(super) fn show(
         &self,
         query: &Query,
-        kept: &Kept,
+        what: What,
         from: &Asker,
         path: Path,
         view: &View,
         out: &mut [u8],
     ) -> Fast {
-        self.show(query, (kept, Shown::After(kept.age(view.now))), from, path, view, out)
-    }
-
-    /// The same with an answer past its TTL.
-    pub(super) fn stale(
-        &self,
-        query: &Query,
-        kept: &Kept,
-        from: &Asker,
-        path: Path,
-        view: &View,
-        out: &mut [u8],
-    ) -> Fast {
-        view.counters.cache_stale.inc();
-        self.show(query, (kept, Shown::Stale), from, path, view, out)
-    }
-
-    fn show(
-        &self,
-        query: &Query,
-        (kept, shown): (&Kept, Shown),
-        from: &Asker,
-        path: Path,
-        view: &View,
-        out: &mut [u8],
-    ) -> Fast {
+        let What { chain: None, kept, shown } = what else { return self.joined(query, what, from, path, view, out) };
+        view.counters.cache_stale.add((shown == Shown::Stale).into());
         if let Some(verdict) = on_targets(kept.answer.targets(), query.qtype, view.policy) {
             if !self.access.is_exempt(from.client, view) {
                 return view.block(query, &verdict, true, out);
@@ -293,24 +278,80 @@ impl Core {
         let local = &view.settings.local;
         let kind = local.kind(query.name(), query.qtype)?;
         view.counters.local(kind);
-        let answer = match local.answer(query) {
-            Said::Answer(answer) => Some(answer),
-            Said::Elsewhere(chain) if query.recursion_desired() => {
-                let Found::Fresh(rest) = self.cache.find(&chain.key(query), view.now) else {
-                    view.counters.cache_misses.inc();
-                    return Some(Fast::Miss);
-                };
+        Some(match local.answer(query) {
+            Said::Elsewhere(chain) if query.recursion_desired() => self.leads_out(query, &chain, from, view, out),
+            said => self.said(query, said, from, view, out),
+        })
+    }
+
+    /// Answers a name of ours that leads to somebody else's with what is known of that one.
+    fn leads_out(&self, query: &Query, chain: &Chain, from: &Asker, view: &View, out: &mut [u8]) -> Fast {
+        match self.known(&chain.key(query), view) {
+            Known::Fresh(rest) => {
                 view.counters.cache_hits.inc();
-                chain.join(Some((&rest.answer, rest.age(view.now))))
+                self.show(query, What::fresh(Some(chain), &rest, view), from, Path::Local, view, out)
             }
-            Said::Elsewhere(chain) => chain.join(None),
-            Said::NotReady => return Some(view.error(query, rcode::SERVFAIL, Ede::NOT_READY, out)),
+            Known::Stale(rest) => self.show(query, What::stale(Some(chain), &rest), from, Path::Local, view, out),
+            Known::Failed(failed) => view.kept_failure(query, &failed, from.size, out),
+            Known::Nothing => view.miss(),
+        }
+    }
+
+    /// Answers with what the local zones say by themselves.
+    pub(super) fn said(&self, query: &Query, said: Said, from: &Asker, view: &View, out: &mut [u8]) -> Fast {
+        let answer = match said {
+            Said::Answer(answer) => Some(answer),
+            Said::Elsewhere(chain) => chain.alone(),
+            Said::NotReady => return view.error(query, rcode::SERVFAIL, Ede::NOT_READY, out),
             Said::Failed => None,
         };
-        let Some(answer) = answer else { return Some(view.error(query, rcode::SERVFAIL, Ede::OTHER, out)) };
-        let kept = Kept::new(answer.of_ours(), view.now, view.settings.max_ttl);
-        Some(self.answer(query, &kept, from, Path::Local, view, out))
+        let Some(answer) = answer else { return view.error(query, rcode::SERVFAIL, Ede::OTHER, out) };
+        let kept = view.just_now(answer);
+        self.show(query, What::fresh(None, &kept, view), from, Path::Local, view, out)
     }
+
+    /// Answers with CNAMEs of ours and the rest as one answer.
+    fn joined(&self, query: &Query, what: What, from: &Asker, path: Path, view: &View, out: &mut [u8]) -> Fast {
+        let (age, shown) = match what.shown {
+            Shown::After(age) => (age, Shown::After(0)),
+            Shown::Stale => (0, Shown::Stale),
+        };
+        let Some(whole) = what.chain.and_then(|chain| chain.join(&what.kept.answer, age)) else {
+            return view.error(query, rcode::SERVFAIL, Ede::OTHER, out);
+        };
+        let whole = view.just_now(whole);
+        self.show(query, What { chain: None, kept: &whole, shown }, from, path, view, out)
+    }
+}
+
+/// What is to be shown.
+#[derive(Clone, Copy)]
+pub(super) struct What<'a> {
+    /// CNAMEs of ours that lead to it.
+    chain: Option<&'a Chain>,
+    kept: &'a Kept,
+    shown: Shown,
+}
+
+impl<'a> What<'a> {
+    /// An answer within its TTL, behind CNAMEs of ours if those lead to it.
+    pub(super) fn fresh(chain: Option<&'a Chain>, kept: &'a Kept, view: &View) -> Self {
+        Self { chain, kept, shown: Shown::After(kept.age(view.now)) }
+    }
+
+    /// One past its TTL.
+    pub(super) fn stale(chain: Option<&'a Chain>, kept: &'a Kept) -> Self {
+        Self { chain, kept, shown: Shown::Stale }
+    }
+}
+
+/// What is to be said about a question without asking anybody.
+enum Known {
+    Fresh(Arc<Kept>),
+    /// Past its TTL, and a refresh has failed a short time ago.
+    Stale(Arc<Kept>),
+    Failed(Arc<Failed>),
+    Nothing,
 }
 
 /// The part of a buffer an answer may take.
@@ -383,6 +424,17 @@ impl View<'_> {
         self.counters.response(code);
         self.counters.block(slots.blocked, slots.hit);
         Fast::Reply(len, Some(Path::Blocked))
+    }
+
+    /// An answer that came this moment.
+    fn just_now(&self, answer: Answer) -> Kept {
+        Kept::new(answer, self.now, self.settings.max_ttl)
+    }
+
+    /// An upstream has to be asked.
+    fn miss(&self) -> Fast {
+        self.counters.cache_misses.inc();
+        Fast::Miss
     }
 
     /// Answers with an error.

@@ -10,6 +10,7 @@
 //! Nothing waits here: the handlers answer at once, so their futures are polled once. One that does not is a bug, reported
 //! as SERVFAIL.
 
+mod join;
 mod special;
 mod text;
 mod zone;
@@ -199,6 +200,7 @@ impl Local {
             return Said::NotReady;
         }
         let Some(mut message) = self.ask(name, qtype) else { return Said::Failed };
+        let question = question_of(query);
         let mut chain = Vec::new();
         while let Some(target) = leads_on(&message, qtype) {
             if chain.len() + message.answers.len() > MAX_CHAIN {
@@ -209,23 +211,16 @@ impl Local {
                 return Said::NotReady;
             }
             if self.kind(&target, qtype).is_none() {
-                return Said::Elsewhere(Chain { question: question_of(query), records: chain, target, qtype });
+                let message = Message::response(0, hickory_proto::op::OpCode::Query);
+                let head = written(message, chain, &question);
+                return head.map_or(Said::Failed, |head| Said::Elsewhere(Chain { head, question, target }));
             }
             let Some(next) = self.ask(&target, qtype) else { return Said::Failed };
             message = next;
         }
         chain.append(&mut message.answers);
-        message.answers = chain;
-        finish(message, &question_of(query)).map_or(Said::Failed, Said::Answer)
-    }
-
-    /// Where a name of ours leads, if that is for an upstream to say.
-    pub fn chain(&self, query: &Query) -> Option<Chain> {
-        self.kind(query.name(), query.qtype)?;
-        match self.answer(query) {
-            Said::Elsewhere(chain) => Some(chain),
-            _ => None,
-        }
+        let octets = written(message, chain, &question);
+        octets.and_then(|octets| ours(&octets, &question)).map_or(Said::Failed, Said::Answer)
     }
 
     /// What the catalog says.
@@ -264,17 +259,18 @@ pub enum Said {
 /// CNAMEs of ours that lead to a name of somebody else.
 #[derive(Debug)]
 pub struct Chain {
+    /// A message with the question and the CNAMEs.
+    head: Vec<u8>,
     question: Vec<u8>,
-    records: Vec<Record>,
     /// Canonical wire name.
     target: Vec<u8>,
-    qtype: u16,
 }
 
 impl Chain {
     /// The question section to ask an upstream for the rest.
     pub fn rest(&self) -> Vec<u8> {
-        [&self.target[..], &self.qtype.to_be_bytes(), &IN.to_be_bytes()].concat()
+        let tail = self.question.split_last_chunk::<4>().map_or(&[][..], |(_, tail)| tail);
+        [&self.target, tail].concat()
     }
 
     /// The key of the rest in the cache, for the query that led here.
@@ -282,15 +278,18 @@ impl Chain {
         [&self.target[..], &query.key()[query.name().len()..]].concat()
     }
 
-    /// The chain and the rest, which is `age` seconds old; `None` for the rest if nobody is to be asked for it.
-    pub fn join(self, rest: Option<(&Answer, u32)>) -> Option<Answer> {
-        let mut message = match rest {
-            Some((rest, age)) => Message::from_vec(&rest.aged(age)).ok()?,
-            None => Message::response(0, hickory_proto::op::OpCode::Query),
-        };
-        message.answers.splice(0..0, self.records);
-        message.metadata.authoritative = true; // of the name asked (RFC 1035 §4.1.1)
-        finish(message, &self.question)
+    /// The CNAMEs alone, for whoever wants nobody asked.
+    pub fn alone(&self) -> Option<Answer> {
+        ours(&self.head, &self.question)
+    }
+
+    /// The CNAMEs and the rest, which is `age` seconds old. An error stays one, without records, and so does an answer
+    /// that was cut off. `None` if the two are no chain: a loop, more than 16 links, over 64 KiB.
+    pub fn join(&self, rest: &Answer, age: u32) -> Option<Answer> {
+        if rest.is_error() || rest.truncated {
+            return Answer::parse(&join::without_records(&self.question, rest), &self.question, false).ok();
+        }
+        ours(&join::behind(&self.head, &self.question, rest, age)?, &self.question)
     }
 }
 
@@ -303,12 +302,18 @@ fn leads_on(message: &Message, qtype: u16) -> Option<Vec<u8>> {
     target.0.to_lowercase().to_bytes().ok()
 }
 
-/// The message as an answer to `question`, which takes the place of its own.
-fn finish(mut message: Message, question: &[u8]) -> Option<Answer> {
+/// The message with these answers to `question`, which takes the place of its own.
+fn written(mut message: Message, answers: Vec<Record>, question: &[u8]) -> Option<Vec<u8>> {
     let name = hickory_name(question)?;
     let qtype = question.len().checked_sub(4).and_then(|at| super::wire::u16_at(question, at))?;
     message.queries = vec![hickory_proto::op::Query::query(name, RecordType::from(qtype))];
-    Answer::parse(&message.to_vec().ok()?, question, false).ok()
+    message.answers = answers;
+    message.to_vec().ok()
+}
+
+/// The message as an answer of ours, with authority for the name asked (RFC 1035 §4.1.1).
+fn ours(message: &[u8], question: &[u8]) -> Option<Answer> {
+    Answer::parse(message, question, false).ok().map(Answer::of_ours)
 }
 
 //------ hickory-server's traits -------------------------------------------------------------------------------------------

@@ -4,21 +4,21 @@
 //! waits holds the message and nothing to write into, since thousands may wait.
 //! While an expired answer may be used (RFC 8767 §5), an asker waits for a fresh one no longer than the client timeout.
 
-use std::sync::Arc;
+use std::pin::pin;
 
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use crate::model::name::wire_to_text;
-use crate::observe::counters::{Counters, Dropped, Path, Shed};
+use crate::observe::counters::{Counters, Dropped, LocalKind, Path, Shed};
 
 use super::access::Source;
 use super::access::domains::Place;
-use super::cache::Kept;
-use super::core::{Asker, Core, Fast, Size, View, options, within};
+use super::cache::Found;
+use super::core::{Asker, Core, Fast, Size, View, What, options, within};
 use super::decide::on_targets;
 use super::flight::{Joined, Outcome, Wanted};
-use super::local::Chain;
+use super::local::{Chain, Local, Said};
 use super::query::{Parsed, Query, parse};
 use super::reply::{self, Ede};
 use super::wire::{HEADER, rcode};
@@ -31,12 +31,13 @@ pub struct Permit {
 }
 
 /// What came of waiting.
-pub struct Awaited {
-    /// A name of ours that leads to somebody else's: what was waited for is the rest.
-    chain: Option<Chain>,
-    /// The expired answer that may be used if there is no other.
-    stale: Option<Arc<Kept>>,
-    learned: Learned,
+pub struct Awaited(Came);
+
+enum Came {
+    /// The name has become one of ours since [`Core::fast`] looked: nobody was asked.
+    Ours(LocalKind, Said),
+    /// This is what was learned; with CNAMEs of ours that lead to somebody else's name, about the rest.
+    Learned(Option<Chain>, Learned),
 }
 
 /// What an asker learns by waiting.
@@ -46,6 +47,23 @@ enum Learned {
     Late,
     /// There was no place for the question, or none to wait for it.
     Shed(Shed),
+}
+
+/// Who is to be asked, by the settings in force now.
+enum Whose {
+    Ours(LocalKind, Said),
+    /// Somebody else, about the name or about the one that CNAMEs of ours lead to.
+    Theirs(Option<Chain>),
+}
+
+impl Whose {
+    fn of(query: &Query, local: &Local) -> Self {
+        let Some(kind) = local.kind(query.name(), query.qtype) else { return Self::Theirs(None) };
+        match local.answer(query) {
+            Said::Elsewhere(chain) => Self::Theirs(Some(chain)),
+            said => Self::Ours(kind, said),
+        }
+    }
 }
 
 impl Core {
@@ -75,10 +93,11 @@ impl Core {
         query.options = options(&query, from, &settings);
         let source = self.source_again(&mut query, from, &view);
         let out = within(from.size.limit(&query), out);
-        let fast = match self.cache.find(query.key(), view.now).stale(&settings, view.now) {
-            Some(stale) => self.stale(&query, &stale, from, Path::Cached, &view, out),
-            None => shed_reply(&query, shed, counters, out),
+        let came = match Whose::of(&query, &settings.local) {
+            Whose::Ours(kind, said) => Came::Ours(kind, said),
+            Whose::Theirs(chain) => Came::Learned(chain, Learned::Shed(shed)),
         };
+        let fast = self.came(&query, came, from, &view, out);
         self.access.leave(&query, source, fast, from, &view, out)
     }
 
@@ -95,13 +114,18 @@ impl Core {
         // what is asked for is small, the query is not: it is read again in the end
         let (chain, wanted) = {
             let Parsed::Query(query) = parse(message) else { return None };
-            // a name of ours that leads to somebody else's: the rest is asked for and kept under its own name
-            let chain = self.settings.load().local.chain(&query);
-            let wanted = chain.as_ref().map_or_else(|| Wanted::of(&query), |chain| Wanted::rest(&query, chain));
-            (chain, wanted)
+            match Whose::of(&query, &self.settings.load().local) {
+                Whose::Ours(kind, said) => return Some(Awaited(Came::Ours(kind, said))),
+                Whose::Theirs(None) => (None, Wanted::of(&query)),
+                // the rest is asked for and kept under its own name
+                Whose::Theirs(Some(chain)) => {
+                    let wanted = Wanted::rest(&query, &chain);
+                    (Some(chain), wanted)
+                }
+            }
         };
-        let (stale, learned) = self.learn(wanted, counters).await;
-        Some(Awaited { chain, stale, learned })
+        let learned = self.learn(wanted, counters).await;
+        Some(Awaited(Came::Learned(chain, learned)))
     }
 
     /// Answers a message with what came of waiting. `out` as for [`Self::fast`].
@@ -113,7 +137,7 @@ impl Core {
         counters: &Counters,
         out: &mut [u8],
     ) -> Fast {
-        let (Parsed::Query(mut query), Some(Awaited { chain, stale, learned })) = (parse(message), awaited) else {
+        let (Parsed::Query(mut query), Some(Awaited(came))) = (parse(message), awaited) else {
             counters.dropped(Dropped::Short);
             return Fast::Drop; // as above
         };
@@ -122,88 +146,102 @@ impl Core {
         query.options = options(&query, from, &settings);
         let view = View { policy: &policy, settings: &settings, counters, now: self.clock.now() };
         let source = self.source_again(&mut query, from, &view);
-        let (stale, learned) = match chain {
-            Some(chain) => (None, whole(chain, learned, &view)),
-            None => (stale, learned),
-        };
         // the policy may have changed while we waited: the name asked is decided again
         let fast = match on_targets(query.name(), query.qtype, &policy) {
             Some(verdict) if !self.access.is_exempt(from.client, &view) => view.block(&query, &verdict, false, out),
-            _ => self.learned(&query, learned, stale, from, &view, out),
+            _ => self.came(&query, came, from, &view, out),
         };
         self.access.leave(&query, source, fast, from, &view, out)
     }
 
-    /// Answers with what there was to learn, or with the stale answer if that was no answer.
-    fn learned(
+    /// Answers with what came of waiting, or with what the cache has if that is no answer.
+    fn came(&self, query: &Query, came: Came, from: &Asker, view: &View, out: &mut [u8]) -> Fast {
+        let (chain, learned) = match came {
+            Came::Ours(kind, said) => {
+                view.counters.local(kind);
+                return self.said(query, said, from, view, out);
+            }
+            Came::Learned(chain, learned) => (chain, learned),
+        };
+        let (chain, key) = (chain.as_ref(), chain.as_ref().map(|chain| chain.key(query)));
+        let found = match &learned {
+            Learned::Outcome(Outcome::Answer(kept)) if !kept.answer.truncated && !kept.answer.is_error() => {
+                Found::Fresh(kept.clone())
+            }
+            // looked up only now: what has been flushed meanwhile is gone, and serve_stale may be off
+            _ => self.cache.find(key.as_deref().unwrap_or_else(|| query.key()), view.now),
+        };
+        if let Found::Fresh(kept) = found {
+            return self.show(query, What::fresh(chain, &kept, view), from, Path::Forwarded, view, out);
+        }
+        match found.stale(view.settings, view.now) {
+            Some(kept) => self.show(query, What::stale(chain, &kept), from, Path::Forwarded, view, out),
+            None => self.failed(query, chain, learned, from, view, out),
+        }
+    }
+
+    /// Answers with the failure that was all there was to learn.
+    fn failed(
         &self,
         query: &Query,
+        chain: Option<&Chain>,
         learned: Learned,
-        stale: Option<Arc<Kept>>,
         from: &Asker,
         view: &View,
         out: &mut [u8],
     ) -> Fast {
-        let counters = view.counters;
-        let usable = |kept: &Arc<Kept>| !kept.answer.truncated && !kept.answer.is_error();
-        match (learned, stale) {
-            (Learned::Outcome(Outcome::Answer(kept)), _) if usable(&kept) => {
-                self.answer(query, &kept, from, Path::Forwarded, view, out)
-            }
-            (_, Some(stale)) => self.stale(query, &stale, from, Path::Forwarded, view, out),
+        match learned {
             // what TCP did not bring cannot be had: a client on TCP has nowhere else to ask
-            (Learned::Outcome(Outcome::Answer(kept)), _) if kept.answer.truncated && from.size == Size::Stream => {
-                failed(query, Ede::NETWORK_ERROR, counters, out)
+            Learned::Outcome(Outcome::Answer(kept)) if kept.answer.truncated && from.size == Size::Stream => {
+                failure(query, Ede::NETWORK_ERROR, view.counters, out)
             }
-            (Learned::Outcome(Outcome::Answer(kept)), _) => self.answer(query, &kept, from, Path::Forwarded, view, out),
-            (Learned::Outcome(Outcome::KeptFailure(failure)), _) => view.kept_failure(query, &failure, from.size, out),
-            (Learned::Outcome(Outcome::Failed(failure)), _) => {
-                tracing::debug!(name = %wire_to_text(query.name()), ?failure, "no upstream answered");
-                failed(query, failure.ede(), counters, out)
+            Learned::Outcome(Outcome::Answer(kept)) => {
+                self.show(query, What::fresh(chain, &kept, view), from, Path::Forwarded, view, out)
             }
-            (Learned::Shed(shed), _) => shed_reply(query, shed, counters, out),
-            (Learned::Late, _) => failed(query, Ede::NETWORK_ERROR, counters, out),
+            Learned::Outcome(Outcome::KeptFailure(failed)) => view.kept_failure(query, &failed, from.size, out),
+            Learned::Outcome(Outcome::Failed(failed)) => {
+                tracing::debug!(name = %wire_to_text(query.name()), failure = ?failed, "no upstream answered");
+                failure(query, failed.ede(), view.counters, out)
+            }
+            Learned::Shed(shed) => shed_reply(query, shed, view.counters, out),
+            Learned::Late => failure(query, Ede::NETWORK_ERROR, view.counters, out),
         }
     }
 
-    /// Waits for what there is to learn, and says which expired answer may be used if that is nothing.
-    async fn learn(&self, wanted: Wanted, counters: &Counters) -> (Option<Arc<Kept>>, Learned) {
-        let (stale, max_ttl, limit) = {
+    /// Waits for what there is to learn; no longer than the client timeout while there is an expired answer to use.
+    async fn learn(&self, wanted: Wanted, counters: &Counters) -> Learned {
+        let (max_ttl, hurry) = {
             let settings = self.settings.load();
-            let now = self.clock.now();
-            let stale = self.cache.find(&wanted.key, now).stale(&settings, now);
-            (stale, settings.max_ttl, settings.stale.map(|stale| stale.client_timeout))
+            let limit = settings.stale.filter(|_| self.has_stale(&wanted.key)).map(|stale| stale.client_timeout);
+            (settings.max_ttl, limit.map(|limit| (limit, wanted.key.clone())))
         };
         let waiter = match self.flights.join(wanted, max_ttl) {
             Joined::Wait(waiter, joined) => {
                 counters.joined.add(u64::from(joined));
                 waiter
             }
-            Joined::Known(outcome) => return (stale, Learned::Outcome(outcome)),
+            Joined::Known(outcome) => return Learned::Outcome(outcome),
             Joined::Full(shed) => {
                 counters.shed[shed as usize].inc();
-                return (stale, Learned::Shed(shed));
+                return Learned::Shed(shed);
             }
         };
-        let learned = match limit.filter(|_| stale.is_some()) {
-            Some(limit) => timeout(limit, waiter.outcome()).await.map_or(Learned::Late, Learned::Outcome),
-            None => Learned::Outcome(waiter.outcome().await),
-        };
-        (stale, learned)
+        let mut outcome = pin!(waiter.outcome());
+        if let Some((limit, key)) = hurry {
+            match timeout(limit, outcome.as_mut()).await {
+                Ok(outcome) => return Learned::Outcome(outcome),
+                Err(_) if self.has_stale(&key) => return Learned::Late,
+                Err(_) => {} // it has been flushed: nothing is gained by giving up
+            }
+        }
+        Learned::Outcome(outcome.await)
     }
-}
 
-/// A chain of ours with the rest an upstream knows. A rest that was cut off cannot be put behind it.
-fn whole(chain: Chain, learned: Learned, view: &View) -> Learned {
-    let Learned::Outcome(Outcome::Answer(rest)) = learned else { return learned };
-    let joined = match rest.answer.truncated {
-        false => chain.join(Some((&rest.answer, rest.age(view.now)))),
-        true => None,
-    };
-    joined.map_or(Learned::Late, |joined| {
-        let kept = Kept::new(joined.of_ours(), view.now, view.settings.max_ttl);
-        Learned::Outcome(Outcome::Answer(Arc::new(kept)))
-    })
+    /// Whether there is an expired answer that may be used.
+    fn has_stale(&self, key: &[u8]) -> bool {
+        let now = self.clock.now();
+        self.cache.find(key, now).stale(&self.settings.load(), now).is_some()
+    }
 }
 
 /// Says that too many wait, and of which kind.
@@ -213,7 +251,7 @@ fn shed_reply(query: &Query, shed: Shed, counters: &Counters, out: &mut [u8]) ->
     Fast::Reply(reply::error_with(query, rcode::SERVFAIL, error, out), Some(Path::Forwarded))
 }
 
-fn failed(query: &Query, ede: Ede, counters: &Counters, out: &mut [u8]) -> Fast {
+fn failure(query: &Query, ede: Ede, counters: &Counters, out: &mut [u8]) -> Fast {
     counters.response(rcode::SERVFAIL);
     Fast::Reply(reply::error(query, rcode::SERVFAIL, ede, out), Some(Path::Forwarded))
 }

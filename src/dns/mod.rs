@@ -6,7 +6,7 @@
 //!  listen::stream --frame--+     parse -> decide -+--> error               -+
 //!  (tokio)                                        |
 //!                                                 +--> local zones
-//!                                                 +--> core::miss --> flight --> upstream --> cache
+//!                                                 +--> core::wait --> flight --> upstream --> cache
 //!                                                                       |  (one for all who ask the same)
 //!                                                                       +--> on_targets --> reply, each his own
 //! ```

@@ -444,7 +444,7 @@
 //!      that is not enough.
 //! 122. **A CNAME that leaves the local zones is followed by asking an upstream for the rest.** *Why:* stubs do not
 //!      chase, so the bare CNAME of an authoritative server would not resolve. AA is set: it is about the name asked
-//!      (RFC 1035 §4.1.1). The rest loses AD and the upstream's EDE. *Change:* nothing.
+//!      (RFC 1035 §4.1.1). The rest loses AD. *Change:* nothing.
 //! 123. **A local zone that cannot be read does not stop the start: its names get SERVFAIL with EDE 14.** *Why:* a slip
 //!      in the portal's zone must not take everybody's resolver down after a restart; asking an upstream instead would
 //!      show the world names that are never to be forwarded. A reload with it is refused as a whole, and `pagar check`
@@ -500,3 +500,25 @@
 //! - **Where stderr is the journal, lines begin with their priority and have no time.** *Why:* `journalctl -p` works
 //!   without another format, and the journal has the time. No crate: it is a prefix. *Change:* fields in the journal
 //!   that somebody needs, which takes its own protocol.
+//!
+//! # What stands behind a CNAME of ours
+//!
+//! - **An upstream's answer goes behind our CNAMEs as octets, not through hickory.** *Why:* a forwarder passes on what it
+//!   does not know (RFC 3597), and hickory refuses a message for one record it cannot read: data that passed for the name
+//!   itself were SERVFAIL behind our CNAME. Names are copied with their pointers re-aimed, so answers stay as short as they
+//!   came. *Change:* nothing.
+//! - **An error, or an answer that was cut off, is passed on bare, without our CNAMEs.** *Why:* NOERROR with a CNAME and
+//!   nothing behind it says NODATA; an extended code is lost with the OPT record it needs. *Change:* nothing.
+//! - **Ours and theirs are 16 links at the most; more, or a loop through both, is SERVFAIL.** *Why:* the bound is about
+//!   what a client is given to follow; who made which link is nothing to it. Resolvers give up earlier: unbound and BIND
+//!   after 11 or so. *Change:* a real chain that long.
+//! - **A stale rest gives the whole answer TTL 30, our CNAMEs as well.** *Why:* the EDE is about the whole, and a client
+//!   that asks again asks for the first name. *Change:* nothing.
+//! - **A CNAME chain that leads out is looked up in the cache by its last name, with all that goes with it: fresh, stale,
+//!   kept failure.** *Why:* one rule for a name, however a client comes to it. *Change:* nothing.
+//! - **A local zone denies nothing that is answered elsewhere.** *Why:* NXDOMAIN at or above a forwarded part would, in
+//!   the client's cache, deny that part (RFC 2308 §5, RFC 8020 §2); so the part, and what lies between, exist without data.
+//!   *Change:* nothing.
+//! - **What is stale is looked up when it is needed, not when the wait begins; if it has been flushed by then, the client
+//!   goes on waiting.** *Why:* a flush is somebody's word that the data are wrong, and giving up early was only right as
+//!   long as there was something to give. *Change:* nothing.

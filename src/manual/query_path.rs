@@ -3,7 +3,8 @@
 //! # The same functions behind every transport
 //!
 //! [`Core::fast`](crate::dns::core::Core::fast) answers whatever needs no waiting. It takes no lock of the control
-//! plane, allocates nothing and reads no clock: `now` comes with the batch.
+//! plane and reads no clock: `now` comes with the batch. For what is listed or kept, and for errors, it allocates nothing;
+//! for names of local zones it does, since their answers are put together by hickory-server.
 //! [`Core::wait`](crate::dns::core::Core::wait) has upstreams asked, [`Core::conclude`](crate::dns::core::Core::conclude)
 //! answers with what came of it. A transport does no more than carry octets to them and back.
 //!
@@ -73,7 +74,8 @@
 //! **Stale answers** (`[cache] serve_stale`, RFC 8767; off by default): a query that meets an answer past its TTL asks
 //! upstreams first. If they fail, or after `client_timeout`, the old answer goes out with TTL 30 and EDE 3, or 19 for
 //! NXDOMAIN, while the question goes on until its end; after a failure, for 30 s, it goes out at once. Fresh data,
-//! NODATA and NXDOMAIN take its place, errors do not. What is listed is blocked, stale or not.
+//! NODATA and NXDOMAIN take its place, errors do not. What is listed is blocked, stale or not. What has been flushed
+//! while a fresh answer was waited for does not go out, and who waits goes on waiting.
 //!
 //! `POST /v1/cache/flush` and `pagar cache flush` make it forget a name, or the names below it too: answers of all
 //! types, answers of other names that lead there, denials, failures. What is under way then is not kept when it comes.
@@ -192,8 +194,10 @@
 //! is forwarded is answered by the zone around it. No zone denies a name that is answered elsewhere, or one above it.
 //!
 //! Wildcards answer by the closest encloser (RFC 4592). CNAMEs are followed through all local zones, eight at most;
-//! where one leads out, an upstream is asked for the rest, which is kept under its own name; with RD=0 the answer
-//! ends there. A zone whose file could not be read at the start is answered with SERVFAIL and EDE 14, never by an
+//! where one leads out, an upstream is asked for the rest, which is kept under its own name and stands behind the CNAMEs
+//! octet by octet, fresh or stale, with the upstream's EDE and without AD. If the rest is an error or was cut off, so is
+//! the whole: the CNAMEs alone would say NODATA. Ours and theirs are 16 links at the most, else it is SERVFAIL. With RD=0
+//! the answer ends there. A zone whose file could not be read at the start is answered with SERVFAIL and EDE 14, never by an
 //! upstream.
 //!
 //! # EDNS

@@ -353,3 +353,66 @@ async fn nothing_stays_longer_than_a_reload_allows() {
     core.reconfigure(Settings { max_ttl: settings.max_ttl - 1, ..settings });
     assert!(!is_cached(&cache, "a.example."));
 }
+
+fn fast(core: &Core, question: &[u8], out: &mut [u8]) -> Fast {
+    let (policy, settings, counters) = (core.policy(), core.settings(), Counters::default());
+    let now = core.clock.now();
+    let view = crate::dns::core::View { policy: &policy, settings: &settings, counters: &counters, now };
+    core.fast(question, &Asker::datagram([127, 0, 0, 1].into()), &view, out)
+}
+
+#[tokio::test]
+async fn a_zone_that_becomes_local_while_a_miss_is_on_its_way_is_not_asked_upstream() {
+    let upstream = Upstream::new(200, 8);
+    let (core, cache, settings, _) = core(&upstream, None);
+    let local = Arc::new(crate::dns::local::Local::new(true, &[], Vec::new(), &[]));
+    let (counters, asker, question) = (Counters::default(), Asker::datagram([127, 0, 0, 1].into()), message("a.test."));
+    let mut out = [0; 512];
+    assert_eq!(fast(&core, &question, &mut out), Fast::Miss);
+    core.reconfigure(Settings { local: local.clone(), ..settings.clone() });
+    let awaited = core.wait(&question, &counters).await;
+    core.reconfigure(settings);
+    assert!(matches!(core.conclude(&question, &asker, awaited, &counters, &mut out), Fast::Reply(..)));
+    assert_eq!((out[2] & 0x04, out[3] & 0x0f, upstream.asked()), (4, 3, 0), "NXDOMAIN with AA, as when it waited");
+    // nor when there is no permit to wait
+    assert_eq!(fast(&core, &question, &mut out), Fast::Miss);
+    core.reconfigure(Settings { local, ..core.settings().as_ref().clone() });
+    core.overloaded(&question, &asker, Shed::Waiting, &counters, &mut out);
+    assert_eq!((out[2] & 0x04, out[3] & 0x0f, upstream.asked()), (4, 3, 0));
+    assert!(!is_cached(&cache, "a.test."));
+}
+
+#[tokio::test]
+async fn what_was_flushed_while_it_was_waited_for_does_not_go_out_stale() {
+    let stale = Stale { client_timeout: Duration::from_millis(50), max: Duration::from_secs(60) };
+    let upstream = Upstream::new(200, 1);
+    let (core, _, settings, time) = core(&upstream, Some(stale));
+    let (counters, asker, question) =
+        (Counters::default(), Asker::datagram([127, 0, 0, 1].into()), message("a.example."));
+    let mut out = [0; 512];
+    assert!(core.wait(&question, &counters).await.is_some());
+    // nothing is gained by giving up: who waits goes on waiting
+    time.store(202_000, Relaxed);
+    let mut late = std::pin::pin!(core.wait(&question, &counters));
+    assert!(late.as_mut().now_or_never().is_none());
+    assert_eq!(core.flush(b"\x01a\x07example\x00", false), 1);
+    assert!(tokio::time::timeout(Duration::from_millis(200), late.as_mut()).await.is_err());
+    upstream.gate.add_permits(1);
+    let awaited = late.await;
+    core.conclude(&question, &asker, awaited, &counters, &mut out);
+    assert_eq!((out[3] & 0x0f, out[7], counters.cache_stale.get()), (0, 1, 0), "a fresh answer");
+    // flushed, or switched off by a reload, between the end of the wait and the answer
+    let flush = || assert_eq!(core.flush(b"\x01a\x07example\x00", false), 1);
+    let switch_off = || core.reconfigure(Settings { stale: None, ..settings.clone() });
+    let overtake: [&dyn Fn(); 2] = [&flush, &switch_off];
+    for overtake in overtake {
+        upstream.gate.add_permits(1);
+        assert!(core.wait(&question, &counters).await.is_some());
+        time.fetch_add(202_000, Relaxed);
+        let awaited = core.wait(&question, &counters).await;
+        overtake();
+        core.conclude(&question, &asker, awaited, &counters, &mut out);
+        assert_eq!((out[3] & 0x0f, out[7], counters.cache_stale.get()), (2, 0, 0));
+        upstream.gate.add_permits(1); // for the question nobody waits for any more
+    }
+}

@@ -2,7 +2,8 @@
 //!
 //! Each worker owns a socket per listen address (SO_REUSEPORT: the kernel spreads clients over the workers), takes what
 //! waits in batches, answers what needs no waiting into the same batch and sends it with one call. Per batch: one look at
-//! the policy, two at the clock (and one a wake-up), no lock, no allocation. Misses go to the async side, which replies by itself.
+//! the policy, two at the clock (and one a wake-up); per query no lock and no allocation but those [`Core::fast`] owns up
+//! to. Misses go to the async side, which replies by itself.
 
 use std::io;
 use std::net::{IpAddr, UdpSocket};
