@@ -167,14 +167,19 @@ impl Local {
         if self.places.is_empty() {
             return None;
         }
-        // DS is the parent's data (RFC 4035 §3.1.4.1), and the parent may be ours
-        let parents = qtype == rtype::DS
-            && matches!(self.places.get(name), Some(Place::Here { ds_forwarded: true, .. } | Place::Forward));
-        match self.closest(if parents { parent(name)? } else { name })? {
+        match self.place_of(name, qtype)? {
             Place::Here { kind, .. } => Some(kind),
             Place::Broken => Some(LocalKind::Operator),
             Place::Forward => None,
         }
+    }
+
+    /// The entry that counts for this name and type: DS is the parent's data (RFC 4035 §3.1.4.1), and the parent may be
+    /// ours.
+    fn place_of(&self, name: &[u8], qtype: u16) -> Option<Place> {
+        let parents = qtype == rtype::DS
+            && matches!(self.places.get(name), Some(Place::Here { ds_forwarded: true, .. } | Place::Forward));
+        self.closest(if parents { parent(name)? } else { name })
     }
 
     /// The entry at the name or the nearest one above it.
@@ -196,7 +201,7 @@ impl Local {
     /// Answers a question about a name [`Self::kind`] says is ours.
     pub fn answer(&self, query: &Query) -> Said {
         let (name, qtype) = (query.name(), query.qtype);
-        if self.closest(name) == Some(Place::Broken) {
+        if self.place_of(name, qtype) == Some(Place::Broken) {
             return Said::NotReady;
         }
         let Some(mut message) = self.ask(name, qtype) else { return Said::Failed };
@@ -207,7 +212,7 @@ impl Local {
                 return Said::Failed;
             }
             chain.append(&mut message.answers);
-            if self.closest(&target) == Some(Place::Broken) {
+            if self.place_of(&target, qtype) == Some(Place::Broken) {
                 return Said::NotReady;
             }
             if self.kind(&target, qtype).is_none() {

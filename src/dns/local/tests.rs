@@ -117,9 +117,12 @@ fn the_closest_entry_says_who_answers() {
     ] {
         assert_eq!(kind(text, qtype), expected, "{text} {qtype}");
     }
-    let message = query(name("x.broken.example").as_wire(), rtype::A);
-    let Parsed::Query(query) = parse_query(&message) else { panic!() };
-    assert!(matches!(local.answer(&query), Said::NotReady));
+    let local = Local::new(true, &[name("sub.broken.example")], Vec::new(), &[name("broken.example")]);
+    for (owner, qtype) in [("x.broken.example", rtype::A), ("sub.broken.example", rtype::DS)] {
+        let message = query(name(owner).as_wire(), qtype);
+        let Parsed::Query(query) = parse_query(&message) else { panic!() };
+        assert!(matches!(local.answer(&query), Said::NotReady), "{owner}");
+    }
 }
 
 #[test]
