@@ -267,6 +267,23 @@ async fn who_finds_no_place_gets_servfail_or_what_is_stale() {
 }
 
 #[tokio::test]
+async fn who_finds_no_place_gets_what_is_stale_behind_a_cname_of_ours() {
+    let stale = Stale { client_timeout: Duration::from_secs(5), max: Duration::from_secs(60) };
+    let upstream = Upstream::new(200, 1);
+    let (core, _, settings, time) = core(&upstream, Some(stale));
+    let text = b"@ 300 SOA ns hostmaster 1 3600 600 604800 60\n@ NS ns\nns A 192.0.2.53\nout CNAME a.example.\n";
+    let zone = crate::dns::local::parse(&DnsName::from_text("portal.example").unwrap(), text).unwrap();
+    let local = Arc::new(crate::dns::local::Local::new(false, &[], vec![zone], &[]));
+    core.reconfigure(Settings { local, ..settings });
+    let (counters, asker) = (Counters::default(), Asker::datagram([127, 0, 0, 1].into()));
+    let (question, mut out) = (message("out.portal.example."), [0; 512]);
+    assert!(core.wait(&question, &counters).await.is_some());
+    time.store(201_000, Relaxed);
+    core.overloaded(&question, &asker, Shed::Waiting, &counters, &mut out);
+    assert_eq!((out[3] & 0x0f, out[7], counters.cache_stale.get()), (0, 2, 1));
+}
+
+#[tokio::test]
 async fn what_new_upstreams_or_a_flush_overtake_is_neither_kept_nor_joined() {
     let upstream = Upstream::new(200, 0);
     let (core, cache, settings, _) = core(&upstream, None);
