@@ -205,11 +205,12 @@ impl Core {
     }
 
     fn cached(&self, query: &Query, from: &Asker, view: &View, out: &mut [u8]) -> Fast {
+        let epoch = self.cache.epoch(); // before the look-up: what it finds may be about to be forgotten
         match self.known(query.key(), view) {
             Known::Fresh(kept) => {
                 view.counters.cache_hits.inc();
                 if view.settings.prefetch && kept.wants_prefetch(view.now) {
-                    self.prefetch(query, &kept, view);
+                    self.prefetch(query, &kept, epoch, view);
                 }
                 self.show(query, What::fresh(None, &kept, view), from, Path::Cached, view, out)
             }
@@ -235,8 +236,8 @@ impl Core {
     }
 
     /// Has an answer fetched anew beside this query, within the bounds on questions under way.
-    fn prefetch(&self, query: &Query, kept: &Kept, view: &View) {
-        if self.flights.prefetch(query, view.settings.max_ttl) {
+    fn prefetch(&self, query: &Query, kept: &Kept, epoch: u64, view: &View) {
+        if self.flights.prefetch(query, epoch, view.settings.max_ttl) {
             view.counters.cache_prefetches.inc();
         } else {
             kept.not_prefetched();

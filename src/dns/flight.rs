@@ -36,22 +36,24 @@ pub(super) struct Wanted {
     pub(super) key: Box<[u8]>,
     /// What is asked.
     pub(super) question: Question,
+    /// The [`Cache::epoch`] in which it was decided that it has to be.
+    epoch: u64,
 }
 
 impl Wanted {
     /// The answer to a query.
-    pub(super) fn of(query: &Query) -> Self {
-        Self::with(query, query.key().into(), question_of(query))
+    pub(super) fn of(query: &Query, epoch: u64) -> Self {
+        Self::with(query, query.key().into(), question_of(query), epoch)
     }
 
     /// The rest of a chain of ours that a query leads to.
-    pub(super) fn rest(query: &Query, chain: &Chain) -> Self {
-        Self::with(query, chain.key(query).into(), chain.rest())
+    pub(super) fn rest(query: &Query, chain: &Chain, epoch: u64) -> Self {
+        Self::with(query, chain.key(query).into(), chain.rest(), epoch)
     }
 
-    fn with(query: &Query, key: Box<[u8]>, section: Vec<u8>) -> Self {
+    fn with(query: &Query, key: Box<[u8]>, section: Vec<u8>, epoch: u64) -> Self {
         let (dnssec_ok, checking_disabled) = (query.dnssec_ok(), query.checking_disabled());
-        Self { key, question: Question { section, dnssec_ok, checking_disabled } }
+        Self { key, question: Question { section, dnssec_ok, checking_disabled }, epoch }
     }
 }
 
@@ -133,9 +135,9 @@ impl Flights {
     }
 
     /// Begins a flight nobody waits for, unless there is one or no place for it; says whether there is one now.
-    pub(super) fn prefetch(self: &Arc<Self>, query: &Query, max_ttl: u32) -> bool {
+    pub(super) fn prefetch(self: &Arc<Self>, query: &Query, epoch: u64, max_ttl: u32) -> bool {
         let table = self.lock();
-        table.contains_key(query.key()) || self.begin(table, Wanted::of(query), max_ttl).is_ok()
+        table.contains_key(query.key()) || self.begin(table, Wanted::of(query, epoch), max_ttl).is_ok()
     }
 
     /// Lets nobody join what is under way: it is about to be out of date.
@@ -156,13 +158,13 @@ impl Flights {
     }
 
     fn begin(self: &Arc<Self>, mut table: Table<'_>, wanted: Wanted, max_ttl: u32) -> Result<Waiter, Shed> {
-        let Wanted { key, question } = wanted;
+        let Wanted { key, question, epoch } = wanted;
         let place = self.places.enter(&question.section)?;
         let (sender, receiver) = watch::channel(None);
         let flight = Arc::new(sender);
         table.insert(key.clone(), flight.clone());
         drop(table); // a runtime that has ended drops the task here and now, and that takes it out of the table
-        let airborne = Airborne { flights: self.clone(), key, flight, epoch: self.cache.epoch(), _place: place };
+        let airborne = Airborne { flights: self.clone(), key, flight, epoch, _place: place };
         self.runtime.spawn(airborne.fly(question, max_ttl));
         Ok(Waiter(receiver))
     }

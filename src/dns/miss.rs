@@ -111,15 +111,17 @@ impl Core {
     ///
     /// Cancel-safe: dropping the future leaves the question under way, and its answer comes into the cache.
     pub async fn wait(&self, message: &[u8], counters: &Counters) -> Option<Awaited> {
+        // before the settings: what is decided by old ones is not kept in the time of new ones
+        let epoch = self.cache.epoch();
         // what is asked for is small, the query is not: it is read again in the end
         let (chain, wanted) = {
             let Parsed::Query(query) = parse(message) else { return None };
             match Whose::of(&query, &self.settings.load().local) {
                 Whose::Ours(kind, said) => return Some(Awaited(Came::Ours(kind, said))),
-                Whose::Theirs(None) => (None, Wanted::of(&query)),
+                Whose::Theirs(None) => (None, Wanted::of(&query, epoch)),
                 // the rest is asked for and kept under its own name
                 Whose::Theirs(Some(chain)) => {
-                    let wanted = Wanted::rest(&query, &chain);
+                    let wanted = Wanted::rest(&query, &chain, epoch);
                     (Some(chain), wanted)
                 }
             }

@@ -526,7 +526,7 @@ mod tests {
         let ask = |name: &str| {
             let message = question(name, Some(b""));
             let Parsed::Query(query) = parse(&message) else { panic!() };
-            match world.core.flights.join(crate::dns::flight::Wanted::of(&query), 60) {
+            match world.core.flights.join(crate::dns::flight::Wanted::of(&query, 0), 60) {
                 Joined::Full(shed) => Some(shed),
                 Joined::Wait(..) | Joined::Known(_) => None,
             }

@@ -101,7 +101,7 @@ fn flights(upstream: &Arc<Upstream>, most: u32) -> (Arc<Flights>, Arc<Cache>) {
 }
 
 fn join(flights: &Arc<Flights>, name: &str) -> Joined {
-    with_query(name, |query| flights.join(Wanted::of(query), 3_600))
+    with_query(name, |query| flights.join(Wanted::of(query, flights.cache.epoch()), 3_600))
 }
 
 fn wait(joined: Joined) -> Waiter {
@@ -206,14 +206,30 @@ async fn flights_and_the_waiters_of_one_are_bounded() {
     let waiters: Vec<_> = (0..MAX_JOINED).map(|_| wait(join(&flights, "a.example."))).collect();
     assert!(matches!(join(&flights, "a.example."), Joined::Full(Shed::Joined)));
     assert!(matches!(join(&flights, "b.example."), Joined::Full(Shed::Queue)));
-    assert!(with_query("a.example.", |query| flights.prefetch(query, 60)), "it is under way");
-    assert!(!with_query("b.example.", |query| flights.prefetch(query, 60)), "there is no place");
+    assert!(with_query("a.example.", |query| flights.prefetch(query, 0, 60)), "it is under way");
+    assert!(!with_query("b.example.", |query| flights.prefetch(query, 0, 60)), "there is no place");
     upstream.gate.add_permits(1);
     for outcome in join_all(waiters.into_iter().map(Waiter::outcome)).await {
         assert!(matches!(outcome, Outcome::Answer(_)));
     }
     upstream.gate.add_permits(1);
     assert!(matches!(wait(join(&flights, "b.example.")).outcome().await, Outcome::Answer(_)));
+}
+
+#[tokio::test]
+async fn what_was_decided_before_the_cache_was_emptied_is_not_kept() {
+    let upstream = Upstream::new(200, 2);
+    let (flights, cache) = flights(&upstream, 2);
+    let epoch = cache.epoch();
+    cache.clear(); // a reload, say, that makes the name one of ours
+    let joined = with_query("a.example.", |query| flights.join(Wanted::of(query, epoch), 60));
+    assert!(matches!(wait(joined).outcome().await, Outcome::Answer(_)));
+    assert!(!is_cached(&cache, "a.example."));
+    assert!(with_query("a.example.", |query| flights.prefetch(query, epoch, 60)));
+    while !flights.lock().is_empty() {
+        rest(1_000).await;
+    }
+    assert!(!is_cached(&cache, "a.example.") && upstream.asked() == 2);
 }
 
 /// A core over this upstream, and its parts.
