@@ -274,6 +274,17 @@ impl Core {
         Fast::Reply(len, Some(path))
     }
 
+    /// Whether one of these names is listed, and the client is not exempt.
+    pub(super) fn listed<'a>(
+        &self,
+        names: &'a [u8],
+        query: &Query,
+        from: &Asker,
+        view: &View<'a>,
+    ) -> Option<Verdict<'a>> {
+        on_targets(names, query.qtype, view.policy).filter(|_| !self.access.is_exempt(from.client, view))
+    }
+
     /// Answers a name of a local zone; `None` if it is of none.
     fn local(&self, query: &Query, from: &Asker, view: &View, out: &mut [u8]) -> Option<Fast> {
         let local = &view.settings.local;
@@ -287,6 +298,9 @@ impl Core {
 
     /// Answers a name of ours that leads to somebody else's with what is known of that one.
     fn leads_out(&self, query: &Query, chain: &Chain, from: &Asker, view: &View, out: &mut [u8]) -> Fast {
+        if let Some(verdict) = self.listed(chain.targets(), query, from, view) {
+            return view.block(query, &verdict, true, out);
+        }
         match self.known(&chain.key(query), view) {
             Known::Fresh(rest) => {
                 view.counters.cache_hits.inc();

@@ -206,19 +206,20 @@ impl Local {
         }
         let Some(mut message) = self.ask(name, qtype) else { return Said::Failed };
         let question = question_of(query);
-        let mut chain = Vec::new();
+        let (mut chain, mut targets) = (Vec::new(), Vec::new());
         while let Some(target) = leads_on(&message, qtype) {
             if chain.len() + message.answers.len() > MAX_CHAIN {
                 return Said::Failed;
             }
             chain.append(&mut message.answers);
+            targets.extend_from_slice(&target);
             if self.place_of(&target, qtype) == Some(Place::Broken) {
                 return Said::NotReady;
             }
             if self.kind(&target, qtype).is_none() {
                 let message = Message::response(0, hickory_proto::op::OpCode::Query);
                 let head = written(message, chain, &question);
-                return head.map_or(Said::Failed, |head| Said::Elsewhere(Chain { head, question, target }));
+                return head.map_or(Said::Failed, |head| Said::Elsewhere(Chain { head, question, targets, target }));
             }
             let Some(next) = self.ask(&target, qtype) else { return Said::Failed };
             message = next;
@@ -267,11 +268,18 @@ pub struct Chain {
     /// A message with the question and the CNAMEs.
     head: Vec<u8>,
     question: Vec<u8>,
-    /// Canonical wire name.
+    /// Canonical wire names the CNAMEs lead to, end to end.
+    targets: Vec<u8>,
+    /// The last of them.
     target: Vec<u8>,
 }
 
 impl Chain {
+    /// Canonical wire names it leads through, end to end.
+    pub fn targets(&self) -> &[u8] {
+        &self.targets
+    }
+
     /// The question section to ask an upstream for the rest.
     pub fn rest(&self) -> Vec<u8> {
         let tail = self.question.split_last_chunk::<4>().map_or(&[][..], |(_, tail)| tail);

@@ -16,7 +16,6 @@ use super::access::Source;
 use super::access::domains::Place;
 use super::cache::Found;
 use super::core::{Asker, Core, Fast, Size, View, What, options, within};
-use super::decide::on_targets;
 use super::flight::{Joined, Outcome, Wanted};
 use super::local::{Chain, Local, Said};
 use super::query::{Parsed, Query, parse};
@@ -149,9 +148,9 @@ impl Core {
         let view = View { policy: &policy, settings: &settings, counters, now: self.clock.now() };
         let source = self.source_again(&mut query, from, &view);
         // the policy may have changed while we waited: the name asked is decided again
-        let fast = match on_targets(query.name(), query.qtype, &policy) {
-            Some(verdict) if !self.access.is_exempt(from.client, &view) => view.block(&query, &verdict, false, out),
-            _ => self.came(&query, came, from, &view, out),
+        let fast = match self.listed(query.name(), &query, from, &view) {
+            Some(verdict) => view.block(&query, &verdict, false, out),
+            None => self.came(&query, came, from, &view, out),
         };
         self.access.leave(&query, source, fast, from, &view, out)
     }
@@ -165,6 +164,9 @@ impl Core {
             }
             Came::Learned(chain, learned) => (chain, learned),
         };
+        if let Some(verdict) = chain.as_ref().and_then(|chain| self.listed(chain.targets(), query, from, view)) {
+            return view.block(query, &verdict, true, out);
+        }
         let (chain, key) = (chain.as_ref(), chain.as_ref().map(|chain| chain.key(query)));
         let found = match &learned {
             Learned::Outcome(Outcome::Answer(kept)) if !kept.answer.truncated && !kept.answer.is_error() => {

@@ -196,7 +196,7 @@
 //! Wildcards answer by the closest encloser (RFC 4592). CNAMEs are followed through all local zones, eight at most;
 //! where one leads out, an upstream is asked for the rest, which is kept under its own name and stands behind the CNAMEs
 //! octet by octet, fresh or stale, with the upstream's EDE and without AD. If the rest is an error or was cut off, so is
-//! the whole: the CNAMEs alone would say NODATA. Ours and theirs are 16 links at the most, else it is SERVFAIL. With RD=0
+//! the whole: the CNAMEs alone would say NODATA. If our CNAMEs lead to a listed name, nobody is asked. Ours and theirs are 16 links at the most, else it is SERVFAIL. With RD=0
 //! the answer ends there. A zone whose file could not be read at the start is answered with SERVFAIL and EDE 14, never by an
 //! upstream.
 //!
