@@ -139,7 +139,7 @@
 //! | 20.6 | use-application-dns.net is not touched: switching it is a choice of policy | `dns::local` | `nat64_discovery.rpl` |
 //! | 20.7 | zones of the operator's own, with any octet in a name (2181 §11), wildcards as 4592 has them | `dns::local` | `local_zone.rpl`, `dns::local::tests::no_name_below_a_local_zone_is_without_an_answer` |
 //! | 20.8 | DS of a part of a local zone that is forwarded is asked of nobody; the part and what lies above it are not denied (4035 §3.1.4.1, 8020 §2) | `dns::local` | `local_forward_ds.rpl`, `dns::local::tests::no_zone_denies_what_is_answered_elsewhere` |
-//! | 20.9 | behind a CNAME of a local zone an upstream's answer stands unchanged, unknown data and compression too; an error stays an error (3597 §3, §4; 6604 §3) | `dns::local::join` | `local_rest.rpl`, `dns::local::join::tests::what_is_joined_is_what_hickory_reads_in_both`, `dns::local::join::tests::data_nobody_here_can_read_pass_behind_a_cname_of_ours`, `dns::local::join::tests::a_pointer_into_what_is_not_copied_is_resolved_and_one_beyond_reach_as_well` |
+//! | 20.9 | behind a CNAME of a local zone an upstream's answer stands unchanged, unknown data and compression too; an error stays an error (3597 §3, §4; 6604 §3) | `dns::local::join` | `local_rest.rpl`, `dns::local::join::tests::what_is_joined_is_what_hickory_reads_in_both`, `dns::local::join::tests::data_nobody_here_can_read_pass_behind_a_cname_of_ours`, `dns::local::join::tests::a_name_that_moves_out_of_the_reach_of_pointers_is_written_out` |
 //! | 20.10 | what becomes local on a reload is asked of nobody from then on | `dns::miss` | `dns::flight::tests::a_zone_that_becomes_local_while_a_miss_is_on_its_way_is_not_asked_upstream` |
 //!
 //! # DNSSEC passing through (RFC 4035, 6840, 3225)

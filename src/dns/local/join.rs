@@ -22,15 +22,12 @@ pub(super) fn behind(head: &[u8], question: &[u8], rest: &Answer, age: u32) -> O
     let mut copy = Copy { from: &from, to: head.to_vec(), places: HashMap::new() };
     copy.know_target(HEADER + question.len())?;
     let mut at = skip_name(&from, HEADER)? + 4;
-    for (section, place) in [6, 8, 10].into_iter().enumerate() {
+    for place in [6, 8, 10] {
         let mut count = u16_at(head, place)?;
         for _ in 0..u16_at(&from, place)? {
             let record = record(&from, at)?;
-            match copy.record(&record) {
-                Some(()) => count = count.checked_add(1)?,
-                None if section == 2 => {} // nothing is lost with additional data nobody can read
-                None => return None,
-            }
+            copy.record(&record)?;
+            count = count.checked_add(1)?;
             at = record.end;
         }
         copy.to[place..place + 2].copy_from_slice(&count.to_be_bytes());
@@ -101,11 +98,7 @@ impl Copy<'_> {
     }
 
     fn record(&mut self, record: &Record) -> Option<()> {
-        let start = self.to.len();
-        if self.name(record.start).is_none() {
-            self.back_to(start);
-            return None;
-        }
+        self.name(record.start)?;
         self.to.extend_from_slice(self.from.get(record.ttl_at - 4..record.rdata)?);
         let rdata = self.to.len();
         if self.rdata(record).is_none() {
