@@ -256,7 +256,6 @@ impl Core {
         out: &mut [u8],
     ) -> Fast {
         let What { chain: None, kept, shown } = what else { return self.joined(query, what, from, path, view, out) };
-        view.counters.cache_stale.add((shown == Shown::Stale).into());
         if let Some(verdict) = on_targets(kept.answer.targets(), query.qtype, view.policy) {
             if !self.access.is_exempt(from.client, view) {
                 return view.block(query, &verdict, true, out);
@@ -265,6 +264,7 @@ impl Core {
             let listed = on_targets(query.name(), query.qtype, view.policy).is_some();
             view.counters.exempt.add((!listed).into());
         }
+        view.counters.cache_stale.add((shown == Shown::Stale).into());
         let withheld =
             lists_additional(kept.answer.additional(), view.policy) && !self.access.is_exempt(from.client, view);
         let sections = if withheld { Sections::Required } else { Sections::All };

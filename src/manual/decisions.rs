@@ -166,13 +166,6 @@
 //!     paste what the customer sent, and "not listed" would be a wrong answer; so would it be where a source cannot be
 //!     read. *Change:* nothing.
 //!
-//! N.  **An answer whose additional section is about a listed name, or leads to one (CNAME, SVCB, HTTPS), leaves
-//!     without that section; it is not blocked. A section about more than 16 names is left out from the start.** *Why:*
-//!     such data would carry a client to the listed host; but neither the name asked nor where its answer leads is
-//!     listed, and additional data may be missing without TC (RFC 2181 §9). The whole section goes, not the record:
-//!     kept octets are compressed into each other. A cached answer may cost 16 look-ups more, an answer without
-//!     additional records none; the root's 13 name servers fit. *Change:* clients that suffer from asking again.
-//!
 //! # The cache
 //!
 //! 55. **An NXDOMAIN is kept under type 0 of its name, and a look-up that finds no fresh answer of its type looks
@@ -309,13 +302,6 @@
 //! 90. **An exemption without an end is refused; one whose end has passed is a warning, not an error.** *Why:* it ends
 //!     by itself while the server runs, and must not keep it from starting the next day. *Change:* nothing.
 //!
-//! N.  **A stranger hears REFUSED whatever it sends; what is malformed, or has no question, counts against its client's
-//!     limit, and gets REFUSED with EDE 31 beyond it (BADCOOKIE, if it offers a cookie).** *Why:* `allow` and the limits
-//!     are about clients, not about well-formed clients; a FORMERR costs as much as any answer. unbound 1.17 refuses
-//!     strangers before it looks at the message, too. RFC 8906 asks for no silence, and REFUSED is none. Who is refused
-//!     gets no cookie without a question: it would be 28 octets for nothing. *Change:* somebody who must test us for
-//!     RFC 8906 from outside.
-//!
 //! # Upstreams, strategies and health
 //!
 //! 91. **An upstream's health comes from probes (`. NS`) alone; an unanswered question only makes it probed.** Takes
@@ -370,7 +356,7 @@
 //! 103. **A client at its own limit loses its own oldest idle connection.** *Why:* an office behind one address opens
 //!      new ones because its devices forget old ones (they sleep, they move); the newest is the one most likely alive.
 //!      *Change:* nothing.
-//! 104. **One client is an IPv4 address or an IPv6 /64.** Fallen: it is a /56, see the end of this section.
+//! 104. **One client is an IPv4 address or an IPv6 /64.** Fallen: it is a /56, see 150.
 //! 105. **Strangers are bounded like clients, 64 among them.** This takes the place of decision 39, which closed the
 //!      newcomer. *Why:* one rule, and a stranger that asks at once is refused at once. *Change:* nothing.
 //! 106. **Only an answer is activity.** *Why:* octets that trickle in, and responses sent to us, would hold a place for
@@ -390,19 +376,6 @@
 //!      *Why:* version 1 has no datagrams; a client without an address cannot be held against `allow`; a header from
 //!      anybody is anybody's claim. Networks may overlap `allow` or loopback: a balancer on the same machine is usual.
 //!      *Change:* a balancer that passes something on in TLVs that we must know.
-//!
-//! N.   **Of one connection 256 KiB of answers wait to be written; a further one becomes SERVFAIL with EDE 23, and the
-//!      connection stays.** *Why:* reading stops at 64 KiB, but what was asked before that comes all the same: 64 answers
-//!      of 64 KiB on each of 64 connections were 256 MiB for one client. Ending the connection would cost its client all
-//!      questions under way, a SERVFAIL one, and says why; who reads never meets either, since 64 answers of 4,000
-//!      octets fit. Letting answers wait in their tasks would hold the same octets elsewhere. *Change:* a client that
-//!      fills its pipeline with large answers by right.
-//!
-//! N.   **To every limit one client is an IPv4 address or an IPv6 /56 (`Prefixes::CLIENT`).** Takes the place of decision
-//!      104, where it was a /64 to TCP and a /56 to the rest. *Why:* a /56 is what subscribers are delegated (RIPE-690
-//!      §4.2); by /64 one of them was 256 clients with 64 connections each. Where less is delegated, neighbours share 64
-//!      connections, of which the oldest idle one gives way. `[dns.rate_limit] ipv6_prefix` says otherwise for the rate
-//!      alone. *Change:* an operator that delegates /64s and sees connections refused: then `[dns.tcp]` gets the key.
 //!
 //! # Peers
 //!
@@ -463,62 +436,91 @@
 //!
 //! # TCP to upstreams
 //!
-//! - **hickory connects and frames; which answer belongs to which question is decided here.** This takes the place of
-//!   decision 15. *Why:* hickory's `DnsExchange` hands out exact octets, but only of messages that
-//!   hickory-proto could read in full: a record without data or an odd SVCB lost the whole answer, against RFC 3597 §3.
-//!   Its `TcpStream` never looks into a frame, and takes any stream, encrypted ones too. *Change:* a hickory that
-//!   matches answers by id and question alone.
-//! - **By TCP as by UDP: a random id, our octets, the same check; what fails it is counted and ignored.** *Why:* one
-//!   writer and one rule cannot differ. The connection goes on: a stray message says nothing about the others. A frame
-//!   too short for a header ends it, for behind it nothing can be trusted to be a length. An answer that comes when its
-//!   asker has gone is late, not forged, and not counted. *Change:* nothing.
-//! - **A connection that no question has used for 5 s is closed, within 5 s more, and no keepalive is asked for (RFC
-//!   7828).** *Why:* a client is to keep idle connections short (RFC 7766 §6.2.3); TC comes in bursts, which that
-//!   spans, and most servers wait longer, so it is seldom they who close and a question seldom meets a connection on
-//!   its way out. A keepalive would hold their resources for a connect that costs us one round trip. *Change:*
-//!   upstreams reached by TLS, where a connect costs more.
-//! - **The 257th question on a connection is refused, not kept waiting.** *Why:* the race asks another upstream at
-//!   once, and a queue would only hide that this one is too slow. *Change:* measurements.
+//! 128. **hickory connects and frames; which answer belongs to which question is decided here.** This takes the place
+//!      of decision 15. *Why:* hickory's `DnsExchange` hands out exact octets, but only of messages that hickory-proto
+//!      could read in full: a record without data or an odd SVCB lost the whole answer, against RFC 3597 §3. Its
+//!      `TcpStream` never looks into a frame, and takes any stream, encrypted ones too. *Change:* a hickory that
+//!      matches answers by id and question alone.
+//! 129. **By TCP as by UDP: a random id, our octets, the same check; what fails it is counted and ignored.** *Why:*
+//!      one writer and one rule cannot differ. The connection goes on: a stray message says nothing about the others.
+//!      A frame too short for a header ends it, for behind it nothing can be trusted to be a length. An answer that
+//!      comes when its asker has gone is late, not forged, and not counted. *Change:* nothing.
+//! 130. **A connection that no question has used for 5 s is closed, within 5 s more, and no keepalive is asked for
+//!      (RFC 7828).** *Why:* a client is to keep idle connections short (RFC 7766 §6.2.3); TC comes in bursts, which
+//!      that spans, and most servers wait longer, so it is seldom they who close and a question seldom meets a
+//!      connection on its way out. A keepalive would hold their resources for a connect that costs us one round trip.
+//!      *Change:* upstreams reached by TLS, where a connect costs more.
+//! 131. **The 257th question on a connection is refused, not kept waiting.** *Why:* the race asks another upstream at
+//!      once, and a queue would only hide that this one is too slow. *Change:* measurements.
 //!
 //! # Operations
 //!
-//! - **`/readyz` asks the sockets from loopback.** *Why:* from the service address the probe shares the response rate
-//!   limit of that network, which anybody uses up who forges queries from there; the node would withdraw its route.
-//!   Nobody elsewhere can send from loopback. *Change:* nothing.
-//! - **The unit starts again after exit code 2.** *Why:* at boot resolv.conf or a file of secrets may come after us, and
-//!   an attempt a second costs nothing; DNS that stays down costs much. *Change:* nothing.
-//! - **A refused reload is a state (`pagar_config_last_reload_successful`), not an event.** *Why:* until somebody mends
-//!   the file, the next restart fails. The counter stays for those who graph it. *Change:* nothing.
-//! - **What needs a restart is compared with what runs, at every reload.** *Why:* an operator who reloads twice must not
-//!   believe that it has been taken over. *Change:* nothing.
-//! - **A source that cannot be watched is a problem, not a failure.** *Why:* it is looked at every other second, so what
-//!   it says is in force; nobody is to be called at night for inotify's limits. *Change:* nothing.
-//! - **Panics are logged once a second for each place.** *Why:* whoever finds a packet that makes a worker panic sends it
-//!   again; one limit for all would let that flood hide another panic. *Change:* nothing.
-//! - **Only the soft limit of core files is lowered.** *Why:* the process of an upgrade inherits the hard one and may
-//!   have another configuration. *Change:* nothing.
-//! - **Where stderr is the journal, lines begin with their priority and have no time.** *Why:* `journalctl -p` works
-//!   without another format, and the journal has the time. No crate: it is a prefix. *Change:* fields in the journal
-//!   that somebody needs, which takes its own protocol.
+//! 132. **`/readyz` asks the sockets from loopback.** *Why:* from the service address the probe shares the response
+//!      rate limit of that network, which anybody uses up who forges queries from there; the node would withdraw its
+//!      route. Nobody elsewhere can send from loopback. *Change:* nothing.
+//! 133. **The unit starts again after exit code 2.** *Why:* at boot resolv.conf or a file of secrets may come after
+//!      us, and an attempt a second costs nothing; DNS that stays down costs much. *Change:* nothing.
+//! 134. **A refused reload is a state (`pagar_config_last_reload_successful`), not an event.** *Why:* until somebody
+//!      mends the file, the next restart fails. The counter stays for those who graph it. *Change:* nothing.
+//! 135. **What needs a restart is compared with what runs, at every reload.** *Why:* an operator who reloads twice
+//!      must not believe that it has been taken over. *Change:* nothing.
+//! 136. **A source that cannot be watched is a problem, not a failure.** *Why:* it is looked at every other second, so
+//!      what it says is in force; nobody is to be called at night for inotify's limits. *Change:* nothing.
+//! 137. **Panics are logged once a second for each place.** *Why:* whoever finds a packet that makes a worker panic
+//!      sends it again; one limit for all would let that flood hide another panic. *Change:* nothing.
+//! 138. **Only the soft limit of core files is lowered.** *Why:* the process of an upgrade inherits the hard one and
+//!      may have another configuration. *Change:* nothing.
+//! 139. **Where stderr is the journal, lines begin with their priority and have no time.** *Why:* `journalctl -p`
+//!      works without another format, and the journal has the time. No crate: it is a prefix. *Change:* fields in the
+//!      journal that somebody needs, which takes its own protocol.
 //!
 //! # What stands behind a CNAME of ours
 //!
-//! - **An upstream's answer goes behind our CNAMEs as octets, not through hickory.** *Why:* a forwarder passes on what it
-//!   does not know (RFC 3597), and hickory refuses a message for one record it cannot read: data that passed for the name
-//!   itself were SERVFAIL behind our CNAME. Names are copied with their pointers re-aimed, so answers stay as short as they
-//!   came. *Change:* nothing.
-//! - **An error, or an answer that was cut off, is passed on bare, without our CNAMEs.** *Why:* NOERROR with a CNAME and
-//!   nothing behind it says NODATA; an extended code is lost with the OPT record it needs. *Change:* nothing.
-//! - **Ours and theirs are 16 links at the most; more, or a loop through both, is SERVFAIL.** *Why:* the bound is about
-//!   what a client is given to follow; who made which link is nothing to it. Resolvers give up earlier: unbound and BIND
-//!   after 11 or so. *Change:* a real chain that long.
-//! - **A stale rest gives the whole answer TTL 30, our CNAMEs as well.** *Why:* the EDE is about the whole, and a client
-//!   that asks again asks for the first name. *Change:* nothing.
-//! - **A CNAME chain that leads out is looked up in the cache by its last name, with all that goes with it: fresh, stale,
-//!   kept failure.** *Why:* one rule for a name, however a client comes to it. *Change:* nothing.
-//! - **A local zone denies nothing that is answered elsewhere.** *Why:* NXDOMAIN at or above a forwarded part would, in
-//!   the client's cache, deny that part (RFC 2308 §5, RFC 8020 §2); so the part, and what lies between, exist without data.
-//!   *Change:* nothing.
-//! - **What is stale is looked up when it is needed, not when the wait begins; if it has been flushed by then, the client
-//!   goes on waiting.** *Why:* a flush is somebody's word that the data are wrong, and giving up early was only right as
-//!   long as there was something to give. *Change:* nothing.
+//! 140. **An upstream's answer goes behind our CNAMEs as octets, not through hickory.** *Why:* a forwarder passes on
+//!      what it does not know (RFC 3597), and hickory refuses a message for one record it cannot read: data that
+//!      passed for the name itself were SERVFAIL behind our CNAME. Names are copied with their pointers re-aimed, so
+//!      answers stay as short as they came. *Change:* nothing.
+//! 141. **An error, or an answer that was cut off, is passed on bare, without our CNAMEs.** *Why:* NOERROR with a
+//!      CNAME and nothing behind it says NODATA; an extended code is lost with the OPT record it needs. *Change:*
+//!      nothing.
+//! 142. **Ours and theirs are 16 links at the most; more, or a loop through both, is SERVFAIL.** *Why:* the bound is
+//!      about what a client is given to follow; who made which link is nothing to it. Resolvers give up earlier:
+//!      unbound and BIND after 11 or so. *Change:* a real chain that long.
+//! 143. **A stale rest gives the whole answer TTL 30, our CNAMEs as well.** *Why:* the EDE is about the whole, and a
+//!      client that asks again asks for the first name. *Change:* nothing.
+//! 144. **A CNAME chain that leads out is looked up in the cache by its last name, with all that goes with it: fresh,
+//!      stale, kept failure.** *Why:* one rule for a name, however a client comes to it. *Change:* nothing.
+//! 145. **A local zone denies nothing that is answered elsewhere.** *Why:* NXDOMAIN at or above a forwarded part
+//!      would, in the client's cache, deny that part (RFC 2308 §5, RFC 8020 §2); so the part, and what lies between,
+//!      exist without data. *Change:* nothing.
+//! 146. **What is stale is looked up when it is needed, not when the wait begins; if it has been flushed by then, the
+//!      client goes on waiting.** *Why:* a flush is somebody's word that the data are wrong, and giving up early was
+//!      only right as long as there was something to give. *Change:* nothing.
+//!
+//! # After the second review
+//!
+//! 147. **An answer whose additional section is about a listed name, or leads to one (CNAME, SVCB, HTTPS), leaves
+//!      without that section; it is not blocked. A section about more than 16 names is left out from the start.**
+//!      *Why:* such data would carry a client to the listed host; but neither the name asked nor where its answer
+//!      leads is listed, and additional data may be missing without TC (RFC 2181 §9). The whole section goes, not the
+//!      record: kept octets are compressed into each other. A cached answer may cost 16 look-ups more, an answer
+//!      without additional records none; the root's 13 name servers fit. *Change:* clients that suffer from asking
+//!      again.
+//! 148. **A stranger hears REFUSED whatever it sends; what is malformed, or has no question, counts against its
+//!      client's limit, and gets REFUSED with EDE 31 beyond it (BADCOOKIE, if it offers a cookie).** *Why:* `allow`
+//!      and the limits are about clients, not about well-formed clients; a FORMERR costs as much as any answer.
+//!      unbound 1.17 refuses strangers before it looks at the message, too. RFC 8906 asks for no silence, and REFUSED
+//!      is none. Who is refused gets no cookie without a question: it would be 28 octets for nothing. *Change:*
+//!      somebody who must test us for RFC 8906 from outside.
+//! 149. **Of one connection 256 KiB of answers wait to be written; a further one becomes SERVFAIL with EDE 23, and the
+//!      connection stays.** *Why:* reading stops at 64 KiB, but what was asked before that comes all the same: 64
+//!      answers of 64 KiB on each of 64 connections were 256 MiB for one client. Ending the connection would cost its
+//!      client all questions under way, a SERVFAIL one, and says why; who reads never meets either, since 64 answers
+//!      of 4,000 octets fit. Letting answers wait in their tasks would hold the same octets elsewhere. *Change:* a
+//!      client that fills its pipeline with large answers by right.
+//! 150. **To every limit one client is an IPv4 address or an IPv6 /56 (`Prefixes::CLIENT`).** Takes the place of
+//!      decision 104, where it was a /64 to TCP and a /56 to the rest. *Why:* a /56 is what subscribers are delegated
+//!      (RIPE-690 §4.2); by /64 one of them was 256 clients with 64 connections each. Where less is delegated,
+//!      neighbours share 64 connections, of which the oldest idle one gives way. `[dns.rate_limit] ipv6_prefix` says
+//!      otherwise for the rate alone. *Change:* an operator that delegates /64s and sees connections refused: then
+//!      `[dns.tcp]` gets the key.
