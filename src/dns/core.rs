@@ -14,7 +14,7 @@ use arc_swap::{ArcSwap, Guard};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-use crate::observe::counters::{Counters, Dropped, Path};
+use crate::observe::counters::{Counters, Path};
 use crate::policy::{PolicyReader, Snapshot, Verdict};
 
 use super::Settings;
@@ -160,21 +160,6 @@ impl Core {
         let refused = self.access.admit(&query, source, from, view, out);
         let fast = refused.unwrap_or_else(|| self.decided(&query, from, view, out));
         self.access.leave(&query, source, fast, from, view, out)
-    }
-
-    /// Answers a message whose answer a stream has no room for, because the client does not read.
-    pub fn unread(&self, message: &[u8], from: &Asker, counters: &Counters, out: &mut [u8]) -> Fast {
-        let Parsed::Query(mut query) = parse(message) else {
-            counters.dropped(Dropped::Short);
-            return Fast::Drop; // fast() called it a query, so this does not happen
-        };
-        let (policy, settings) = (self.policy.load(), self.settings.load());
-        let view = View { policy: &policy, settings: &settings, counters, now: self.clock.now() };
-        query.options = options(&query, from, &settings);
-        let _ = self.access.judge_again(&mut query, from, &view); // for the cookie
-        counters.response(rcode::SERVFAIL);
-        let error = [(Ede::NETWORK_ERROR, &b"too many answers on this connection wait to be read"[..])];
-        Fast::Reply(reply::error_with(&query, rcode::SERVFAIL, error, out), Some(Path::Forwarded))
     }
 
     /// Answers a query of a client we serve.

@@ -2,6 +2,7 @@
 //!
 //! Asked once for all who wait ([`flight`](super::flight)); what comes back is decided and written for each of them. Who
 //! waits holds the message and nothing to write into, since thousands may wait.
+//!
 //! While an expired answer may be used (RFC 8767 §5), an asker waits for a fresh one no longer than the client timeout.
 
 use std::pin::pin;
@@ -83,20 +84,43 @@ impl Core {
     /// used, else SERVFAIL; never silence.
     pub fn overloaded(&self, message: &[u8], from: &Asker, shed: Shed, counters: &Counters, out: &mut [u8]) -> Fast {
         counters.shed[shed as usize].inc();
+        self.again(message, from, counters, out, |query, view, out| {
+            let came = match Whose::of(query, &view.settings.local) {
+                Whose::Ours(kind, said) => Came::Ours(kind, said),
+                Whose::Theirs(chain) => Came::Learned(chain, Learned::Shed(shed)),
+            };
+            self.came(query, came, from, view, out)
+        })
+    }
+
+    /// Answers a message whose answer a stream has no room for, because the client does not read.
+    pub fn unread(&self, message: &[u8], from: &Asker, counters: &Counters, out: &mut [u8]) -> Fast {
+        self.again(message, from, counters, out, |query, _, out| {
+            counters.response(rcode::SERVFAIL);
+            let error = [(Ede::NETWORK_ERROR, &b"too many answers on this connection wait to be read"[..])];
+            Fast::Reply(reply::error_with(query, rcode::SERVFAIL, error, out), Some(Path::Forwarded))
+        })
+    }
+
+    /// Reads a message again that [`Self::fast`] called a query, and answers it by what is in force now.
+    fn again(
+        &self,
+        message: &[u8],
+        from: &Asker,
+        counters: &Counters,
+        out: &mut [u8],
+        answer: impl FnOnce(&Query, &View, &mut [u8]) -> Fast,
+    ) -> Fast {
         let Parsed::Query(mut query) = parse(message) else {
             counters.dropped(Dropped::Short);
-            return Fast::Drop; // fast() called it a query, so this does not happen
+            return Fast::Drop; // it was called a query, so this does not happen
         };
         let (policy, settings) = (self.policy.load(), self.settings.load());
         let view = View { policy: &policy, settings: &settings, counters, now: self.clock.now() };
         query.options = options(&query, from, &settings);
         let source = self.source_again(&mut query, from, &view);
         let out = within(from.size.limit(&query), out);
-        let came = match Whose::of(&query, &settings.local) {
-            Whose::Ours(kind, said) => Came::Ours(kind, said),
-            Whose::Theirs(chain) => Came::Learned(chain, Learned::Shed(shed)),
-        };
-        let fast = self.came(&query, came, from, &view, out);
+        let fast = answer(&query, &view, out);
         self.access.leave(&query, source, fast, from, &view, out)
     }
 
@@ -138,21 +162,17 @@ impl Core {
         counters: &Counters,
         out: &mut [u8],
     ) -> Fast {
-        let (Parsed::Query(mut query), Some(Awaited(came))) = (parse(message), awaited) else {
+        let Some(Awaited(came)) = awaited else {
             counters.dropped(Dropped::Short);
-            return Fast::Drop; // as above
+            return Fast::Drop; // as in again()
         };
-        let out = within(from.size.limit(&query), out);
-        let (policy, settings) = (self.policy.load(), self.settings.load());
-        query.options = options(&query, from, &settings);
-        let view = View { policy: &policy, settings: &settings, counters, now: self.clock.now() };
-        let source = self.source_again(&mut query, from, &view);
-        // the policy may have changed while we waited: the name asked is decided again
-        let fast = match self.listed(query.name(), &query, from, &view) {
-            Some(verdict) => view.block(&query, &verdict, false, out),
-            None => self.came(&query, came, from, &view, out),
-        };
-        self.access.leave(&query, source, fast, from, &view, out)
+        self.again(message, from, counters, out, |query, view, out| {
+            // the policy may have changed while we waited: the name asked is decided again
+            match self.listed(query.name(), query, from, view) {
+                Some(verdict) => view.block(query, &verdict, false, out),
+                None => self.came(query, came, from, view, out),
+            }
+        })
     }
 
     /// Answers with what came of waiting, or with what the cache has if that is no answer.

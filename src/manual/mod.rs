@@ -7,6 +7,7 @@
 //! | [`notice_path`] | what happens to a notice from a file to an answer, and what is kept when something is wrong |
 //! | [`decisions`] | what was decided, why, and what would change our mind |
 //! | [`standards`] | what the RFCs require, where it is met, which test shows it |
+//! | [`attacks`] | floods, hoards and silence: what clients notice, measured |
 //! | [`threat_model`] | whom we trust with what, what we defend against and what we do not |
 //! | [`howto`] | the exact files to touch for a list syntax, a source, an action, a transport, a metric, a config key, a test |
 //!
@@ -19,6 +20,7 @@
 //! wrong later is reported and the last good policy stays.
 
 pub mod architecture;
+pub mod attacks;
 pub mod decisions;
 pub mod howto;
 pub mod notice_path;
