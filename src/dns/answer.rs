@@ -174,8 +174,14 @@ impl Answer {
     }
 
     /// Whether it says neither what there is nor that there is nothing: SERVFAIL, REFUSED and the like (RFC 9520 §2).
+    ///
+    /// YXDOMAIN with the DNAME that makes the name too long is what there is (RFC 6672 §2.2).
     pub fn is_error(&self) -> bool {
-        !matches!(self.rcode, rcode::NOERROR | rcode::NXDOMAIN)
+        match self.rcode {
+            rcode::NOERROR | rcode::NXDOMAIN => false,
+            rcode::YXDOMAIN => u16_at(&self.bytes, 6) == Some(0),
+            _ => true,
+        }
     }
 
     /// Whether it denies the name asked itself, and so every type of it (RFC 2308 §5): NXDOMAIN without a CNAME before
@@ -467,6 +473,7 @@ impl Scan<'_> {
         let lowest = self.min_ttl.unwrap_or(0);
         match code {
             rcode::NOERROR if self.answered => lowest,
+            rcode::YXDOMAIN if !self.answers.is_empty() => lowest,
             rcode::NOERROR | rcode::NXDOMAIN => self.negative_ttl(code).map_or(0, |ttl| ttl.min(lowest)),
             _ => 0,
         }
@@ -489,9 +496,9 @@ pub fn question_of(query: &Query) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query as HickoryQuery};
+    use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query as HickoryQuery, ResponseCode};
     use hickory_proto::rr::rdata::opt::EdnsOption;
-    use hickory_proto::rr::rdata::{A, CNAME, SOA};
+    use hickory_proto::rr::rdata::{A, CNAME, NULL, SOA};
     use hickory_proto::rr::{Name, RData, Record, RecordType};
     use proptest::prelude::*;
 
@@ -587,6 +594,20 @@ mod tests {
         let negative = parse(&upstream);
         assert_eq!(negative.keep, 20);
         assert_eq!(rendered(&negative, b"", 5, 512).authorities[0].ttl, 15, "the SOA counts down from its MINIMUM");
+    }
+
+    #[test]
+    fn a_dname_that_makes_the_name_too_long_is_an_answer_and_a_bare_yxdomain_an_error() {
+        let rdata = RData::Unknown { code: RecordType::from(39), rdata: NULL::with(b"\x04test\x00".to_vec()) };
+        for (records, is_error, keep) in
+            [(vec![Record::from_rdata(name("example."), 60, rdata)], false, 60), (vec![], true, 0)]
+        {
+            let mut upstream = message(records);
+            upstream.metadata.response_code = ResponseCode::YXDomain;
+            let answer = Answer::parse(&upstream.to_vec().unwrap(), QUESTION, false).unwrap();
+            assert_eq!((answer.is_error(), answer.keep), (is_error, keep));
+            assert_eq!(rendered(&answer, b"", 0, 512).metadata.response_code, ResponseCode::YXDomain);
+        }
     }
 
     #[test]

@@ -34,6 +34,10 @@ struct Entry {
 }
 
 impl Records {
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// Takes note of a record; `None` if its names cannot be read.
     pub(super) fn push(&mut self, message: &[u8], record: &Record) -> Option<()> {
         let message = &message[..record.end];
