@@ -81,8 +81,11 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) peers_too: bool,
     /// Another program than the one cargo has built.
-    #[arg(long)]
+    #[arg(long, value_name = "PROGRAM")]
     pub(crate) pagar: Option<PathBuf>,
+    /// Further builds of Pagar beside it, as pagar-2, pagar-3, …
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) beside: Vec<PathBuf>,
     /// Give servers that set no socket buffers 4 MiB: as root, by net.core.{r,w}mem_{default,max}, put back at the end.
     #[arg(long)]
     pub(crate) set_buffers: bool,

@@ -17,14 +17,14 @@ const ATTEMPTS: usize = 3;
 pub(crate) fn check(running: &Running, args: &Args, listed: &Workload, cached: &Workload) -> Result<(), String> {
     let mut probe = Probe::new(running.site.dns, Duration::from_secs(1)).map_err(|error| error.to_string())?;
     if running.server.is_reflector() {
-        let echoed = listed.packets().iter().take(SAMPLE).all(|packet| probe.is_echoed(packet));
+        let echoed = listed.packets().take(SAMPLE).all(|packet| probe.is_echoed(packet));
         return if echoed { Ok(()) } else { Err("something does not come back".to_owned()) };
     }
     let mut expect = |packet: &[u8], wanted: Answer| {
         let right = (0..ATTEMPTS).any(|_| probe.packet(packet) == wanted);
         if right { Ok(()) } else { Err(format!("{} is not answered {wanted:?}", name(packet))) }
     };
-    for packet in listed.packets().iter().take(SAMPLE) {
+    for packet in listed.packets().take(SAMPLE) {
         expect(packet, Answer::Blocked)?;
     }
     for packet in cached.packets() {

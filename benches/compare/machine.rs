@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 
 use crate::args::Args;
+use crate::responder::BUFFER;
 
 /// Facts for the head of the report.
 pub(crate) fn facts(args: &Args) -> Vec<String> {
@@ -14,8 +15,17 @@ pub(crate) fn facts(args: &Args) -> Vec<String> {
     let model = cpuinfo.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split_once(": "));
     let cores = cpuinfo.lines().filter(|line| line.starts_with("processor")).count();
     let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let memory = memory.split_whitespace().nth(1).and_then(|text| text.parse().ok()).unwrap_or(0.0) / f64::from(1 << 20);
+    let memory =
+        memory.split_whitespace().nth(1).and_then(|text| text.parse().ok()).unwrap_or(0.0) / f64::from(1 << 20);
     let kernel = read("/proc/sys/kernel/osrelease");
+    let small = [Buffer("rmem_default"), Buffer("wmem_default")]
+        .iter()
+        .any(|buffer| read(&buffer.path()).parse().is_ok_and(|octets: usize| octets < BUFFER));
+    let hint = if small {
+        "; bind9, knot-resolver and dnsmasq set none and lose what does not fit: --set-buffers"
+    } else {
+        ""
+    };
     let buffers = Buffer::ALL.map(|buffer| format!("{} {}", buffer.name(), read(&buffer.path()))).join(", ");
     vec![
         format!("{}", Timestamp::now().strftime("%Y-%m-%d %H:%M UTC")),
@@ -25,7 +35,7 @@ pub(crate) fn facts(args: &Args) -> Vec<String> {
         format!("{} rounds of {} s a server and a workload, medians", args.rounds(), args.measured().as_secs()),
         format!("closed loop: {} questions on their way; open loop: {} a second", args.window, args.rate),
         format!("questions {} EDNS; a blocked answer is an address", if args.edns { "with" } else { "without" }),
-        format!("net.core: {buffers}"),
+        format!("net.core: {buffers}{hint}"),
     ]
 }
 

@@ -4,8 +4,12 @@ use crate::args::Args;
 use crate::batch::SIZE;
 use crate::names::{Half, List, Scope, mix};
 
-/// Questions of a workload before it begins anew.
+/// Questions of a workload before it begins anew; W1 has the whole list.
 const LENGTH: u32 = 1 << 18;
+/// Listed names that W3 asks for.
+const LISTED: u32 = 1 << 14;
+/// A prime above the length of any list: so many entries further, again and again, is every entry once.
+const STEP: u64 = 2_654_435_761;
 /// Where the question begins: after the header.
 pub(crate) const HEADER: usize = 12;
 /// Hexadecimal digits in the names of misses.
@@ -15,7 +19,10 @@ const DIGITS: usize = 8;
 pub(crate) struct Workload {
     /// As in the tables.
     pub(crate) name: &'static str,
-    packets: Vec<Vec<u8>>,
+    /// All packets, one after the other.
+    octets: Vec<u8>,
+    /// Where each packet begins, and the last one ends.
+    bounds: Vec<u32>,
     order: Vec<Item>,
     next_miss: u32,
     miss: Vec<u8>,
@@ -31,51 +38,59 @@ enum Item {
 impl Workload {
     fn new(name: &'static str, args: &Args) -> Self {
         let miss = packet(&format!("{:0DIGITS$x}.miss.org", 0), args.edns);
-        Self { name, packets: Vec::new(), order: Vec::new(), next_miss: 0, miss }
+        Self { name, octets: Vec::new(), bounds: vec![0], order: Vec::new(), next_miss: 0, miss }
     }
 
-    /// W1: listed names, and names below those that stand for their subtrees.
+    /// W1: listed names, and names below those that stand for their subtrees; all of the list, in no order.
     pub(crate) fn listed(args: &Args) -> Self {
         let mut workload = Self::new("W1 listed", args);
         let list = List { half: Half::A, names: args.names() };
-        let asked = LENGTH.min(args.names());
-        workload.packets = (0..asked).map(|n| packet(&listed(list, mix(n) % list.names), args.edns)).collect();
-        workload.order = (0..asked).map(Item::Packet).collect();
+        for n in 0..u64::from(list.names) {
+            workload.push(&packet(&listed(list, (n * STEP % u64::from(list.names)) as u32), args.edns));
+        }
+        workload.order = (0..list.names).map(Item::Packet).collect();
         workload
     }
 
     /// W2: names that are not listed and are in the cache once each has been asked for.
     pub(crate) fn cached(args: &Args) -> Self {
         let mut workload = Self::new("W2 cached", args);
-        workload.packets = (0..args.cached()).map(|n| packet(&unlisted(n), args.edns)).collect();
+        (0..args.cached()).for_each(|n| workload.push(&packet(&unlisted(n), args.edns)));
         workload.order = (0..LENGTH).map(|n| Item::Packet(mix(n) % args.cached())).collect();
         workload
     }
 
     /// W3: 2 % listed, 93 % cached, 5 % that nobody has asked for before.
     pub(crate) fn mixed(args: &Args) -> Self {
-        let mut workload = Self::new("W3 mixed", args);
-        let (listed, cached) = (Self::listed(args), Self::cached(args));
-        let at = listed.packets.len() as u32;
+        let mut workload = Self::cached(args);
+        workload.name = "W3 mixed";
+        let list = List { half: Half::A, names: args.names() };
+        (0..LISTED).for_each(|n| workload.push(&packet(&listed(list, mix(n) % list.names), args.edns)));
         workload.order = (0..LENGTH)
             .map(|n| match mix(n ^ 0x5a5a_5a5a) % 100 {
-                0..2 => Item::Packet(mix(n) % at),
+                0..2 => Item::Packet(args.cached() + mix(n) % LISTED),
                 2..7 => Item::Miss,
-                _ => Item::Packet(at + mix(n) % args.cached()),
+                _ => Item::Packet(mix(n) % args.cached()),
             })
             .collect();
-        workload.packets = listed.packets;
-        workload.packets.extend(cached.packets);
         workload
+    }
+
+    fn push(&mut self, packet: &[u8]) {
+        self.octets.extend_from_slice(packet);
+        self.bounds.push(self.octets.len() as u32);
+    }
+
+    fn packet(&self, n: u32) -> &[u8] {
+        &self.octets[self.bounds[n as usize] as usize..self.bounds[n as usize + 1] as usize]
     }
 
     /// Writes question `n` (the sequence repeats) with this id; returns its length. A miss is another one each time.
     pub(crate) fn write(&mut self, n: usize, id: u16, to: &mut [u8; SIZE]) -> usize {
         let packet = match self.order[n % self.order.len()] {
-            Item::Packet(packet) => &self.packets[packet as usize],
+            Item::Packet(packet) => self.packet(packet),
             Item::Miss => {
-                let digits = format_hex(self.next_miss);
-                self.miss[HEADER + 1..][..DIGITS].copy_from_slice(&digits);
+                self.miss[HEADER + 1..][..DIGITS].copy_from_slice(&hexadecimal(self.next_miss));
                 self.next_miss += 1;
                 &self.miss
             }
@@ -86,8 +101,8 @@ impl Workload {
     }
 
     /// Each question that is no miss, once.
-    pub(crate) fn packets(&self) -> &[Vec<u8>] {
-        &self.packets
+    pub(crate) fn packets(&self) -> impl Iterator<Item = &[u8]> {
+        (0..self.bounds.len() as u32 - 1).map(|n| self.packet(n))
     }
 
     /// The place where this round begins.
@@ -128,6 +143,6 @@ pub(crate) fn packet(name: &str, edns: bool) -> Vec<u8> {
     octets
 }
 
-fn format_hex(n: u32) -> [u8; DIGITS] {
+fn hexadecimal(n: u32) -> [u8; DIGITS] {
     std::array::from_fn(|at| b"0123456789abcdef"[(n >> (28 - 4 * at) & 15) as usize])
 }

@@ -28,7 +28,10 @@ fn cpu(results: &Results, to: &mut String) -> fmt::Result {
         return Ok(());
     }
     writeln!(to, "\n## CPU microseconds an answer, saturated, and the ratio to the reflector of the same round\n")?;
-    writeln!(to, "| server | W1 listed | ratio | W2 cached | ratio | W3 mixed | ratio |\n|---|---|---|---|---|---|---|")?;
+    writeln!(
+        to,
+        "| server | W1 listed | ratio | W2 cached | ratio | W3 mixed | ratio |\n|---|---|---|---|---|---|---|"
+    )?;
     for row in results.good() {
         write!(to, "| {} |", row.name)?;
         for workload in 0..WORKLOADS {
@@ -39,7 +42,10 @@ fn cpu(results: &Results, to: &mut String) -> fmt::Result {
         }
         writeln!(to)?;
     }
-    writeln!(to, "\nW3: 2 % listed, 93 % cached, 5 % that must be asked of the upstream. CPU time is that of all threads.")
+    writeln!(
+        to,
+        "\nW3: 2 % listed, 93 % cached, 5 % that must be asked of the upstream. CPU time is that of all threads."
+    )
 }
 
 /// Whether the figures above mean what they seem to.
@@ -87,9 +93,8 @@ fn latency(results: &Results, to: &mut String) -> fmt::Result {
 
 /// What was lost of all that was asked.
 fn lost<'a>(delays: impl Iterator<Item = &'a crate::open::Delays>) -> String {
-    let (lost, wrong, asked) = delays.fold((0, 0, 0), |(lost, wrong, asked), next| {
-        (lost + next.lost, wrong + next.wrong, asked + next.asked)
-    });
+    let (lost, wrong, asked) =
+        delays.fold((0, 0, 0), |(lost, wrong, asked), next| (lost + next.lost, wrong + next.wrong, asked + next.asked));
     match (lost, wrong) {
         (0, _) => "0".to_owned(),
         (lost, 0) => format!("{lost} ({:.2} %)", lost as f64 * 1e2 / asked.max(1) as f64),
@@ -109,7 +114,8 @@ fn swaps(results: &Results, to: &mut String) -> fmt::Result {
     )?;
     writeln!(to, "|---|---|---|---|---|---|---|---|")?;
     for (row, swapped) in results.servers().filter_map(|row| Some((row, row.swapped.as_ref()?))) {
-        let resident: Vec<String> = swapped.resident.iter().map(|octets| format!("{:.0}", *octets as f64 / MIB)).collect();
+        let resident: Vec<String> =
+            swapped.resident.iter().map(|octets| format!("{:.0}", *octets as f64 / MIB)).collect();
         writeln!(
             to,
             "| {} | {} of {} | {:.0} | {:.0} | {} | {:.3} | {:.1} | {} |",

@@ -45,12 +45,7 @@ pub(crate) struct Start {
 
 impl Running {
     /// Starts it twice: with an empty list, for its memory, and with the whole.
-    pub(crate) fn start(
-        server: Box<dyn Server>,
-        parent: &Path,
-        upstream: SocketAddr,
-        args: &Args,
-    ) -> io::Result<Self> {
+    pub(crate) fn start(server: Box<dyn Server>, parent: &Path, upstream: SocketAddr, args: &Args) -> io::Result<Self> {
         let program = servers::find(&server.program()).ok_or(io::ErrorKind::NotFound)?;
         let version = if server.is_reflector() { String::new() } else { servers::version(&program, server.version()) };
         let site = Site::new(parent, server.name(), upstream)?;

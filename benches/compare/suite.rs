@@ -87,7 +87,7 @@ impl<'a> Suite<'a> {
     /// Starts all servers that are there and answer rightly.
     fn start(&mut self, directory: &Path, upstream: SocketAddr) -> io::Result<()> {
         for server in servers::all(self.args) {
-            let name = server.name();
+            let name = server.name().to_owned();
             if servers::find(&server.program()).is_none() {
                 self.note(format!("{name}: {} is not installed", server.program().display()));
                 continue;
@@ -180,7 +180,7 @@ impl<'a> Suite<'a> {
     /// The servers whose list is changed.
     fn changing(&self) -> Vec<usize> {
         let all = self.turn(0).into_iter().filter(|n| !self.running[*n].server.is_reflector());
-        all.filter(|n| self.args.peers_too || self.running[*n].server.name() == "pagar").collect()
+        all.filter(|n| self.args.peers_too || self.running[*n].server.is_ours()).collect()
     }
 
     fn measure_one(&mut self) {

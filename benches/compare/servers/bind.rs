@@ -12,7 +12,7 @@ use crate::site::Site;
 pub(super) struct Bind;
 
 impl Server for Bind {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "bind9"
     }
 

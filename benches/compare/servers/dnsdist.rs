@@ -17,7 +17,7 @@ impl Dnsdist {
 }
 
 impl Server for Dnsdist {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "dnsdist"
     }
 

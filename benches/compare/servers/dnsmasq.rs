@@ -16,7 +16,7 @@ use crate::site::Site;
 pub(super) struct Dnsmasq;
 
 impl Server for Dnsmasq {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "dnsmasq"
     }
 

@@ -34,7 +34,7 @@ impl Knot {
 }
 
 impl Server for Knot {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "knot-resolver"
     }
 

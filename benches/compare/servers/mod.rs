@@ -20,7 +20,7 @@ use crate::site::Site;
 /// A server, as it is installed; not one that runs.
 pub(crate) trait Server: Sync {
     /// As in the tables and for `--only`.
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &str;
 
     /// The program: a path, or a name that is looked for.
     fn program(&self) -> PathBuf;
@@ -59,8 +59,13 @@ pub(crate) trait Server: Sync {
         Ok(())
     }
 
-    /// Whether it is a DNS server at all.
+    /// Whether it is the floor, and no DNS server at all.
     fn is_reflector(&self) -> bool {
+        false
+    }
+
+    /// Whether it is Pagar.
+    fn is_ours(&self) -> bool {
         false
     }
 }
@@ -68,9 +73,9 @@ pub(crate) trait Server: Sync {
 /// All that are wanted, the floor first.
 pub(crate) fn all(args: &Args) -> Vec<Box<dyn Server>> {
     let pagar = args.pagar.clone().unwrap_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_pagar")));
-    let servers: [Box<dyn Server>; 8] = [
+    let mut servers: Vec<Box<dyn Server>> = vec![
         Box::new(ours::Reflector),
-        Box::new(ours::Pagar { program: pagar }),
+        Box::new(ours::Pagar { name: "pagar".to_owned(), program: pagar }),
         Box::new(dnsdist::Dnsdist),
         Box::new(recursor::Recursor),
         Box::new(unbound::Unbound),
@@ -78,6 +83,9 @@ pub(crate) fn all(args: &Args) -> Vec<Box<dyn Server>> {
         Box::new(bind::Bind),
         Box::new(dnsmasq::Dnsmasq),
     ];
+    for (n, program) in args.beside.iter().enumerate() {
+        servers.insert(n + 2, Box::new(ours::Pagar { name: format!("pagar-{}", n + 2), program: program.clone() }));
+    }
     servers.into_iter().filter(|server| server.is_reflector() || args.wants_server(server.name())).collect()
 }
 
@@ -91,15 +99,15 @@ pub(crate) fn find(program: &Path) -> Option<PathBuf> {
     std::env::split_paths(&path).chain(system).map(|dir| dir.join(program)).find(|file| file.is_file())
 }
 
-/// The first line with a digit in it that a program prints when asked for its version; some say it on standard error.
+/// The first word like 1.2.3 that a program prints when asked for its version; some say it on standard error.
 pub(crate) fn version(program: &Path, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
     let Ok(output) = output else { return "?".to_owned() };
     let text = [output.stdout, output.stderr].concat();
     let text = String::from_utf8_lossy(&text);
     let number = |word: &str| word.contains('.') && word.starts_with(|c: char| c.is_ascii_digit());
-    let words = text.split([' ', '\n', '\t', ',']);
-    words.into_iter().find(|word| number(word)).unwrap_or("?").to_owned()
+    let mut words = text.split([' ', '\n', '\t', ',', '-']);
+    words.find(|word| number(word)).unwrap_or("?").to_owned()
 }
 
 /// Runs a server's control program to its end.

@@ -12,7 +12,7 @@ use crate::site::Site;
 pub(super) struct Reflector;
 
 impl Server for Reflector {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "reflector"
     }
 
@@ -43,6 +43,7 @@ impl Server for Reflector {
 
 /// The program cargo has built, or another one.
 pub(super) struct Pagar {
+    pub(super) name: String,
     pub(super) program: PathBuf,
 }
 
@@ -53,8 +54,12 @@ impl Pagar {
 }
 
 impl Server for Pagar {
-    fn name(&self) -> &'static str {
-        "pagar"
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn is_ours(&self) -> bool {
+        true
     }
 
     fn program(&self) -> PathBuf {

@@ -11,7 +11,7 @@ use crate::site::Site;
 pub(super) struct Recursor;
 
 impl Server for Recursor {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "pdns-recursor"
     }
 

@@ -17,7 +17,7 @@ impl Unbound {
 }
 
 impl Server for Unbound {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> &str {
         "unbound"
     }
 
