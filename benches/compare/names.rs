@@ -3,13 +3,21 @@
 //! The names have the shapes of real lists: 2 to 5 labels, 70 % exact, 30 % subtree. They are made from numbers, so that a
 //! list need not be kept; lists of different halves have no name in common. They never leave the machine.
 
+use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::net::Ipv4Addr;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+use jiff::Timestamp;
 
 /// The address a listed name is answered with.
 pub(crate) const BLOCKED: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 80);
 /// The address every other name has.
 pub(crate) const TRUE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
+
+/// What stands before the serial of a response policy zone.
+const RPZ_HEAD: &str = "$ORIGIN rpz.\n$TTL 30\n@ SOA localhost. root.localhost.";
 
 /// What an entry covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,9 +136,7 @@ pub(crate) fn rpz_defaults(list: List, to: &mut dyn Write) -> io::Result<()> {
 }
 
 fn rpz(list: List, rule: &str, to: &mut dyn Write) -> io::Result<()> {
-    let serial = 1 + list.half as u32;
-    let head = "$ORIGIN rpz.\n$TTL 30\n@ SOA localhost. root.localhost.";
-    writeln!(to, "{head} {serial} 3600 600 86400 30\n@ NS localhost.")?;
+    writeln!(to, "{RPZ_HEAD} {:010} 3600 600 86400 30\n@ NS localhost.", 1)?;
     for (name, scope) in list.entries() {
         writeln!(to, "{name} {rule}")?;
         if scope == Scope::Subtree {
@@ -138,4 +144,11 @@ fn rpz(list: List, rule: &str, to: &mut dyn Write) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Gives the zone in a file the seconds since 1970 for a serial, which is more than it had.
+pub(crate) fn set_serial(zone: &Path) -> io::Result<()> {
+    let seconds = Timestamp::now().as_second();
+    let file = OpenOptions::new().write(true).open(zone)?;
+    file.write_all_at(format!("{seconds:010}").as_bytes(), RPZ_HEAD.len() as u64 + 1)
 }

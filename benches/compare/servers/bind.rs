@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::{Server, control};
-use crate::names::{Syntax, rpz_addresses};
+use crate::names::{Syntax, rpz_addresses, set_serial};
 use crate::site::Site;
 
 /// See the file.
@@ -38,6 +38,7 @@ impl Server for Bind {
     }
 
     fn reread(&self, site: &Site, _pid: u32) -> io::Result<()> {
+        set_serial(&site.path("rpz.zone"))?; // it takes no zone whose serial has not grown
         control("rndc", &["-c", &site.text("rndc.conf"), "reload", "rpz."])
     }
 }

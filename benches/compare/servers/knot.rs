@@ -10,26 +10,24 @@ use super::Server;
 use crate::names::{Syntax, rpz_defaults};
 use crate::site::Site;
 
+/// How long it may take to read its list.
+const LIMIT: Duration = Duration::from_secs(120);
+
 /// See the file.
 pub(super) struct Knot;
 
 impl Knot {
-    /// Has it run a line of Lua, and waits until it has.
+    /// Has it run a line of Lua, and waits until it says that it has.
     fn control(site: &Site, line: &str) -> io::Result<()> {
         let mut stream = UnixStream::connect(site.path("control"))?;
-        stream.set_read_timeout(Some(Duration::from_secs(120)))?;
+        stream.set_read_timeout(Some(LIMIT))?;
         stream.write_all(format!("{line}\n").as_bytes())?;
         let mut answer = [0; 512];
-        let mut last = 0;
-        while last != b'>' {
-            let length = stream.read(&mut answer)?; // the prompt, the result, and the prompt again
-            let text = String::from_utf8_lossy(&answer[..length]);
-            if length == 0 || text.contains("error") {
-                return Err(io::Error::other(format!("{line}: {text}")));
-            }
-            last = text.trim_start_matches("> ").trim_end().bytes().last().unwrap_or(0);
+        let length = stream.read(&mut answer)?;
+        match String::from_utf8_lossy(&answer[..length]) {
+            text if text.contains("done") => Ok(()),
+            text => Err(io::Error::other(format!("{line}: {text}"))),
         }
-        Ok(())
     }
 }
 
