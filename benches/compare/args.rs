@@ -26,6 +26,14 @@ pub(crate) enum Command {
     /// The floor: sends every packet back.
     #[command(hide = true)]
     Reflector { at: SocketAddr },
+    /// Becomes a program on a core.
+    #[command(hide = true)]
+    On {
+        core: usize,
+        program: PathBuf,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Whom the servers forward to.
     #[command(hide = true)]
     Upstream { at: SocketAddr },

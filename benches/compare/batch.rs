@@ -1,8 +1,9 @@
-//! [`Batch`]: up to 64 datagrams that come with one system call and leave with one, for the reflector, the generator and
-//! the upstream.
+//! [`Batch`]: up to 64 datagrams that come with one system call and leave with one, for the reflector, the generator
+//! and the upstream.
 //!
-//! It shares no code with the server's own `dns/listen/mmsg.rs`: a floor must not move with what is measured against it.
-//! It has no unsafe code either: `recvmmsg` is nix's; `sendmmsg` is rustix's, because nix's does not say how many left.
+//! It shares no code with the server's own `dns/listen/mmsg.rs`: a floor must not move with what is measured against
+//! it. It has no unsafe code either: `recvmmsg` is nix's; `sendmmsg` is rustix's, because nix's does not say how many
+//! left.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{SocketAddrV4, UdpSocket};

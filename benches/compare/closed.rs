@@ -1,5 +1,5 @@
-//! [`saturate`]: the closed loop. So many questions are on their way at any time, each answer makes room for the next, and
-//! the server never has nothing to do. It tells what an answer costs.
+//! [`saturate`]: the closed loop. So many questions are on their way at any time, each answer makes room for the next,
+//! and the server never has nothing to do. It tells what an answer costs.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};

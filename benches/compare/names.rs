@@ -1,7 +1,7 @@
 //! [`List`]: the names that are listed, and how servers want them written.
 //!
-//! The names have the shapes of real lists: 2 to 5 labels, 70 % exact, 30 % subtree. They are made from numbers, so that a
-//! list need not be kept; lists of different halves have no name in common. They never leave the machine.
+//! The names have the shapes of real lists: 2 to 5 labels, 70 % exact, 30 % subtree. They are made from numbers, so
+//! that a list need not be kept; lists of different halves have no name in common. They never leave the machine.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};

@@ -39,8 +39,8 @@ pub(crate) fn core_busy() -> io::Result<Duration> {
     let name = format!("cpu{SERVER_CORE} ");
     let line = stat.lines().find_map(|line| line.strip_prefix(&name)).unwrap_or_default();
     let fields: Vec<u64> = line.split(' ').map(|field| number(Some(field))).collect();
-    // user nice system idle iowait irq softirq steal; guests are in user already
-    let busy = fields.iter().take(8).sum::<u64>() - fields.iter().skip(3).take(2).sum::<u64>();
+    // user nice system idle iowait irq softirq; what is stolen is nobody's here, and guests are in user already
+    let busy = fields.iter().take(7).sum::<u64>() - fields.iter().skip(3).take(2).sum::<u64>();
     Ok(Duration::from_millis(10 * busy))
 }
 

@@ -1,25 +1,26 @@
-//! [`Process`]: a child on a core of its own that is killed, by its id, with the value.
+//! [`Process`]: a child on a core of its own that ends with the value, and with this program however that ends.
 
 use std::fs::File;
 use std::io;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use crate::proc::{OTHER_CORE, pin};
+use rustix::process::{Signal, set_parent_process_death_signal};
+
+use crate::proc::pin;
 
 /// See the file.
 pub(crate) struct Process(Child);
 
 impl Process {
-    /// Starts a program on a core; what it prints goes into a file.
+    /// Starts a program on a core; what it prints goes into a file. To be called by the main thread: a child ends with
+    /// the thread that started it.
     pub(crate) fn start(program: &Path, arguments: &[String], core: usize, output: &Path) -> io::Result<Self> {
         let out = File::create(output)?;
-        let mut command = Command::new(program);
-        command.args(arguments).stdin(Stdio::null()).stderr(out.try_clone()?).stdout(out);
-        pin(core)?; // what this thread starts stays where it is
-        let child = command.spawn();
-        pin(OTHER_CORE)?;
-        child.map(Self)
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["on", &core.to_string()]).arg(program).args(arguments);
+        command.stdin(Stdio::null()).stderr(out.try_clone()?).stdout(out).spawn().map(Self)
     }
 
     /// Its process id.
@@ -38,4 +39,11 @@ impl Drop for Process {
         let _ = self.0.kill(); // it may have ended
         let _ = self.0.wait();
     }
+}
+
+/// What the child does first: it has itself killed when its parent ends, goes to its core, and becomes the program.
+pub(crate) fn become_on(core: usize, program: &Path, arguments: &[String]) -> io::Result<()> {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    pin(core)?;
+    Err(Command::new(program).args(arguments).exec()) // it returns only if it has failed
 }

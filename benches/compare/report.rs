@@ -68,10 +68,10 @@ fn limits(results: &Results, to: &mut String) -> fmt::Result {
     }
     writeln!(
         to,
-        "\nThe reflector's answers a second are what the generator can do. Where the part is well below 100 %, the\n\
-         server has waited, and its CPU time an answer is still right, but for batches that were smaller than under full\n\
-         load. \"Core\" is microseconds of the whole core an answer, whoever spent them: much more than the threads' time\n\
-         means that the kernel worked for the server outside of them, or that the machine was not quiet."
+        "\nThe reflector's answers a second are what the generator can do. Where the part is well below 100 %, the server\n\
+         has waited: its CPU time an answer is right, but for batches that were smaller than under full load. \"Core\" is\n\
+         microseconds of the whole core an answer, whoever spent them: much more than the threads' time means that the\n\
+         kernel worked for the server outside of them, or that the machine was not quiet."
     )
 }
 

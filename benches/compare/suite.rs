@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::args::{Args, Part};
 use crate::check::check;
 use crate::closed::{Drive, saturate};
+use crate::leavings::Leavings;
 use crate::machine::{self, OldBuffers};
 use crate::one::one;
 use crate::open::{self, Schedule};
@@ -30,12 +31,12 @@ const WARM: Duration = Duration::from_secs(1);
 /// Measures what is wanted and writes the report.
 pub(crate) fn run(args: &Args) -> io::Result<()> {
     pin(OTHER_CORE).map_err(|error| io::Error::other(format!("this needs two cores: {error}")))?;
-    let _old_buffers = args.set_buffers.then(|| OldBuffers::replace(BUFFER)).transpose()?;
-    let directory = tempfile::tempdir()?;
+    let old_buffers = args.set_buffers.then(|| OldBuffers::replace(BUFFER)).transpose()?;
+    let (_leavings, directory) = Leavings::new(old_buffers)?; // the last to go
     let upstream = site::free_address()?;
-    let _upstream = start_upstream(upstream, directory.path())?;
+    let _upstream = start_upstream(upstream, &directory)?;
     let mut suite = Suite::new(args);
-    suite.start(directory.path(), upstream)?;
+    suite.start(&directory, upstream)?;
     if args.wants(Part::Cpu) {
         suite.measure_cpu();
     }

@@ -1,6 +1,6 @@
 //! dnsmasq, with a hosts file for exact names and `address=` for subtrees. It reads the hosts again, but the subtrees
-//! only when it starts: a swap is one of 70 % of its list. One name more is not done: its hosts are exact, and the probe
-//! asks below the name.
+//! only when it starts: a swap is one of 70 % of its list. One name more is not done: its hosts are exact, and the
+//! probe asks below the name.
 
 use std::fs;
 use std::io;
