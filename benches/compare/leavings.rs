@@ -31,10 +31,15 @@ impl Leavings {
         std::thread::spawn(move || {
             runtime.block_on(async { tokio::select!(_ = interrupt.recv() => (), _ = terminate.recv() => ()) });
             take(&shared);
-            std::process::exit(130);
+            end();
         });
         Ok((Self(inner), path))
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "nothing else is left to be put right")]
+fn end() -> ! {
+    std::process::exit(130)
 }
 
 impl Drop for Leavings {
