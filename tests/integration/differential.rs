@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::sync::Mutex;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use compare::{ALLOWED, Pair};
 use questions::{Question, Random};
@@ -122,8 +122,8 @@ impl Tally {
     }
 }
 
-/// How often a question is sent by UDP, with a share of [`PATIENCE`] each: unbound sends a hundred errors a second and
-/// leaves more of them unanswered.
+/// How often unbound is asked, with a share of [`PATIENCE`] each: it sends a hundred errors a second and leaves more of
+/// them unanswered.
 const TRIES: u32 = 50;
 
 /// A server with a socket and, from the first use on, a connection to it.
@@ -144,10 +144,13 @@ impl Server {
     }
 
     fn ask(&mut self, question: &Question) -> Option<Vec<u8>> {
-        match question.over {
-            Over::Udp => (0..self.tries).find_map(|_| self.by_datagram(&question.octets)),
-            Over::Tcp => self.by_stream(&question.octets).or_else(|| self.by_stream(&question.octets)),
-        }
+        (0..self.tries).find_map(|nth| match question.over {
+            Over::Udp => self.by_datagram(&question.octets),
+            Over::Tcp => {
+                std::thread::sleep(if nth == 0 { Duration::ZERO } else { PATIENCE / self.tries });
+                self.by_stream(&question.octets).or_else(|| self.by_stream(&question.octets))
+            }
+        })
     }
 
     /// The reply; late ones to earlier questions are passed over.
