@@ -67,18 +67,9 @@ pub enum Sections {
 /// An upstream's answer, ready to be kept and rendered.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// The message without its OPT record.
-    bytes: Box<[u8]>,
+    parts: Parts,
     /// Octets up to the end of the authority section: additional data may be left out without TC (RFC 2181 §9).
-    required: usize,
-    /// Places of the TTL fields.
-    ttls: Box<[u16]>,
-    /// Canonical wire names of the CNAME, SVCB and HTTPS targets in the answer section, end to end.
-    targets: Box<[u8]>,
-    /// Canonical wire names the additional section is about or leads to, end to end, [`MAX_ADDITIONAL`] at most.
-    additional: Box<[u8]>,
-    /// INFO-CODEs the upstream sent; their texts are not kept, since they are anybody's words (RFC 8914 §6).
-    ede: Box<[u16]>,
+    required: u16,
     rcode: u16,
     authentic: bool,
     /// AA was set and is believed: only of our own zones.
@@ -87,6 +78,59 @@ pub struct Answer {
     pub truncated: bool,
     /// Seconds it may be kept, 0 if not at all (RFC 2181 §8, RFC 2308 §5).
     pub keep: u32,
+}
+
+/// What an answer holds, in one allocation: a hit in the cache reads all of it, and each allocation more is a wait for
+/// memory.
+#[derive(Debug, PartialEq, Eq)]
+struct Parts {
+    octets: Box<[u8]>,
+    /// Where the message, the places of its TTLs, the targets and the additional names end; the rest are INFO-CODEs.
+    ends: [u32; 4],
+}
+
+impl Parts {
+    fn new(message: &[u8], scan: &Scan) -> Self {
+        let numbers = |all: &[u16]| all.iter().flat_map(|number| number.to_ne_bytes()).collect::<Vec<_>>();
+        let parts = [message, &numbers(&scan.ttls), &scan.targets, &scan.additional, &numbers(&scan.ede)];
+        let mut end = 0;
+        let ends = [0, 1, 2, 3].map(|part| {
+            end += parts[part].len() as u32; // of a message of 64 KiB
+            end
+        });
+        Self { octets: parts.concat().into(), ends }
+    }
+
+    fn part(&self, number: usize) -> &[u8] {
+        let start = number.checked_sub(1).map_or(0, |before| self.ends[before] as usize);
+        let end = self.ends.get(number).map_or(self.octets.len(), |end| *end as usize);
+        self.octets.get(start..end).unwrap_or_default()
+    }
+
+    /// The message without its OPT record.
+    fn message(&self) -> &[u8] {
+        self.part(0)
+    }
+
+    /// Places of the TTL fields.
+    fn ttls(&self) -> impl Iterator<Item = usize> {
+        self.part(1).as_chunks().0.iter().map(|place| usize::from(u16::from_ne_bytes(*place)))
+    }
+
+    /// Canonical wire names of the CNAME, SVCB and HTTPS targets in the answer section, end to end.
+    fn targets(&self) -> &[u8] {
+        self.part(2)
+    }
+
+    /// Canonical wire names the additional section is about or leads to, end to end, [`MAX_ADDITIONAL`] at most.
+    fn additional(&self) -> &[u8] {
+        self.part(3)
+    }
+
+    /// INFO-CODEs the upstream sent; their texts are not kept, since they are anybody's words (RFC 8914 §6).
+    fn ede(&self) -> impl Iterator<Item = u16> + Clone {
+        self.part(4).as_chunks().0.iter().map(|code| u16::from_ne_bytes(*code))
+    }
 }
 
 impl Answer {
@@ -113,7 +157,7 @@ impl Answer {
             // cut within a record: what is there is not looked at, TCP is asked (RFC 2181 §9)
             let cut = [&message[..6], &[0; 6], echoed].concat();
             scan = Scan { end: body, ..Scan::default() };
-            return Ok(Self::new(scan, cut, low_rcode.into(), false, true));
+            return Ok(Self::new(&scan, &cut, low_rcode.into(), false, true));
         }
         let name = question[..question.len().saturating_sub(4)].to_ascii_lowercase();
         if !scan.answers.answers(&name) {
@@ -127,18 +171,14 @@ impl Answer {
         if let Some(negative) = scan.negative_ttl(rcode) {
             scan.shorten_soa(&mut bytes, negative);
         }
-        Ok(Self::new(scan, bytes, rcode, trust_ad && header[3] & 0x20 != 0, truncated))
+        Ok(Self::new(&scan, &bytes, rcode, trust_ad && header[3] & 0x20 != 0, truncated))
     }
 
-    fn new(scan: Scan, bytes: Vec<u8>, rcode: u16, authentic: bool, truncated: bool) -> Self {
+    fn new(scan: &Scan, bytes: &[u8], rcode: u16, authentic: bool, truncated: bool) -> Self {
         Self {
             keep: if truncated { 0 } else { scan.keep(rcode) },
-            required: scan.required.unwrap_or(bytes.len()),
-            bytes: bytes.into(),
-            ttls: scan.ttls.into(),
-            targets: scan.targets.into(),
-            additional: scan.additional.into(),
-            ede: scan.ede.into(),
+            required: scan.required.unwrap_or(bytes.len()) as u16, // of 64 KiB at most
+            parts: Parts::new(bytes, scan),
             rcode,
             authentic,
             authoritative: false,
@@ -153,12 +193,12 @@ impl Answer {
 
     /// Canonical wire names the answer leads to, end to end.
     pub fn targets(&self) -> &[u8] {
-        &self.targets
+        self.parts.targets()
     }
 
     /// Canonical wire names its additional section is about or leads to, end to end; few, and none without one.
     pub fn additional(&self) -> &[u8] {
-        &self.additional
+        self.parts.additional()
     }
 
     /// The (extended) response code.
@@ -168,8 +208,8 @@ impl Answer {
 
     /// The message, without an OPT record, with its TTLs counted down.
     pub fn aged(&self, age: u32) -> Vec<u8> {
-        let mut bytes = self.bytes.to_vec();
-        count_down(&self.ttls, Shown::After(age), MAX_TTL, &mut bytes);
+        let mut bytes = self.parts.message().to_vec();
+        count_down(self.parts.ttls(), Shown::After(age), MAX_TTL, &mut bytes);
         bytes
     }
 
@@ -179,7 +219,7 @@ impl Answer {
     pub fn is_error(&self) -> bool {
         match self.rcode {
             rcode::NOERROR | rcode::NXDOMAIN => false,
-            rcode::YXDOMAIN => u16_at(&self.bytes, 6) == Some(0),
+            rcode::YXDOMAIN => u16_at(self.parts.message(), 6) == Some(0),
             _ => true,
         }
     }
@@ -187,18 +227,17 @@ impl Answer {
     /// Whether it denies the name asked itself, and so every type of it (RFC 2308 §5): NXDOMAIN without a CNAME before
     /// it.
     pub fn denies_name(&self) -> bool {
-        self.rcode == rcode::NXDOMAIN && u16_at(&self.bytes, 6) == Some(0)
+        self.rcode == rcode::NXDOMAIN && u16_at(self.parts.message(), 6) == Some(0)
     }
 
     /// The INFO-CODEs the upstream sent (RFC 8914 §4).
-    pub fn ede(&self) -> &[u16] {
-        &self.ede
+    pub fn ede(&self) -> impl Iterator<Item = u16> + Clone {
+        self.parts.ede()
     }
 
     /// Octets it takes in the cache.
     pub fn size(&self) -> usize {
-        let names = self.targets.len() + self.additional.len();
-        size_of::<Self>() + self.bytes.len() + self.ttls.len() * 2 + names + self.ede.len() * 2
+        size_of::<Self>() + self.parts.octets.len()
     }
 
     /// Writes these sections of the answer to `query` into `out`, with no TTL above `max_ttl` and no longer than
@@ -217,14 +256,15 @@ impl Answer {
         let limit = limit.min(out.len());
         let question = HEADER + query.question().len();
         // whole, without additional data, or cut down to the question with TC (RFC 2181 §9)
-        let all = if sections == Sections::All { self.bytes.len() } else { self.required };
-        let fitting = [all, self.required].into_iter().find(|len| len + bare <= limit);
+        let (message, required) = (self.parts.message(), usize::from(self.required));
+        let all = if sections == Sections::All { message.len() } else { required };
+        let fitting = [all, required].into_iter().find(|len| len + bare <= limit);
         let body = fitting.unwrap_or(question);
         // they give way to the answer (RFC 8914 §2)
-        let errors = self.ede.iter().map(|code| relayed(*code)).chain(self.stale_error(shown));
-        out[..body].copy_from_slice(&self.bytes[..body]);
+        let errors = self.ede().map(relayed).chain(self.stale_error(shown));
+        out[..body].copy_from_slice(&message[..body]);
         self.patch(query, code, fitting.is_none(), &mut out[..body]);
-        count_down(&self.ttls, shown, max_ttl, &mut out[..body]);
+        count_down(self.parts.ttls(), shown, max_ttl, &mut out[..body]);
         let Some(edns) = query.edns else { return (body, code) };
         let additional = u16_at(out, 10).unwrap_or(0).saturating_add(1);
         out[10..12].copy_from_slice(&additional.to_be_bytes());
@@ -252,7 +292,7 @@ impl Answer {
         if cut {
             out[6..10].fill(0);
         }
-        if out.len() < self.bytes.len() {
+        if out.len() < self.parts.message().len() {
             out[10..12].fill(0);
         }
         out[HEADER..HEADER + query.question().len()].copy_from_slice(query.question());
@@ -260,9 +300,9 @@ impl Answer {
 }
 
 /// Counts down the TTLs of a message, or of what is left of it.
-fn count_down(places: &[u16], shown: Shown, max_ttl: u32, message: &mut [u8]) {
-    for &at in places {
-        let Some(field) = message.get_mut(usize::from(at)..).and_then(|rest| rest.first_chunk_mut::<4>()) else {
+fn count_down(places: impl Iterator<Item = usize>, shown: Shown, max_ttl: u32, message: &mut [u8]) {
+    for at in places {
+        let Some(field) = message.get_mut(at..).and_then(|rest| rest.first_chunk_mut::<4>()) else {
             break;
         };
         let ttl = match shown {

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
 use quick_cache::Weighter;
+use smallvec::SmallVec;
 
 use crate::model::name::{MAX_NAME, is_at_or_below, wire_len};
 
@@ -44,7 +45,11 @@ const FORGIVEN: Millis = 300_000;
 /// Shortest stay of an answer that is worth fetching ahead.
 const WORTH_PREFETCH: Millis = 10_000;
 
-type Map<V> = quick_cache::sync::Cache<Box<[u8]>, Arc<V>, Octets>;
+/// Name, type, DO and CD; within the entry if the name is no longer than most, since one more allocation is one more
+/// wait for memory.
+type Key = SmallVec<[u8; 40]>;
+
+type Map<V> = quick_cache::sync::Cache<Key, Arc<V>, Octets>;
 
 /// See the module's header. A look-up takes one shard's lock for reading and allocates nothing; one that does not find
 /// an answer of its type takes another.
@@ -97,15 +102,20 @@ pub enum Found {
 #[derive(Clone, Debug)]
 struct Octets;
 
-impl Weighter<Box<[u8]>, Arc<Kept>> for Octets {
-    fn weight(&self, key: &Box<[u8]>, kept: &Arc<Kept>) -> u64 {
-        (OVERHEAD + key.len() + size_of::<Kept>() - size_of::<Answer>() + kept.answer.size()) as u64
+/// Octets of an entry but for its content.
+fn entry(key: &Key) -> usize {
+    OVERHEAD + size_of::<Key>() + if key.spilled() { key.len() } else { 0 }
+}
+
+impl Weighter<Key, Arc<Kept>> for Octets {
+    fn weight(&self, key: &Key, kept: &Arc<Kept>) -> u64 {
+        (entry(key) + size_of::<Kept>() - size_of::<Answer>() + kept.answer.size()) as u64
     }
 }
 
-impl Weighter<Box<[u8]>, Arc<Failed>> for Octets {
-    fn weight(&self, key: &Box<[u8]>, failed: &Arc<Failed>) -> u64 {
-        (OVERHEAD + key.len() + size_of::<Failed>() + failed.errors.len() * 2) as u64
+impl Weighter<Key, Arc<Failed>> for Octets {
+    fn weight(&self, key: &Key, failed: &Arc<Failed>) -> u64 {
+        (entry(key) + size_of::<Failed>() + failed.errors.len() * 2) as u64
     }
 }
 
@@ -256,7 +266,7 @@ impl Cache {
     pub fn keep_error(&self, key: &[u8], answer: &Answer, now: Millis, epoch: u64) {
         // an extended code speaks of the upstream's hop
         let code = if answer.rcode() > 15 { rcode::SERVFAIL } else { answer.rcode() };
-        self.fail(key, Failed::new(code, answer.ede()), now, epoch);
+        self.fail(key, Failed::new(code, answer.ede().collect::<Vec<_>>()), now, epoch);
     }
 
     /// Keeps that an answer was too long for UDP and could not be had by TCP.

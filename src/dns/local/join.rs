@@ -50,7 +50,7 @@ pub(super) fn without_records(question: &[u8], rest: &Answer) -> Vec<u8> {
 
 /// Says in an OPT record what an [`Answer`] has out of one.
 fn add_opt(message: &mut Vec<u8>, rest: &Answer) {
-    let errors: Vec<u8> = rest.ede().iter().flat_map(|code| code.to_be_bytes()).collect();
+    let errors: Vec<u8> = rest.ede().flat_map(u16::to_be_bytes).collect();
     let Some(count) = u16_at(message, 10).and_then(|count| count.checked_add(1)) else { return };
     message[10..12].copy_from_slice(&count.to_be_bytes());
     let [high, _] = (rest.rcode() << 4).to_be_bytes();

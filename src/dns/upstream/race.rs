@@ -96,7 +96,7 @@ impl Race<'_> {
 fn better(kept: Option<Answer>, new: Answer) -> Answer {
     let worth = |answer: &Answer| match answer.rcode() {
         rcode::NOERROR | rcode::NXDOMAIN => 2,
-        _ => u8::from(!answer.ede().is_empty()),
+        _ => u8::from(answer.ede().next().is_some()),
     };
     match kept {
         Some(kept) if worth(&kept) > worth(&new) => kept,

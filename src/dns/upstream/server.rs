@@ -315,8 +315,8 @@ fn is_refusal(code: u16) -> bool {
 /// Whether an answer ends the search. A failure does not, unless it is the verdict of validation (EDE 6 to 12) or the
 /// upstream's own policy (15 to 17): nobody is asked until one lets it pass.
 pub(super) fn is_final(answer: &Answer) -> bool {
-    let is_verdict = |code: &u16| matches!(code, 6..=12 | 15..=17);
-    !answer.truncated && (!is_refusal(answer.rcode()) || answer.ede().iter().any(is_verdict))
+    let is_verdict = |code: u16| matches!(code, 6..=12 | 15..=17);
+    !answer.truncated && (!is_refusal(answer.rcode()) || answer.ede().any(is_verdict))
 }
 
 /// A try under way.
