@@ -259,13 +259,14 @@ fn announce(dns: &[SocketAddr], web: Option<SocketAddr>, handle: &Handle, policy
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush()); // nobody reads: answering matters more
 }
 
-/// A name in force that may be shown.
+/// A name in force that may be shown: the first by alphabet of a thousand, since the index has no order of its own.
 fn listed_name(policy: &PolicyReader) -> Option<String> {
     let policy = policy.load();
-    policy.index().iter().take(1_000).find_map(|(wire, _)| {
-        let verdict = policy.decide(wire, crate::policy::verdict::Consider::All)?;
-        (verdict.entry.notice.sensitivity == Sensitivity::Public).then(|| wire_to_text(wire))
-    })
+    let names = policy.index().iter().take(1_000).filter_map(|(wire, _)| {
+        let verdict = policy.decide(&wire, crate::policy::verdict::Consider::All)?;
+        (verdict.entry.notice.sensitivity == Sensitivity::Public).then(|| wire_to_text(&wire))
+    });
+    names.min()
 }
 
 struct Server {

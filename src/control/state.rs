@@ -316,8 +316,8 @@ fn names_of(index: &Index, known: &mut Accepted) -> Targets {
     let Some(number) = known.number else { return std::mem::take(&mut known.pending) };
     let mut targets = Targets::default();
     for (wire, set) in index.iter() {
-        for member in index.members(set).iter().filter(|member| member.notice == number) {
-            if let Ok(name) = DnsName::from_wire(wire) {
+        for member in index.members(set).filter(|member| member.notice == number) {
+            if let Ok(name) = DnsName::from_wire(&wire) {
                 targets.push(&name, member.scope);
             }
         }
@@ -376,7 +376,7 @@ mod tests {
     }
 
     fn names(index: &Index) -> Vec<String> {
-        let mut names: Vec<_> = index.iter().map(|(wire, _)| crate::model::name::wire_to_text(wire)).collect();
+        let mut names: Vec<_> = index.iter().map(|(wire, _)| crate::model::name::wire_to_text(&wire)).collect();
         names.sort();
         names
     }
@@ -391,7 +391,7 @@ mod tests {
         assert_eq!(names(&index), ["both.example.", "x.example.", "y.example."]);
         let both = index.find(DnsName::from_text("both.example").unwrap().as_wire()).unwrap();
         let member = |notice| Member { notice, scope: Scope::Exact };
-        assert_eq!(index.members(both), [member(0), member(1)]);
+        assert_eq!(index.members(both).collect::<Vec<_>>(), [member(0), member(1)]);
         state.remove(&place("2"));
         assert_eq!(names(&state.compile().unwrap()), ["both.example.", "y.example."]);
     }

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use super::action::Action;
 use super::authority::AuthorityId;
-use super::name::{self, DnsName};
+use super::name::DnsName;
 
 /// The authority's number for a notice: `MCMC-2026-000123`. Unique per authority.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -182,15 +182,16 @@ pub struct Notice {
 /// The names of one notice, on their way into the index: canonical wire names end to end in one allocation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Targets {
-    octets: Vec<u8>, // scope octet, wire name; repeated
+    octets: Vec<u8>, // scope octet, length octet, wire name; repeated
     count: usize,
 }
 
 impl Targets {
     /// Adds one target; duplicates are kept, the index folds them.
     pub fn push(&mut self, name: &DnsName, scope: Scope) {
-        self.octets.push(u8::from(scope == Scope::Subtree));
-        self.octets.extend_from_slice(name.as_wire());
+        let wire = name.as_wire();
+        self.octets.extend_from_slice(&[u8::from(scope == Scope::Subtree), wire.len() as u8]); // at most MAX_NAME
+        self.octets.extend_from_slice(wire);
         self.count += 1;
     }
 
@@ -208,8 +209,8 @@ impl Targets {
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], Scope)> {
         let mut rest = &self.octets[..];
         std::iter::from_fn(move || {
-            let (&scope, tail) = rest.split_first()?;
-            let (wire, tail) = tail.split_at(name::wire_len(tail)?);
+            let (&[scope, len], tail) = rest.split_first_chunk()?;
+            let (wire, tail) = tail.split_at_checked(usize::from(len))?;
             rest = tail;
             Some((wire, if scope == 1 { Scope::Subtree } else { Scope::Exact }))
         })

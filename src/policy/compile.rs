@@ -27,10 +27,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use super::index::{Builder, Full, Index, Member};
+pub use super::index::build as index;
+use super::index::{Index, Member};
 use super::pages::{Page, Pages};
 use super::verdict::Snapshot;
-use crate::model::{AuthorityKind, Notice, Scope, Sensitivity, Targets};
+use crate::model::{AuthorityKind, Notice, Scope, Sensitivity};
 
 /// Where hits of a notice are counted; numbers given out by the control plane, meaningless here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -91,37 +92,16 @@ impl Rule {
     }
 }
 
-/// Puts the names together: those of `previous` whose entry is kept, under its new number, and the added ones.
-///
-/// `kept[old]` is the new number of an entry of the previous index, or `None` if it is gone or replaced.
-pub fn index(previous: &Index, kept: &[Option<u32>], added: &[(u32, Targets)]) -> Result<Index, Full> {
-    let new: usize = added.iter().map(|(_, targets)| targets.len()).sum();
-    let mut builder = Builder::with_capacity(previous.len() + new);
-    for (wire, set) in previous.iter() {
-        for member in previous.members(set) {
-            if let Some(notice) = kept.get(member.notice as usize).copied().flatten() {
-                builder.add(wire, Member { notice, scope: member.scope })?;
-            }
-        }
-    }
-    for (notice, targets) in added {
-        for (wire, scope) in targets.iter() {
-            builder.add(wire, Member { notice: *notice, scope })?;
-        }
-    }
-    Ok(builder.build())
-}
-
 /// Decides who wins at `now`. `entries` are those the index was built with.
 pub fn resolve(index: Arc<Index>, entries: Arc<[Entry]>, ttl: u32, now: Timestamp, serial: u32) -> Snapshot {
-    let rules = (0..index.sets()).map(|set| rule(index.members(set as u32), &entries, now)).collect();
+    let rules = (0..index.sets()).map(|set| rule(&index.members(set as u32), &entries, now)).collect();
     Snapshot { serial, built_at: now, digest: digest(&entries, now), ttl, index, rules, entries }
 }
 
-fn rule(members: &[Member], entries: &[Entry], now: Timestamp) -> Rule {
+fn rule(members: &(impl Iterator<Item = Member> + Clone), entries: &[Entry], now: Timestamp) -> Rule {
     let winner = |scope: Scope| {
         members
-            .iter()
+            .clone()
             .filter(|member| member.scope == scope)
             .filter_map(|member| Some((member.notice, entries.get(member.notice as usize)?)))
             .filter(|(_, entry)| entry.notice.validity.contains(now))

@@ -22,11 +22,11 @@ impl Diff {
         }
         let mut diff = Self::default();
         for (wire, set) in new.index.iter() {
-            let before = old.index.find(wire).map(|set| coverage(old, set)).unwrap_or_default();
+            let before = old.index.find(&wire).map(|set| coverage(old, set)).unwrap_or_default();
             diff.added += missing(coverage(new, set), before);
         }
         for (wire, set) in old.index.iter() {
-            let after = new.index.find(wire).map(|set| coverage(new, set)).unwrap_or_default();
+            let after = new.index.find(&wire).map(|set| coverage(new, set)).unwrap_or_default();
             diff.lifted += missing(coverage(old, set), after);
         }
         diff

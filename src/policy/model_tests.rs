@@ -82,7 +82,7 @@ fn added(listings: &[Listing]) -> Vec<(u32, Targets)> {
 
 /// Index contents in an order that does not depend on how they came there.
 fn contents(index: &Index) -> Vec<(Vec<u8>, Vec<index::Member>)> {
-    let mut contents: Vec<_> = index.iter().map(|(wire, set)| (wire.to_vec(), index.members(set).to_vec())).collect();
+    let mut contents: Vec<_> = index.iter().map(|(wire, set)| (wire.to_vec(), index.members(set).collect())).collect();
     contents.sort();
     contents
 }

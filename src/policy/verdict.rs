@@ -1,5 +1,6 @@
 //! [`Snapshot`]: the policy at one instant, and [`Verdict`]: what it says about one name.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -50,8 +51,8 @@ impl Snapshot {
     /// The precedence is the table in [`super::compile`].
     pub fn decide<'a>(&'a self, name: &'a [u8], consider: Consider) -> Option<Verdict<'a>> {
         let mut best: Option<Verdict<'a>> = None;
-        for (set, suffix) in self.index.walk(name) {
-            let Some(rule) = self.rules.get(set as usize) else { continue };
+        self.index.walk(name, |set, suffix| {
+            let rule = self.rule(set);
             let whole = suffix.len() == name.len() && consider == Consider::All;
             let winners = [(rule.exact.filter(|_| whole), Scope::Exact), (rule.subtree, Scope::Subtree)];
             for (winner, scope) in winners {
@@ -60,17 +61,24 @@ impl Snapshot {
                     best = Some(Verdict { entry, target: suffix, scope });
                 }
             }
-            if best.as_ref().is_some_and(|best| best.entry.rank == 0) {
-                break; // nothing outranks a statutory notice, and longer targets came first
+            match best {
+                // nothing outranks a statutory notice, and longer targets came first
+                Some(Verdict { entry, .. }) if entry.rank == 0 => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
             }
-        }
+        });
         best
     }
 
     /// Every listing at and above a name, in force or not, longest target first: for people who ask why.
     pub fn listings<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = (&'a Notice, Scope, &'a [u8])> {
-        self.index.walk(name).flat_map(move |(set, suffix)| {
-            self.index.members(set).iter().filter_map(move |member| {
+        let mut sets = Vec::new();
+        self.index.walk(name, |set, suffix| {
+            sets.push((set, suffix));
+            ControlFlow::Continue(())
+        });
+        sets.into_iter().flat_map(move |(set, suffix)| {
+            self.index.members(set).filter_map(move |member| {
                 Some((&*self.entries.get(member.notice as usize)?.notice, member.scope, suffix))
             })
         })

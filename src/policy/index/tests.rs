@@ -1,0 +1,292 @@
+//! The index against a map, with the names that real lists have and those that somebody might make up to break it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::{DnsName, Targets};
+
+fn name(text: &str) -> DnsName {
+    DnsName::from_text(text).unwrap()
+}
+
+fn wire(text: &str) -> Vec<u8> {
+    name(text).as_wire().to_vec()
+}
+
+fn member(notice: u32, scope: Scope) -> Member {
+    Member { notice, scope }
+}
+
+fn targets(names: impl IntoIterator<Item = DnsName>) -> Targets {
+    names.into_iter().map(|name| (name, Scope::Subtree)).collect::<Vec<_>>().iter().map(|(n, s)| (n, *s)).collect()
+}
+
+fn index_of(names: impl IntoIterator<Item = DnsName>) -> Index {
+    build(&Index::default(), &[], &[(0, targets(names))]).unwrap()
+}
+
+fn found(index: &Index, name: &[u8]) -> Vec<Vec<u8>> {
+    let mut found = Vec::new();
+    index.walk(name, |_, suffix| {
+        found.push(suffix.to_vec());
+        ControlFlow::Continue(())
+    });
+    found
+}
+
+/// A name of `labels` labels, all of `len` octets that nothing makes shorter.
+fn noise(labels: usize, len: usize, seed: u32) -> DnsName {
+    let mut state = u64::from(seed) << 1 | 1;
+    let mut wire = Vec::new();
+    for _ in 0..labels {
+        wire.push(len as u8);
+        for _ in 0..len {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            wire.push((state >> 56) as u8);
+        }
+    }
+    wire.push(0);
+    DnsName::from_wire(&wire).unwrap()
+}
+
+type Model = BTreeMap<Vec<u8>, BTreeSet<Member>>;
+
+/// Everything an index says of its names, which has to hang together.
+fn contents(index: &Index) -> Model {
+    let mut model = Model::new();
+    let mut counts = vec![0; index.sets()];
+    for (name, set) in index.iter() {
+        assert_eq!(index.find(&name), Some(set));
+        assert_eq!(found(index, &name).first().map(Vec::as_slice), Some(&*name));
+        assert!(index.members(set).is_sorted());
+        counts[set as usize] += 1;
+        assert!(model.insert(name.to_vec(), index.members(set).collect()).is_none(), "a name stands there twice");
+    }
+    assert_eq!(index.len(), model.len());
+    assert_eq!(counts, (0..index.sets() as SetId).map(|set| index.names_in(set)).collect::<Vec<_>>());
+    model
+}
+
+#[test]
+fn a_walk_finds_every_listed_ancestor_longest_first() {
+    let index = index_of(["b.example", "example", "a.b.example", "other.test"].map(name));
+    assert_eq!(found(&index, &wire("x.y.z.a.b.example")), ["a.b.example", "b.example", "example"].map(wire));
+    assert_eq!(found(&index, &wire("c.example")), [wire("example")]);
+    for unlisted in ["test", "other.testing", "."] {
+        assert!(found(&index, &wire(unlisted)).is_empty(), "{unlisted}");
+    }
+}
+
+#[test]
+fn a_walk_ends_when_it_is_told_to() {
+    let index = index_of(["b.example", "example"].map(name));
+    let mut calls = 0;
+    index.walk(&wire("a.b.example"), |_, suffix| {
+        calls += 1;
+        assert_eq!(suffix, wire("b.example"));
+        ControlFlow::Break(())
+    });
+    assert_eq!(calls, 1);
+}
+
+#[test]
+fn equal_reasons_share_a_set_and_repeats_change_nothing() {
+    use Scope::{Exact, Subtree};
+    let (a, b) = (name("a.x"), name("b.x"));
+    let listed = |names: &[(&DnsName, Scope)]| names.iter().copied().collect::<Targets>();
+    let added = [
+        (0, listed(&[(&a, Exact), (&b, Exact), (&a, Exact), (&b, Subtree)])),
+        (2, listed(&[(&b, Subtree), (&b, Subtree)])),
+    ];
+    let index = build(&Index::default(), &[], &added).unwrap();
+    let reasons = |name: &DnsName| index.members(index.find(name.as_wire()).unwrap()).collect::<Vec<_>>();
+    assert_eq!(reasons(&a), [member(0, Exact)]);
+    assert_eq!(reasons(&b), [member(0, Exact), member(0, Subtree), member(2, Subtree)]);
+    assert_eq!(contents(&index).len(), 2);
+}
+
+#[test]
+fn no_names_is_an_index_too() {
+    for index in [Index::default(), index_of([])] {
+        assert!(index.is_empty());
+        assert!(contents(&index).is_empty());
+        assert_eq!(index.find(&wire("a.example")), None);
+        assert_eq!(index.find(b"\0"), None);
+        assert!(index.members(0).next().is_none());
+    }
+}
+
+#[test]
+fn the_root_can_be_listed() {
+    let index = index_of([DnsName::root()]);
+    assert_eq!(found(&index, &wire("a.example")), [b"\0"]);
+    assert_eq!(found(&index, b"\0"), [b"\0"]);
+}
+
+#[test]
+fn what_is_no_name_is_not_found() {
+    let index = index_of(["a.example", "."].map(name));
+    let long = [1; 300];
+    for octets in [&b""[..], b"\x01a", b"\x01a\x07example", b"\x01a\x00\x00", b"\xff", &long] {
+        assert_eq!(index.find(octets), None, "{octets:?}");
+        assert!(found(&index, octets).is_empty(), "{octets:?}");
+    }
+}
+
+#[test]
+fn the_longest_and_the_deepest_names_are_found() {
+    let deepest: Vec<_> = (0..300).map(|seed| noise(127, 1, seed)).collect();
+    let longest: Vec<_> =
+        (0..300).map(|seed| noise(3, 63, seed)).chain((0..300).map(|seed| noise(5, 49, seed))).collect();
+    let ancestors = deepest.iter().take(20).flat_map(|name| std::iter::successors(name.parent(), DnsName::parent));
+    let index = index_of(deepest.iter().chain(&longest).cloned().chain(ancestors));
+    contents(&index);
+    for name in deepest.iter().take(20) {
+        assert_eq!(found(&index, name.as_wire()).len(), 128, "each of its suffixes, the root too");
+    }
+    for name in &longest {
+        let mut other = name.as_wire().to_vec();
+        other[1] ^= 1;
+        if let Ok(other) = DnsName::from_wire(&other) {
+            assert_eq!(found(&index, other.as_wire()), [b"\0"]);
+        }
+    }
+}
+
+#[test]
+fn names_that_differ_in_one_octet_are_told_apart() {
+    let listed = (0..=255u8).filter(|octet| octet.to_ascii_lowercase() == *octet && octet % 2 == 0);
+    let of = |octet: u8| DnsName::from_wire(&[3, b'x', octet, b'y', 2, octet, 0, 0]).unwrap();
+    let index = index_of(listed.clone().map(of));
+    for octet in (0..=255u8).filter(|octet| octet.to_ascii_lowercase() == *octet) {
+        assert_eq!(index.find(of(octet).as_wire()).is_some(), listed.clone().any(|other| other == octet), "{octet}");
+    }
+}
+
+#[test]
+fn many_names_below_one_parent_spread_like_any_others() {
+    let of = |n: u32| name(&format!("{n:x}.one.parent.example"));
+    let index = index_of((0..100_000).map(of));
+    assert_eq!(index.len(), 100_000);
+    assert!((0..100_000).all(|n| index.find(of(n).as_wire()).is_some()));
+    assert!((100_000..200_000).all(|n| found(&index, of(n).as_wire()).is_empty()));
+    assert!(index.bytes() < 16 * 100_000, "{}", index.bytes());
+}
+
+/// More names than are sorted at once, over several notices and rebuilds.
+#[test]
+fn parts_and_merges_lose_nothing() {
+    let of = |n: u32| name(&format!("host-{n}.{}.example", n % 1000));
+    let notice = |from: u32, to: u32| targets((from..to).map(of));
+    let first = build(&Index::default(), &[], &[(0, notice(0, 60_000)), (1, notice(50_000, 90_000))]).unwrap();
+    assert_eq!(first.len(), 90_000);
+    let second = build(&first, &[None, Some(5)], &[(3, notice(80_000, 200_000)), (4, notice(0, 10))]).unwrap();
+    let contents = contents(&second);
+    assert_eq!(contents.len(), 150_010);
+    for n in [0, 9, 10, 49_999, 50_000, 79_999, 80_000, 89_999, 90_000, 199_999, 200_000] {
+        let notices = [(5, 50_000..90_000), (3, 80_000..200_000), (4, 0..10)];
+        let listed = notices.iter().filter(|(_, range)| range.contains(&n));
+        let expected: BTreeSet<_> = listed.map(|(notice, _)| member(*notice, Scope::Subtree)).collect();
+        assert_eq!(contents.get(of(n).as_wire()).cloned().unwrap_or_default(), expected, "{n}");
+    }
+}
+
+#[test]
+fn set_numbers_of_any_length_come_back() {
+    let added: Vec<_> = (0..20_000).map(|n| (n, targets([name(&format!("n{n}.example"))]))).collect();
+    let index = build(&Index::default(), &[], &added).unwrap();
+    assert_eq!(index.sets(), 20_000);
+    for n in (0..20_000).step_by(7) {
+        let set = index.find(&wire(&format!("n{n}.example"))).unwrap();
+        assert_eq!(index.members(set).collect::<Vec<_>>(), [member(n, Scope::Subtree)]);
+    }
+}
+
+#[test]
+fn an_image_comes_back_as_the_index_it_was() {
+    let index = index_of((0..5_000).map(|n| name(&format!("host-{n}.example"))));
+    let again = Index::from_bytes(index.as_bytes()).unwrap();
+    assert_eq!(again.as_bytes(), index.as_bytes());
+    assert_eq!(contents(&again), contents(&index));
+    let rebuilt = build(&again, &[Some(0)], &[]).unwrap();
+    assert_eq!(contents(&rebuilt), contents(&index));
+    for len in (0..index.as_bytes().len()).step_by(101) {
+        assert!(Index::from_bytes(&index.as_bytes()[..len]).is_none(), "{len} octets of it");
+    }
+    assert!(Index::from_bytes(&[index.as_bytes(), &[0]].concat()).is_none());
+}
+
+/// Names from a small alphabet, so that they meet; octets that mean something elsewhere among them.
+fn small_name() -> impl Strategy<Value = DnsName> {
+    let label = prop_oneof![Just("a"), Just("b"), Just("ab"), Just("www"), Just("\\000"), Just("\\."), Just("\\255x")];
+    vec(label, 1..6).prop_map(|labels| name(&labels.join(".")))
+}
+
+/// Any octets, any lengths.
+fn any_name() -> impl Strategy<Value = DnsName> {
+    vec(vec(any::<u8>(), 1..64), 0..9).prop_map(|labels| {
+        let mut wire = Vec::new();
+        for label in labels {
+            if wire.len() + label.len() + 2 <= MAX_NAME {
+                wire.push(label.len() as u8);
+                wire.extend(label);
+            }
+        }
+        wire.push(0);
+        DnsName::from_wire(&wire).unwrap()
+    })
+}
+
+fn listing() -> impl Strategy<Value = Vec<(DnsName, Scope)>> {
+    let scope = prop_oneof![Just(Scope::Exact), Just(Scope::Subtree)];
+    vec((prop_oneof![small_name(), any_name()], scope), 0..60)
+}
+
+proptest! {
+    #[test]
+    fn it_says_what_the_map_says(
+        listings in vec(listing(), 0..5),
+        more in vec(listing(), 0..3),
+        keep in vec(any::<bool>(), 5),
+        asked in vec(prop_oneof![small_name(), any_name()], 0..20),
+    ) {
+        let numbered = |from: u32, listings: &[Vec<(DnsName, Scope)>]| -> Vec<(u32, Targets)> {
+            (from..).zip(listings).map(|(n, l)| (n, l.iter().map(|(name, scope)| (name, *scope)).collect())).collect()
+        };
+        let before = build(&Index::default(), &[], &numbered(0, &listings)).unwrap();
+        // what stays is numbered from the other end
+        let kept: Vec<_> = (0..listings.len()).map(|n| keep[n].then_some(9 - n as u32)).collect();
+        let index = build(&before, &kept, &numbered(20, &more)).unwrap();
+        let mut model = Model::new();
+        let old = kept.iter().zip(&listings).filter_map(|(number, listing)| Some(((*number)?, listing)));
+        for (number, listing) in old.chain((20..).zip(&more)) {
+            for (name, scope) in listing {
+                model.entry(name.as_wire().to_vec()).or_default().insert(member(number, *scope));
+            }
+        }
+        prop_assert_eq!(&contents(&index), &model);
+        for name in asked.iter().chain(listings.iter().flatten().map(|(name, _)| name)) {
+            let suffixes = std::iter::successors(Some(name.clone()), DnsName::parent);
+            let listed: Vec<_> = suffixes.map(|n| n.as_wire().to_vec()).filter(|n| model.contains_key(n)).collect();
+            prop_assert_eq!(found(&index, name.as_wire()), listed);
+        }
+    }
+
+    #[test]
+    fn a_damaged_image_does_no_harm(at in any::<prop::sample::Index>(), octet in any::<u8>(), asked in small_name()) {
+        let names = (0..300).map(|n| name(&format!("www.{n}.example")));
+        let index = index_of(names.chain([asked.clone(), name("a.b.a.b")]));
+        let mut image = index.as_bytes().to_vec();
+        let at = at.index(image.len());
+        image[at] ^= octet;
+        if let Some(index) = Index::from_bytes(&image) {
+            found(&index, asked.as_wire());
+            for (name, set) in index.iter() {
+                let _ = (index.find(&name), index.members(set).count(), index.names_in(set));
+            }
+        }
+    }
+}
