@@ -176,6 +176,16 @@ pub fn parse(message: &[u8]) -> Parsed<'_> {
     Parsed::Malformed(malformed)
 }
 
+/// Writes the canonical name a message asks for first; the octets it takes, 0 if there is none. Whether the message is a
+/// query is left open: this is for looking ahead.
+pub fn first_name(message: &[u8], name: &mut [u8; MAX_NAME]) -> usize {
+    let wire = message.get(HEADER..).and_then(|rest| rest.get(..wire_len(rest)?)).unwrap_or_default();
+    for (to, from) in name.iter_mut().zip(wire) {
+        *to = from.to_ascii_lowercase();
+    }
+    wire.len()
+}
+
 /// Where the question section ends, however many questions it has: an OPT behind them is answered with one even then.
 fn questions_end(message: &[u8]) -> Option<usize> {
     let mut at = HEADER;

@@ -578,6 +578,13 @@
 //!   pages** (`memmap2`, which can ask for them without unsafe). *Why:* walks through page tables cost more than the
 //!   accesses, in virtual machines above all: 8 MiB at random took 70 ns an access in small pages, 17 in huge ones.
 //!   *Change:* nothing; a kernel without them works the same.
+//! - **A worker has the policy read ahead for sixteen queries of a batch at a time**
+//!   ([`Index::warm`](crate::policy::Index::warm)). *Why:* a listed name costs four reads from memory, each of which
+//!   needs the one before; those of sixteen queries wait together. Names are hashed twice for it, which costs less than
+//!   one such read. A listed answer went from 4.16 to 3.78 microseconds, 1.30 to 1.19 times what the kernel takes to
+//!   pass a packet on (medians of five interleaved rounds, a million names, one worker on a virtual core); a cached one
+//!   stayed as it was. Ordinary reads do it: a processor goes on past a read whose result nothing needs yet, so that no
+//!   prefetch instruction, which would be unsafe code, is wanted. *Change:* a kernel path so short that hashing shows.
 //! - **Names are added in the order of their hashes, an eighth of the new ones at a time, and the old index is read as
 //!   a stream.** *Why:* a rebuild needs the new index and 4 octets for each added name beside the old one: 1.8 times
 //!   what is resident for a million names and 2.0 times for twenty million. The targets of a list that is replaced as a

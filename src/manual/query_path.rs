@@ -94,7 +94,8 @@
 //!
 //! Every worker owns one socket per listen address; SO_REUSEPORT lets the kernel spread clients over them. (After an
 //! upgrade to fewer workers, one owns several; with a single socket from systemd, all read that one.) A batch of
-//! up to 64 datagrams comes with one `recvmmsg` and leaves with one `sendmmsg`. A miss leaves the batch as a task that
+//! up to 64 datagrams comes with one `recvmmsg` and leaves with one `sendmmsg`. Before sixteen of them are answered the
+//! policy reads ahead for all of their names, so that they wait for memory together and not one by one. A miss leaves the batch as a task that
 //! replies by itself from the address that was asked. Answers are at most 1,232 octets, or what the client offers, or
 //! 512 without EDNS. What does not fit gives way in this order: what the OPT record can do without, the additional
 //! section, both without TC; then all sections, with TC and the OPT record kept. The kernel is told not to believe path

@@ -70,6 +70,11 @@ impl Snapshot {
         best
     }
 
+    /// Gets ready to decide about these names.
+    pub fn warm<'n>(&self, names: impl Iterator<Item = &'n [u8]>) {
+        self.index.warm(names);
+    }
+
     /// Every listing at and above a name, in force or not, longest target first: for people who ask why.
     pub fn listings<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = (&'a Notice, Scope, &'a [u8])> {
         let mut sets = Vec::new();

@@ -1,12 +1,13 @@
 //! [`Worker`]: one OS thread that answers UDP queries.
 //!
 //! Each worker owns a socket per listen address (SO_REUSEPORT: the kernel spreads clients over the workers), takes what
-//! waits in batches, answers what needs no waiting into the same batch and sends it with one call. Per batch: one look at
-//! the policy, two at the clock (and one a wake-up); per query no lock and no allocation but those [`Core::fast`] owns up
-//! to. Misses go to the async side, which replies by itself.
+//! waits in batches, has the policy read ahead for them, answers what needs no waiting into the same batch and sends it
+//! with one call. Per batch: one look at the policy, two at the clock (and one a wake-up); per query no lock and no
+//! allocation but those [`Core::fast`] owns up to. Misses go to the async side, which replies by itself.
 
 use std::io;
 use std::net::{IpAddr, UdpSocket};
+use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -22,12 +23,17 @@ use super::proxy;
 use crate::dns::Settings;
 use crate::dns::core::{Asker, Core, Fast, View};
 use crate::dns::miss::Permit;
+use crate::dns::query::first_name;
+use crate::model::name::MAX_NAME;
 use crate::observe::counters::{Counters, Dropped, Path, Transport};
+use crate::policy::Snapshot;
 
 /// Longest wait for traffic before the worker shows it is alive.
 const BEAT: Duration = Duration::from_secs(1);
 /// Batches still answered from each socket after the word to stop: some 16,000 queries.
 const LAST_BATCHES: usize = 256;
+/// How many queries of a batch are looked at together before the first of them is answered.
+const AHEAD: usize = 16;
 const WAKE: Token = Token(usize::MAX);
 
 /// See the module's header.
@@ -134,6 +140,11 @@ impl Worker {
             let now = self.core.clock.at(started);
             let view = View { policy: &policy, settings: &settings, counters: &self.counters, now };
             for n in 0..count {
+                if n % AHEAD == 0 {
+                    let queries = n..count.min(n + AHEAD);
+                    // whatever panics here is met again, and counted, when its query is answered
+                    let _ = catch_unwind(AssertUnwindSafe(|| look_ahead(batch, queries, view.policy)));
+                }
                 if let Some(path) = self.answer(batch, n, socket, started, &view) {
                     paths[path as usize] += 1;
                 }
@@ -221,6 +232,20 @@ impl Worker {
             drop(permit);
         });
     }
+}
+
+/// Has the policy read what it needs for these queries of a batch, so that they wait for memory together. Nothing
+/// depends on it: what comes with a PROXY header is not understood, and answered no worse.
+fn look_ahead(batch: &mut Batch, queries: Range<usize>, policy: &Snapshot) {
+    if queries.len() < 2 {
+        return;
+    }
+    let mut names = [const { [0; MAX_NAME] }; AHEAD];
+    let mut lens = [0; AHEAD];
+    for ((name, len), n) in names.iter_mut().zip(&mut lens).zip(queries) {
+        *len = first_name(batch.exchange(n).0, name);
+    }
+    policy.warm(names.iter().zip(lens).map(|(name, len)| &name[..len]).filter(|name| !name.is_empty()));
 }
 
 /// The message in a datagram and whose it is; `None` if a balancer's header should be there and is not.

@@ -187,6 +187,14 @@ impl<'a> Buckets<'a> {
         word >> (hash & 63) & word >> (hash >> 6 & 63) & word >> (hash >> 12 & 63) & 1 == 1
     }
 
+    /// Reads the entry of a hash, and the first octet of the record it leads to.
+    #[inline]
+    pub(super) fn touch(self, hash: u64) -> u8 {
+        let Some(entry) = self.entry(hash) else { return 0 };
+        let slot = (entry.slots(hash).trailing_zeros() as usize / 8).min(SLOTS - 1);
+        self.octets.get(entry.record(slot).0).copied().unwrap_or_default()
+    }
+
     /// The set of the suffix of `name` that begins at `at` and has this hash.
     #[inline(never)] // seldom needed for a name that is not listed
     pub(super) fn find(self, hash: u64, symbols: &Symbols, name: &Laid, at: u32) -> Option<SetId> {

@@ -32,6 +32,9 @@ use symbols::Symbols;
 use crate::model::Scope;
 use crate::model::name::MAX_NAME;
 
+/// Hashes [`Index::warm`] looks at at a time.
+const AHEAD: usize = 64;
+
 /// Number of a set of [`Member`]s.
 pub type SetId = u32;
 
@@ -128,6 +131,37 @@ impl Index {
             mask |= u16::from(buckets.passes(*hash)) << (skipped - first);
         });
         mask
+    }
+
+    /// Reads what a walk over each of these names will read, for all of them at once: a processor waits for many reads
+    /// from memory as long as for one, if none needs another's result.
+    pub fn warm<'n>(&self, names: impl Iterator<Item = &'n [u8]>) {
+        let (mut hashes, mut count) = ([0; AHEAD], 0);
+        for wire in names {
+            let mut name = Laid::new(wire);
+            if !name.lay() {
+                continue;
+            }
+            let first = name.labels().saturating_sub(self.header.deepest as usize);
+            name.suffixes(&self.key, first, |skipped, state| {
+                let depth = name.labels() - skipped;
+                if self.header.depths >> depth.min(DEEP) & 1 == 1
+                    && let Some(hash) = hashes.get_mut(count)
+                {
+                    *hash = self.key.finish(state);
+                    count += 1;
+                }
+            });
+        }
+        let buckets = self.buckets();
+        let mut likely = 0;
+        for n in 0..count {
+            let hash = hashes[n];
+            hashes[likely] = hash; // without a branch that would wait for the filter
+            likely += usize::from(buckets.passes(hash));
+        }
+        let read = hashes[..likely].iter().fold(0, |read, hash| read ^ buckets.touch(*hash));
+        std::hint::black_box(read); // or nothing would be read
     }
 
     #[inline]

@@ -71,6 +71,16 @@ fn contents(index: &Index) -> Model {
 }
 
 #[test]
+fn any_octets_can_be_read_ahead() {
+    let names: Vec<_> = (0..200).map(|n| noise(1 + n as usize % 4, 1 + n as usize % 63, n)).collect();
+    for index in [Index::default(), index_of(names.iter().cloned())] {
+        let odd: [&[u8]; 6] = [b"", b"\x00", b"\x01", b"\x01a", b"\xc0\x0c", &[63; 300]];
+        index.warm(names.iter().map(DnsName::as_wire).chain(odd));
+        index.warm(odd.into_iter());
+    }
+}
+
+#[test]
 fn a_walk_finds_every_listed_ancestor_longest_first() {
     let index = index_of(["b.example", "example", "a.b.example", "other.test"].map(name));
     assert_eq!(found(&index, &wire("x.y.z.a.b.example")), ["a.b.example", "b.example", "example"].map(wire));
