@@ -14,13 +14,14 @@ use std::fmt::Write as _;
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use hickory_proto::op::Message;
 use hickory_proto::rr::RecordType;
 
 use crate::client::{exchange_udp, is_block, query, soa, udp};
-use crate::harness::{Pagar, Site, config};
+use crate::harness::{Pagar, Site, config, wait_until};
 use crate::upstream::Scripted;
 
 /// Time between two swaps.
@@ -57,20 +58,22 @@ notice = { id = "S-1", authority = "mcmc", category = "scam", power = "s.263(2)"
     let lists = ["a", "b"].map(|own| list(own, names));
     site.write("swap.domains", &lists[0]);
     let pagar = site.start();
-    let until = Instant::now() + Duration::from_secs(seconds as u64);
     let load = load(&site, &pagar, seconds);
-    let (swaps, seen): (_, Vec<Seen>) = std::thread::scope(|scope| {
-        let askers: Vec<_> = (0..2).map(|_| scope.spawn(|| ask_until(pagar.address(), until))).collect();
-        let mut swaps = 0;
-        while Instant::now() + PERIOD < until {
-            std::thread::sleep(PERIOD);
-            swaps += 1;
-            site.write("swap.domains", &lists[swaps % 2]);
+    let (swaps, done) = (seconds / PERIOD.as_secs() as usize, AtomicBool::new(false));
+    let seen: Vec<Seen> = std::thread::scope(|scope| {
+        let swapping = Ends(&done);
+        let askers: Vec<_> = (0..2).map(|_| scope.spawn(|| ask_until(pagar.address(), &done))).collect();
+        for swap in 1..=swaps {
+            let serial = pagar.metric("pagar_policy_serial");
+            site.write("swap.domains", &lists[swap % 2]);
+            let begun = Instant::now();
+            wait_until("the swap is in force", || pagar.metric("pagar_policy_serial") > serial);
+            std::thread::sleep(PERIOD.saturating_sub(begun.elapsed()));
         }
-        println!("{swaps} swaps of {} names in {seconds} s", names + ASKED);
-        (swaps, askers.into_iter().map(|asker| asker.join().unwrap()).collect())
+        println!("{swaps} swaps of {} names", names + ASKED);
+        drop(swapping);
+        askers.into_iter().map(|asker| asker.join().unwrap()).collect()
     });
-    assert!(swaps >= 2);
     for seen in &seen {
         let Seen { questions, policies, slowest } = seen;
         println!(
@@ -87,6 +90,15 @@ notice = { id = "S-1", authority = "mcmc", category = "scam", power = "s.263(2)"
     println!("resident: {}", resident(&pagar));
 }
 
+/// Says that something is over when it is dropped: also when a test fails, or those who wait for it would outlive it.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
 /// What one socket saw.
 struct Seen {
     questions: usize,
@@ -95,12 +107,12 @@ struct Seen {
     slowest: Duration,
 }
 
-fn ask_until(server: SocketAddr, until: Instant) -> Seen {
+fn ask_until(server: SocketAddr, done: &AtomicBool) -> Seen {
     let socket = udp(server.ip());
     let mut seen = Seen { questions: 0, policies: BTreeMap::new(), slowest: Duration::ZERO };
     let mut last = 0;
     for n in (0..ASKED).cycle() {
-        if Instant::now() > until {
+        if done.load(Relaxed) {
             break;
         }
         let mut ask = |name: String| seen.ask(&socket, server, &name);
