@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use pagar::model::{DnsName, Scope, Targets};
-use pagar::policy::{Index, compile};
+use pagar::policy::index::{Index, Slot, build};
 
 const QUESTIONS: usize = 1 << 16;
 
@@ -85,9 +85,9 @@ fn resident() -> usize {
 }
 
 fn index(names: &Names) -> Index {
-    let added = [(0, names.targets())];
+    let targets = names.targets();
     let (before, started) = (resident(), Instant::now());
-    let index = compile::index(&Index::default(), &[], &added).expect("it fits");
+    let index = build(&Index::default(), &[], &[Slot::Open], &[(0, &targets)]).expect("it fits").index;
     let (took, count) = (started.elapsed(), index.len() as f64);
     println!(
         "{count} names built in {took:?}, {:.1} octets a name, {:.1} resident",

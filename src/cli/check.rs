@@ -78,8 +78,8 @@ fn report<'a>(policy: &Snapshot, problems: &[&'a Problem], at: Timestamp) -> Rep
     let errors = problems.iter().filter(|problem| problem.severity == Severity::Error).count();
     Report {
         names: policy.names(),
-        notices: policy.entries().len(),
-        in_force: policy.entries().iter().filter(|entry| entry.notice.validity.contains(at)).count(),
+        notices: policy.notices(),
+        in_force: policy.entries().filter(|entry| entry.notice.validity.contains(at)).count(),
         digest: explain::hex(&policy.digest),
         errors,
         warnings: problems.len() - errors,

@@ -98,8 +98,7 @@ impl Explanation {
         let consider = if PASS_EXACT.contains(&qtype) { Consider::SubtreesOnly } else { Consider::All };
         let verdict = snapshot.decide(asked.as_wire(), consider);
         let kind_of = |notice: &Notice| {
-            let entry =
-                snapshot.entries().iter().find(|e| e.notice.id == notice.id && e.notice.authority == notice.authority);
+            let entry = snapshot.entries().find(|e| e.notice.id == notice.id && e.notice.authority == notice.authority);
             entry.map_or(AuthorityKind::Statutory, |entry| entry.kind)
         };
         let rule = verdict.map(|v| Rule::new(&v.entry.notice, v.entry.kind, v.scope, v.target, now));

@@ -92,7 +92,7 @@ impl Handle {
             serial: policy.serial,
             digest: hex(&policy.digest),
             names: policy.names(),
-            notices: policy.entries().len(),
+            notices: policy.notices(),
             built_at: policy.built_at,
             sources,
         }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::state::State;
 use super::task::Config;
 use crate::ingest::{Loader, Mode, Problem, Update};
-use crate::policy::{Slots, Snapshot, compile};
+use crate::policy::{Slots, Snapshot};
 
 /// Reads all sources once and resolves the policy for an instant; the updates hold what is wrong with the sources.
 pub fn compile_once(config: &Config, at: Timestamp) -> (Snapshot, Vec<Update>) {
@@ -22,7 +22,6 @@ pub fn compile_once(config: &Config, at: Timestamp) -> (Snapshot, Vec<Update>) {
             .extend(refused.into_iter().map(|((_, key), problem)| Problem { file: source.file(&key), ..problem }));
         updates.push(update);
     }
-    let index = state.compile().unwrap_or_default();
-    let entries = state.entries(&config.pages, |_| Slots::default());
-    (compile::resolve(index, entries, config.pages.ttl, at, 1), updates)
+    let _ = state.compile(&config.pages, |_| Slots::default(), at); // too many names: none of them
+    (state.register().snapshot(config.pages.ttl, 1), updates)
 }

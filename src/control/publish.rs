@@ -1,5 +1,4 @@
-//! [`Publisher`]: compares a compiled policy with the one in force, publishes what is new, minds the time, shows the
-//! figures.
+//! [`Publisher`]: publishes the policy after a change, minds the time, shows the figures.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,55 +10,58 @@ use super::state::Census;
 use crate::observe::metrics::Metrics;
 use crate::policy::diff::Diff;
 use crate::policy::store::store;
-use crate::policy::{Entry, Index, PolicyReader, PolicyWriter, Snapshot, compile};
+use crate::policy::{Change, PolicyReader, PolicyWriter, Register};
 
 /// See the module's header.
 pub(super) struct Publisher {
     writer: PolicyWriter,
     serial: Serial,
     metrics: Arc<Metrics>,
-    entries: Arc<[Entry]>,
-    /// The instant the policy in force was resolved for.
-    resolved_at: Timestamp,
 }
 
 impl Publisher {
     /// Starts with an empty policy of serial 0, which says that nothing has been published.
     pub(super) fn new(serial: Serial, metrics: Arc<Metrics>) -> (Self, PolicyReader) {
-        let entries: Arc<[Entry]> = Arc::default();
-        let now = Timestamp::now();
-        let (writer, reader) = store(compile::resolve(Arc::default(), entries.clone(), 0, now, 0));
-        (Self { writer, serial, metrics, entries, resolved_at: now }, reader)
+        let (writer, reader) = store(Register::new(Timestamp::now()).snapshot(0, 0));
+        (Self { writer, serial, metrics }, reader)
     }
 
-    /// When the next notice takes effect or expires.
-    pub(super) fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
-        compile::next_change(&self.entries, now)
+    /// Lets time pass: publishes if a notice took effect or expired, or the clock was set back.
+    pub(super) fn mind_the_time(&mut self, register: &mut Register) {
+        let (now, started) = (Timestamp::now(), Instant::now());
+        if now < register.now() || register.next_change().is_some_and(|at| at <= now) {
+            let (change, ttl) = (register.at(now), self.writer.current().ttl);
+            self.publish(register, change, ttl, started);
+        }
     }
 
-    /// Resolves the policy anew if a notice took effect or expired, or the clock was set back, since it was.
-    pub(super) fn mind_the_time(&mut self) {
-        let now = Timestamp::now();
-        if now < self.resolved_at || self.next_change(self.resolved_at).is_some_and(|at| at <= now) {
+    /// Puts the policy of the register in force, under a new serial if it differs from the one before. `started` is when
+    /// the change came.
+    pub(super) fn publish(&mut self, register: &Register, change: Change, ttl: u32, started: Instant) {
+        let (serial, old) = {
             let current = self.writer.current();
-            self.publish(current.index().clone(), self.entries.clone(), current.ttl, Instant::now());
+            (current.serial, current.ttl)
+        };
+        let differs = serial == 0 || change.differs || ttl != old;
+        let serial = if differs { self.next_serial() } else { serial };
+        let next = register.snapshot(ttl, serial);
+        let names = next.names();
+        self.writer.publish(next);
+        self.metrics.policy.swap_duration.observe(started.elapsed().as_secs_f64());
+        if differs {
+            let Diff { added, lifted } = change.diff;
+            tracing::info!(serial, names, added, lifted, "policy published");
         }
+        self.show();
     }
 
-    /// Puts a policy in force, under a new serial if it differs from the one before. `started` is when the change came.
-    pub(super) fn publish(&mut self, index: Arc<Index>, entries: Arc<[Entry]>, ttl: u32, started: Instant) {
-        let now = Timestamp::now();
-        let current = self.writer.current();
-        let mut next = compile::resolve(index, entries.clone(), ttl, now, current.serial);
-        if current.serial == 0 || !answers_the_same(&current, &next) {
-            next.serial = self.next_serial();
-            let Diff { added, lifted } = Diff::between(&current, &next);
-            tracing::info!(serial = next.serial, names = next.names(), added, lifted, "policy published");
-        }
-        drop(current);
-        self.writer.publish(next);
-        (self.entries, self.resolved_at) = (entries, now);
-        self.metrics.policy.swap_duration.observe(started.elapsed().as_secs_f64());
+    /// Puts the same policy in force in another form.
+    pub(super) fn refresh(&mut self, register: &Register) {
+        let (serial, ttl) = {
+            let current = self.writer.current();
+            (current.serial, current.ttl)
+        };
+        self.writer.publish(register.snapshot(ttl, serial));
         self.show();
     }
 
@@ -96,14 +98,4 @@ impl Publisher {
             figures.notices.with_label_values(&[state]).set(count);
         }
     }
-}
-
-/// Whether two policies give every name the same answer. The digest covers the notices in force; kinds, order and pages come
-/// from the configuration.
-fn answers_the_same(old: &Snapshot, new: &Snapshot) -> bool {
-    let answers = |snapshot: &Snapshot| -> Vec<_> {
-        let live = snapshot.entries().iter().filter(|entry| entry.notice.validity.contains(new.built_at));
-        live.map(|entry| (entry.notice.digest, entry.kind, entry.rank, entry.page)).collect()
-    };
-    old.digest == new.digest && old.ttl == new.ttl && answers(old) == answers(new)
 }

@@ -1,4 +1,4 @@
-//! [`State`]: which documents are known, which of them are accepted, and their names on the way into the index.
+//! [`State`]: which documents are known, which of them are accepted, and their names on the way into the policy.
 //!
 //! Pure: no I/O, no clock. A document is accepted or refused as a whole here (its items were looked at when it was read); a
 //! refused new version leaves the old one in force (DESIGN §4).
@@ -10,9 +10,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::ingest::{Document, DocumentKey, Problem, Severity};
-use crate::model::{Authority, AuthorityId, AuthorityKind, DnsName, Notice, NoticeId, Targets};
-use crate::policy::index::{Full, Index};
-use crate::policy::{Entry, Pages, Slots, compile};
+use crate::model::{Authority, AuthorityId, AuthorityKind, Notice, NoticeId, Targets};
+use crate::policy::index::Full;
+use crate::policy::{Change, Entry, Pages, Register, Slots};
 use crate::verify::check;
 
 /// Source name and document key.
@@ -68,11 +68,17 @@ pub struct State {
     /// Place of each source in the configuration.
     order: BTreeMap<String, u32>,
     accepted: BTreeMap<Place, Accepted>,
+    /// How many names each source lists, in force or not.
+    names: BTreeMap<String, u64>,
     /// Which accepted documents have an id or a sequence.
     claims: BTreeMap<Claim, BTreeSet<Place>>,
     /// Refused documents, with their names: a reloaded configuration may allow them.
     refused: BTreeMap<Place, Document>,
-    index: Arc<Index>,
+    register: Register,
+    /// Slots of documents that are accepted no more.
+    gone: Vec<u32>,
+    /// Accepted documents that are not in the register yet.
+    new: BTreeSet<Place>,
 }
 
 #[derive(Debug)]
@@ -80,9 +86,9 @@ struct Accepted {
     notice: Arc<Notice>,
     kind: AuthorityKind,
     names: u64,
-    /// Its number in the index, once its names are there.
-    number: Option<u32>,
-    /// Its names, until they are in the index.
+    /// Its slot in the register, once its names are there.
+    slot: Option<u32>,
+    /// Its names, until they are there.
     pending: Targets,
 }
 
@@ -123,7 +129,10 @@ impl State {
         match check::notice(&known.notice, &known.pending, &self.authorities) {
             Ok(authority) => known.kind = authority.kind,
             Err(_) => {
-                let targets = names_of(&self.index, known);
+                let targets = match known.slot {
+                    Some(slot) => self.register.targets(slot),
+                    None => std::mem::take(&mut known.pending),
+                };
                 let document = Document { notice: Notice::clone(&known.notice), targets };
                 self.withdraw(place);
                 // a newer version may have been refused before: that is what the file says
@@ -207,12 +216,19 @@ impl State {
             self.claims.entry(claim).or_default().insert(place.clone());
         }
         let names = targets.len() as u64;
-        self.accepted.insert(place, Accepted { notice: Arc::new(notice), kind, names, number: None, pending: targets });
+        *self.names.entry(place.0.clone()).or_default() += names;
+        self.new.insert(place.clone());
+        self.accepted.insert(place, Accepted { notice: Arc::new(notice), kind, names, slot: None, pending: targets });
     }
 
     /// Takes an accepted document out.
     fn withdraw(&mut self, place: &Place) {
         let Some(known) = self.accepted.remove(place) else { return };
+        if let Some(names) = self.names.get_mut(&place.0) {
+            *names -= known.names;
+        }
+        self.gone.extend(known.slot);
+        self.new.remove(place);
         for claim in Claim::of(&known.notice) {
             if let Some(places) = self.claims.get_mut(&claim) {
                 places.remove(place);
@@ -235,49 +251,41 @@ impl State {
         places.filter(|(of, _)| of == source).map(|(_, key)| key.clone()).collect()
     }
 
-    /// Puts all names together; afterwards the index is the only copy of them.
-    pub fn compile(&mut self) -> Result<Arc<Index>, Full> {
-        let mut kept =
-            vec![None; self.accepted.values().filter_map(|known| known.number).max().map_or(0, |n| n as usize + 1)];
-        let mut added = Vec::new();
-        for (new, known) in (0u32..).zip(self.accepted.values_mut()) {
-            match known.number {
-                Some(old) => kept[old as usize] = Some(new),
-                None => added.push((new, std::mem::take(&mut known.pending))),
+    /// Puts what was accepted and withdrawn since the last time into the register; what is not possible is tried again
+    /// the next time.
+    pub fn compile(&mut self, pages: &Pages, slots: impl Fn(&Notice) -> Slots, now: Timestamp) -> Result<Change, Full> {
+        let Self { new, accepted, order, gone, register, .. } = self;
+        let added = new.iter().filter_map(|place| {
+            let known = accepted.get(place)?;
+            Some((entry(place, known, order, pages, slots(&known.notice)), &known.pending))
+        });
+        let (given, change) = register.change(gone, added.collect(), now)?;
+        for (place, slot) in std::mem::take(new).iter().zip(given) {
+            if let Some(known) = accepted.get_mut(place) {
+                (known.slot, known.pending) = (Some(slot), Targets::default());
             }
         }
-        match compile::index(&self.index, &kept, &added) {
-            Ok(index) => {
-                for (new, known) in (0u32..).zip(self.accepted.values_mut()) {
-                    known.number = Some(new);
-                }
-                self.index = Arc::new(index);
-                Ok(self.index.clone())
-            }
-            Err(full) => {
-                let mut added = added.into_iter();
-                for known in self.accepted.values_mut().filter(|known| known.number.is_none()) {
-                    known.pending = added.next().map(|(_, targets)| targets).unwrap_or_default();
-                }
-                Err(full)
-            }
-        }
+        gone.clear();
+        Ok(change)
     }
 
-    /// The accepted notices in the order of their numbers, prepared for the policy.
-    pub fn entries(&self, pages: &Pages, slots: impl Fn(&Notice) -> Slots) -> Arc<[Entry]> {
-        self.accepted
+    /// Prepares all notices anew, after pages or the order of the sources have changed.
+    pub fn update(&mut self, pages: &Pages, slots: impl Fn(&Notice) -> Slots) -> Change {
+        let Self { accepted, order, register, .. } = self;
+        let entries = accepted
             .iter()
-            .map(|((source, _), known)| {
-                let order = self.order.get(source).copied().unwrap_or(0);
-                Entry::new(known.notice.clone(), known.kind, order, pages, slots(&known.notice))
-            })
-            .collect()
+            .filter_map(|(place, known)| Some((known.slot?, entry(place, known, order, pages, slots(&known.notice)))));
+        register.update(entries)
+    }
+
+    /// What is known, for the policy.
+    pub fn register(&mut self) -> &mut Register {
+        &mut self.register
     }
 
     /// Names a source lists, in force or not.
     pub fn names_of(&self, source: &str) -> u64 {
-        self.accepted.iter().filter(|((of, _), _)| of == source).map(|(_, known)| known.names).sum()
+        self.names.get(source).copied().unwrap_or(0)
     }
 
     /// The refused documents.
@@ -311,26 +319,21 @@ impl State {
     }
 }
 
-/// The names of an accepted notice, wherever they are.
-fn names_of(index: &Index, known: &mut Accepted) -> Targets {
-    let Some(number) = known.number else { return std::mem::take(&mut known.pending) };
-    let mut targets = Targets::default();
-    for (wire, set) in index.iter() {
-        for member in index.members(set).filter(|member| member.notice == number) {
-            if let Ok(name) = DnsName::from_wire(&wire) {
-                targets.push(&name, member.scope);
-            }
-        }
-    }
-    targets
+/// An accepted notice prepared for the policy.
+fn entry(place: &Place, known: &Accepted, order: &BTreeMap<String, u32>, pages: &Pages, slots: Slots) -> Entry {
+    let order = order.get(&place.0).copied().unwrap_or(0);
+    Entry::new(known.notice.clone(), known.kind, order, pages, slots)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::DnsName;
     use crate::model::Scope;
+    use crate::policy::Index;
+    use crate::policy::Page;
     use crate::policy::compile::tests::{at, notice};
-    use crate::policy::index::Member;
+    use crate::policy::verdict::Consider;
 
     fn authority(id: &str) -> Authority {
         Authority {
@@ -375,25 +378,30 @@ mod tests {
         document
     }
 
-    fn names(index: &Index) -> Vec<String> {
-        let mut names: Vec<_> = index.iter().map(|(wire, _)| crate::model::name::wire_to_text(&wire)).collect();
+    fn pages() -> Pages {
+        Pages { default: Page::default(), rules: Vec::new(), ttl: 30 }
+    }
+
+    /// The names in force after all that has been put and removed.
+    fn names(state: &mut State) -> Vec<String> {
+        state.compile(&pages(), |_| Slots::default(), at(5)).unwrap();
+        let snapshot = state.register().snapshot(30, 1);
+        let index: &Index = snapshot.index();
+        let listed = index.iter().filter(|(wire, _)| snapshot.decide(wire, Consider::All).is_some());
+        let mut names: Vec<_> = listed.map(|(wire, _)| crate::model::name::wire_to_text(&wire)).collect();
         names.sort();
         names
     }
 
     #[test]
-    fn unchanged_names_come_from_the_index_under_new_numbers() {
+    fn notices_come_and_go_and_share_names() {
         let mut state = state(&["a"]);
         put(&mut state, "2", document("a", "2", &["x.example", "both.example"]));
-        let _ = state.compile().unwrap();
+        assert_eq!(names(&mut state), ["both.example.", "x.example."]);
         put(&mut state, "1", numbered(2, document("a", "1", &["y.example", "both.example"])));
-        let index = state.compile().unwrap();
-        assert_eq!(names(&index), ["both.example.", "x.example.", "y.example."]);
-        let both = index.find(DnsName::from_text("both.example").unwrap().as_wire()).unwrap();
-        let member = |notice| Member { notice, scope: Scope::Exact };
-        assert_eq!(index.members(both).collect::<Vec<_>>(), [member(0), member(1)]);
+        assert_eq!(names(&mut state), ["both.example.", "x.example.", "y.example."]);
         state.remove(&place("2"));
-        assert_eq!(names(&state.compile().unwrap()), ["both.example.", "y.example."]);
+        assert_eq!(names(&mut state), ["both.example.", "y.example."]);
     }
 
     #[test]
@@ -401,7 +409,7 @@ mod tests {
         let mut state = state(&["a"]);
         assert_eq!(put(&mut state, "1", document("a", "1", &["x.example"])), None);
         assert_eq!(put(&mut state, "1", document("b", "1", &["y.example"])), Some("authority"));
-        assert_eq!(names(&state.compile().unwrap()), ["x.example."]);
+        assert_eq!(names(&mut state), ["x.example."]);
         assert_eq!(state.census(at(5)), Census { in_force: 1, refused: 1, ..Census::default() });
     }
 
@@ -413,7 +421,7 @@ mod tests {
         assert_eq!(put(&mut state, "copy", first.clone()), None, "the same payload again is the same notice");
         assert_eq!(put(&mut state, "other", edited(first)), Some("duplicate-id"));
         assert_eq!(put(&mut state, "used", document("a", "2", &["z.example"])), Some("sequence"));
-        assert_eq!(names(&state.compile().unwrap()), ["x.example."]);
+        assert_eq!(names(&mut state), ["x.example."]);
     }
 
     #[test]
@@ -424,7 +432,7 @@ mod tests {
         assert_eq!(put(&mut state, "new", edited(first)), Some("duplicate-id"));
         state.remove(&place("old"));
         assert!(state.retry().is_empty());
-        assert_eq!(names(&state.compile().unwrap()), ["x.example."]);
+        assert_eq!(names(&mut state), ["x.example."]);
     }
 
     #[test]
@@ -434,13 +442,13 @@ mod tests {
         let two = numbered(2, document("a", "2", &["y.example"]));
         assert!(state.put(vec![(place("p"), one.clone()), (place("q"), two.clone())]).is_empty());
         assert!(state.put(vec![(place("p"), edited(two.clone())), (place("q"), edited(one.clone()))]).is_empty());
-        assert_eq!(names(&state.compile().unwrap()), ["x.example.", "y.example."]);
+        assert_eq!(names(&mut state), ["x.example.", "y.example."]);
         // one of them is refused: its old version stays, and stands in the way of the other
         let stranger = document("z", "9", &["z.example"]);
         let refused = state.put(vec![(place("p"), stranger), (place("q"), two)]);
         let codes: Vec<_> = refused.iter().map(|(place, problem)| (place.1.as_str(), problem.code)).collect();
         assert_eq!(codes, [("p", "authority"), ("q", "duplicate-id")]);
-        assert_eq!(names(&state.compile().unwrap()), ["x.example.", "y.example."]);
+        assert_eq!(names(&mut state), ["x.example.", "y.example."]);
     }
 
     #[test]
@@ -448,14 +456,14 @@ mod tests {
         let mut state = state(&["a", "b"]);
         put(&mut state, "1", document("a", "1", &["x.example"]));
         put(&mut state, "2", document("b", "2", &["y.example"]));
-        let _ = state.compile().unwrap();
+        let _ = names(&mut state);
         let order = BTreeMap::from([("dir".to_string(), 0)]);
         assert_eq!(state.configure(vec![authority("b")], order.clone()).len(), 1);
-        assert_eq!(names(&state.compile().unwrap()), ["y.example."]);
+        assert_eq!(names(&mut state), ["y.example."]);
         assert!(state.configure(vec![authority("a"), authority("b")], order).is_empty());
-        assert_eq!(names(&state.compile().unwrap()), ["x.example.", "y.example."]);
+        assert_eq!(names(&mut state), ["x.example.", "y.example."]);
         assert!(state.configure(vec![authority("a")], BTreeMap::new()).is_empty());
-        assert!(names(&state.compile().unwrap()).is_empty(), "a source taken out of the configuration is lifted");
+        assert!(names(&mut state).is_empty(), "a source taken out of the configuration is lifted");
     }
 
     #[test]
@@ -466,6 +474,6 @@ mod tests {
         let order = BTreeMap::from([("dir".to_string(), 0)]);
         state.configure(Vec::new(), order.clone());
         state.configure(vec![authority("a"), authority("b")], order);
-        assert_eq!(names(&state.compile().unwrap()), ["new.example."]);
+        assert_eq!(names(&mut state), ["new.example."]);
     }
 }

@@ -26,6 +26,7 @@ use crate::ingest::{CODES, Loader, Mode, Problem, Source, Update, Watch, watch};
 use crate::model::{Authority, Exemptions, Notice, Sensitivity};
 use crate::observe::labels::Labels;
 use crate::observe::metrics::Metrics;
+use crate::policy::register::Merged;
 use crate::policy::{Pages, PolicyReader, Slots};
 
 /// Longest sleep: the wall clock may be set at any time, so the timers look at it this often.
@@ -98,6 +99,8 @@ enum Command {
     /// A configuration and the first look at each of its sources that is new or has changed.
     /// Whoever waits hears when it is in force.
     Reload(Box<Config>, Vec<Option<First>>, Sender<()>),
+    /// Changes of the policy have been merged.
+    Merged(Box<Merged>),
     Stop,
 }
 
@@ -234,10 +237,7 @@ struct Watched {
 
 impl Task {
     fn run(mut self, inbox: &Receiver<Command>) {
-        // on Linux a priority is a thread's: compiling must not take time from the workers
-        if let Err(error) = rustix::process::setpriority_process(None, 19) {
-            tracing::warn!(%error, "cannot lower the priority of the control plane");
-        }
+        low_priority();
         loop {
             let first = match inbox.recv_timeout(self.sleep()) {
                 Ok(command) => Some(command),
@@ -257,10 +257,10 @@ impl Task {
     }
 
     /// Until the next notice takes effect or expires, at most [`LOOK`].
-    fn sleep(&self) -> Duration {
+    fn sleep(&mut self) -> Duration {
         let now = Timestamp::now();
-        let next = self.publisher.next_change(now).map(|at| now.duration_until(at));
-        next.and_then(|wait| Duration::try_from(wait).ok()).map_or(LOOK, |wait| wait.min(LOOK))
+        let next = self.state.register().next_change().map(|at| now.duration_until(at));
+        next.map_or(LOOK, |wait| Duration::try_from(wait).unwrap_or_default().min(LOOK)) // past: at once
     }
 
     /// Carries out all commands at hand, then publishes once. Returns whether to stop.
@@ -275,14 +275,18 @@ impl Task {
                     tracing::info!("configuration reloaded");
                     let _ = done.send(()); // nobody waits any more
                 }
+                Command::Merged(merged) => {
+                    self.state.register().install(*merged);
+                    self.publisher.refresh(self.state.register());
+                }
                 Command::Stop => return true,
             }
         }
         if changes.any() {
-            self.publish(started);
+            self.publish(false, started);
             changes.observe(&self.metrics);
         }
-        self.publisher.mind_the_time();
+        self.publisher.mind_the_time(self.state.register());
         self.publisher.sweep();
         self.show_census();
         false
@@ -307,7 +311,7 @@ impl Task {
             self.watched.push(watched);
         }
         self.report_refused(refused);
-        self.publish(started);
+        self.publish(true, started);
         self.show_census();
     }
 
@@ -389,11 +393,15 @@ impl Task {
         self.status.store(Arc::new(self.sources.statuses(&self.state)));
     }
 
-    fn publish(&mut self, started: Instant) {
-        match self.state.compile() {
-            Ok(index) => {
-                let entries = self.state.entries(&self.pages, |notice| slots(&self.metrics.labels, notice));
-                self.publisher.publish(index, entries, self.pages.ttl, started);
+    /// Puts in force what has changed; `anew` after what notices are prepared by has changed as well.
+    fn publish(&mut self, anew: bool, started: Instant) {
+        let slots = |notice: &Notice| slots(&self.metrics.labels, notice);
+        let changed = self.state.compile(&self.pages, slots, Timestamp::now());
+        let changed = changed.map(|change| if anew { change + self.state.update(&self.pages, slots) } else { change });
+        match changed {
+            Ok(change) => {
+                self.publisher.publish(self.state.register(), change, self.pages.ttl, started);
+                self.merge();
             }
             Err(error) => {
                 tracing::error!(%error, "the policy cannot be compiled; the last good one stays in force");
@@ -401,6 +409,27 @@ impl Task {
             }
         }
         self.show_sources();
+    }
+
+    /// Has the changes that have piled up merged, on a thread of its own, if it is time.
+    fn merge(&mut self) {
+        let Some(merge) = self.state.register().merge() else { return };
+        let commands = self.commands.clone();
+        let work = move || {
+            low_priority();
+            let _ = commands.send(Command::Merged(Box::new(merge.run()))); // the task is gone: so are we, soon
+        };
+        if let Err(error) = std::thread::Builder::new().name("pagar-merge".into()).spawn(work) {
+            tracing::warn!(%error, "cannot merge changes of the policy; they are in force all the same");
+            self.state.register().merge_later();
+        }
+    }
+}
+
+/// On Linux a priority is a thread's: compiling must not take time from the workers.
+fn low_priority() {
+    if let Err(error) = rustix::process::setpriority_process(None, 19) {
+        tracing::warn!(%error, "cannot lower the priority of the control plane");
     }
 }
 

@@ -588,10 +588,29 @@
 //! - **Names are added in the order of their hashes, an eighth of the new ones at a time, and the old index is read as
 //!   a stream.** *Why:* a rebuild needs the new index and 4 octets for each added name beside the old one: 1.8 times
 //!   what is resident for a million names and 2.0 times for twenty million. The targets of a list that is replaced as a
-//!   whole, 25 octets a name until the index has them, come on top. *Change:* the incremental index.
+//!   whole, 25 octets a name until the index has them, come on top. *Change:* measurements.
 //! - **[`Index::walk`](crate::policy::Index::walk) calls back, [`Index::iter`](crate::policy::Index::iter) goes by hash
 //!   and gives names by value.** *Why:* an iterator over a question would be moved, 300 octets each time; names are
 //!   decoded one by one. Nothing may rely on their order, which differs with each key. *Change:* nothing.
 //! - **Bounds: 4 GiB of coded names, some 300 million; 255 names a bucket.** What exceeds them is refused
 //!   ([`Full`](crate::policy::index::Full)) and the last good policy stays. *Why:* offsets of 32 bits; with a keyed
 //!   hash a bucket of seven does not reach 255. *Change:* longer lists.
+//!
+//! # Changes of a name
+//!
+//! - **An overlay over the layers, copied whole for each change; a name in it stands there with its whole set.** *Why:* a
+//!   snapshot must not change under its readers, and some thousand names are copied in microseconds; "who has the name
+//!   last has the say" needs no negative entries and no order of changes. Layers and overlay share the key of the hash, so
+//!   a question is hashed once, whatever there is to look through. *Change:* feeds of many thousand single changes an
+//!   hour, each in a notice of its own.
+//! - **Notices have slots whose numbers stay; a notice that goes leaves its names where they are.** *Why:* to lift a list
+//!   of a million names then costs one rule: no set of it has a notice in force. Its names are left out of the next layers.
+//!   A slot is given to another notice only when no layer and no overlay mentions it. *Change:* nothing.
+//! - **What has piled up (4,096 names, slots or sets) is merged by a thread of its own, and changes go on meanwhile.**
+//!   *Why:* a merge takes as long as the list is long. Names that change while it runs are told by the number of their
+//!   change and put on top of what it made. A change of more than 4,096 names builds the layers itself. *Change:* lists of
+//!   some ten thousand names that come beside tens of millions: a layer of their own.
+//! - **What a change did is counted while it is made, in sets, not by comparing two policies.** *Why:* a comparison reads
+//!   all names twice, and took longer than the build. *Change:* nothing.
+//! - **The policy's digest is a tree of two levels over the digests of the notices.** *Why:* hashing all of them took
+//!   time by their number; now it is one of 256 parts and the top. *Change:* nothing.

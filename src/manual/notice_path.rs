@@ -16,9 +16,12 @@
 //!    names one payload, over all sources. What goes is taken out before what comes is checked, documents found
 //!    together may change places, and refused ones are tried again after every change: a notice that moves to another
 //!    file or directory stays in force.
-//! 5. **Compiling** ([`policy::compile`](crate::policy::compile)): the names of all known notices, in force or not, go
-//!    into a new [`Index`](crate::policy::Index); then [`compile::resolve`](crate::policy::compile::resolve) decides
-//!    for each set of listings who wins now. A timer needs only the second step.
+//! 5. **Registering** ([`policy::register`](crate::policy::register)): each notice gets a slot, each of its names a set
+//!    of the slots that list it. One name, or some thousand, go into the overlay of the [`Index`](crate::policy::Index),
+//!    and only the rules of the sets that changed are decided anew; so a change costs what it changes, however long
+//!    the lists are. A longer list is built into new layers of the index. A notice that takes effect or expires costs the
+//!    decision of its sets; one that goes leaves its names behind, in sets without a notice in force, until what has
+//!    piled up is merged, on a thread of its own.
 //! 6. **Publishing** ([`PolicyWriter::publish`](crate::policy::PolicyWriter::publish)): if an answer differs, the
 //!    policy gets the next [`Serial`](crate::control::serial::Serial). One pointer is swapped; every batch that starts
 //!    from then on is answered by the new policy.

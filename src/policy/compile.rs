@@ -1,5 +1,4 @@
-//! From notices to rules: [`index`] puts the names of all known notices together, [`resolve`] decides who wins at an
-//! instant.
+//! From notices to rules: who wins among those that list a name.
 //!
 //! # Who wins, and who owns the hit
 //!
@@ -24,13 +23,8 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
-use sha2::{Digest, Sha256};
-
-pub use super::index::build as index;
-use super::index::{Index, Member};
+use super::index::Member;
 use super::pages::{Page, Pages};
-use super::verdict::Snapshot;
 use crate::model::{AuthorityKind, Notice, Scope, Sensitivity};
 
 /// Where hits of a notice are counted; numbers given out by the control plane, meaningless here.
@@ -77,7 +71,7 @@ impl Entry {
     }
 }
 
-/// The winners of one set of listings; numbers of entries.
+/// The winners of one set of listings; numbers of slots.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Rule {
     /// For the name itself.
@@ -92,21 +86,14 @@ impl Rule {
     }
 }
 
-/// Decides who wins at `now`. `entries` are those the index was built with.
-pub fn resolve(index: Arc<Index>, entries: Arc<[Entry]>, ttl: u32, now: Timestamp, serial: u32) -> Snapshot {
-    let rules = (0..index.sets()).map(|set| rule(&index.members(set as u32), &entries, now)).collect();
-    Snapshot { serial, built_at: now, digest: digest(&entries, now), ttl, index, rules, entries }
-}
-
-fn rule(members: &(impl Iterator<Item = Member> + Clone), entries: &[Entry], now: Timestamp) -> Rule {
+/// Decides who wins among the members of a set; `entry` gives the notice of a slot, if it is in force.
+pub(super) fn rule<'e>(members: &[Member], entry: impl Fn(u32) -> Option<&'e Entry>) -> Rule {
     let winner = |scope: Scope| {
-        members
-            .clone()
-            .filter(|member| member.scope == scope)
-            .filter_map(|member| Some((member.notice, entries.get(member.notice as usize)?)))
-            .filter(|(_, entry)| entry.notice.validity.contains(now))
+        let these = members.iter().filter(|member| member.scope == scope);
+        these
+            .filter_map(|member| Some((member.notice, entry(member.notice)?)))
             .min_by(|(_, a), (_, b)| precedence(a).cmp(&precedence(b)))
-            .map(|(number, _)| number)
+            .map(|(slot, _)| slot)
     };
     Rule { exact: winner(Scope::Exact), subtree: winner(Scope::Subtree) }
 }
@@ -117,27 +104,14 @@ fn precedence(entry: &Entry) -> impl Ord + '_ {
     (entry.rank, validity.effective_at, authority, id)
 }
 
-fn digest(entries: &[Entry], now: Timestamp) -> [u8; 32] {
-    let mut live: Vec<_> =
-        entries.iter().filter(|entry| entry.notice.validity.contains(now)).map(|entry| entry.notice.digest).collect();
-    live.sort_unstable();
-    let mut hash = Sha256::new();
-    for digest in live {
-        hash.update(digest);
-    }
-    hash.finalize().into()
-}
-
-/// When the next of the notices takes effect or expires.
-pub fn next_change(entries: &[Entry], now: Timestamp) -> Option<Timestamp> {
-    entries.iter().filter_map(|entry| entry.notice.validity.next_change(now)).min()
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
     use crate::model::*;
-    use crate::policy::verdict::Consider;
+    use crate::policy::Register;
+    use crate::policy::verdict::{Consider, Snapshot};
+    use jiff::Timestamp;
+    use sha2::{Digest, Sha256};
     use std::collections::BTreeMap;
 
     pub(crate) fn at(second: i64) -> Timestamp {
@@ -172,25 +146,21 @@ pub(crate) mod tests {
     use AuthorityKind::{Operator, Statutory};
     use Scope::{Exact, Subtree};
 
-    type Listing<'a> = (Notice, AuthorityKind, u32, &'a [(&'a str, Scope)]);
+    pub(crate) type Listing<'a> = (Notice, AuthorityKind, u32, &'a [(&'a str, Scope)]);
+
+    /// The notice with its names, prepared.
+    pub(crate) fn prepared((notice, kind, order, targets): &Listing) -> (Entry, Targets) {
+        let names: Vec<_> = targets.iter().map(|(t, s)| (DnsName::from_text(t).unwrap(), *s)).collect();
+        let entry = Entry::new(Arc::new(notice.clone()), *kind, *order, &pages(), Slots::default());
+        (entry, names.iter().map(|(name, scope)| (name, *scope)).collect())
+    }
 
     pub(crate) fn snapshot(listings: &[Listing], now: i64) -> Snapshot {
-        let entries: Vec<_> = listings
-            .iter()
-            .map(|(notice, kind, order, _)| {
-                Entry::new(Arc::new(notice.clone()), *kind, *order, &pages(), Slots::default())
-            })
-            .collect();
-        let added: Vec<_> = listings
-            .iter()
-            .enumerate()
-            .map(|(n, (.., targets))| {
-                let names: Vec<_> = targets.iter().map(|(t, s)| (DnsName::from_text(t).unwrap(), *s)).collect();
-                (n as u32, names.iter().map(|(name, scope)| (name, *scope)).collect())
-            })
-            .collect();
-        let index = index(&Index::default(), &[], &added).unwrap();
-        resolve(Arc::new(index), entries.into(), 30, at(now), 1)
+        let mut register = Register::default();
+        let prepared: Vec<_> = listings.iter().map(prepared).collect();
+        let new = prepared.iter().map(|(entry, targets)| (entry.clone(), targets)).collect();
+        register.change(&[], new, at(now)).unwrap();
+        register.snapshot(30, 1)
     }
 
     fn winner(snapshot: &Snapshot, name: &str, consider: Consider) -> Option<(String, String, Scope)> {

@@ -1,24 +1,29 @@
 //! The rules in force, and how they change.
 //!
 //! ```text
-//! notices + names --compile::index--> Index --compile::resolve(now)--> Snapshot --store--> every worker
-//!                                       |                                 |
-//!                                       +--- kept while only time passes  +--- diff against the one before
+//! notices + names --> Register --snapshot--> Snapshot --store--> every worker
+//!                        ^  |
+//!     time passes -------+  +--merge--> layers, built aside
 //! ```
 //!
-//! [`index::Index`] holds every name of every known notice, in force or not: the only copy of the names. [`Snapshot`] says,
-//! for one instant, which notice wins for each of them, so a notice that takes effect or expires costs no rebuild.
+//! [`register::Register`] is what the control plane changes: every known notice, in force or not, and the
+//! [`index::Index`] with their names, which is the only copy of them. A change, or a notice that takes effect or expires,
+//! costs what it changes. [`Snapshot`] says, for one instant, which notice wins for each name.
 
+pub mod chunked;
 pub mod compile;
 pub mod diff;
+mod digest;
 pub mod index;
 pub mod pages;
+pub mod register;
 pub mod store;
 pub mod verdict;
 
 pub use compile::{Entry, Slots};
 pub use index::Index;
 pub use pages::{Page, PageRule, Pages};
+pub use register::{Change, Register};
 pub use store::{PolicyReader, PolicyWriter};
 pub use verdict::{Snapshot, Verdict};
 

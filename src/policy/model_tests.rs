@@ -1,11 +1,14 @@
 //! The policy against a model anybody can check by eye: a scan over all targets of all notices.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use sha2::{Digest, Sha256};
 
 use super::compile::tests::{at, notice};
+use super::register::Limits;
 use super::verdict::Consider;
 use super::*;
 use crate::model::name::is_at_or_below;
@@ -32,7 +35,9 @@ fn listing() -> impl Strategy<Value = Listing> {
     let validity = (0i64..6, prop_oneof![Just(None), (1i64..5).prop_map(Some)]);
     (0u32..4, kind, 0u32..3, validity, vec((name(), scope), 0..8)).prop_map(
         |(id, kind, order, (from, lasts), targets)| {
-            let notice = notice(&format!("auth-{}", id % 2), &format!("n-{id}"), from, lasts.map(|lasts| from + lasts));
+            let mut notice =
+                notice(&format!("auth-{}", id % 2), &format!("n-{id}"), from, lasts.map(|lasts| from + lasts));
+            notice.digest = Sha256::digest(format!("{notice:?} {kind:?} {targets:?}")).into();
             Listing { notice, kind, order, targets }
         },
     )
@@ -66,75 +71,150 @@ fn scan<'a>(
     })
 }
 
-fn entries(listings: &[Listing]) -> Arc<[Entry]> {
+fn entry(listing: &Listing) -> Entry {
     let pages = Pages { default: Page::default(), rules: Vec::new(), ttl: 30 };
-    let entry = |l: &Listing| Entry::new(Arc::new(l.notice.clone()), l.kind, l.order, &pages, Slots::default());
-    listings.iter().map(entry).collect()
+    Entry::new(Arc::new(listing.notice.clone()), listing.kind, listing.order, &pages, Slots::default())
 }
 
 fn targets(listing: &Listing) -> Targets {
     listing.targets.iter().map(|(name, scope)| (name, *scope)).collect()
 }
 
-fn added(listings: &[Listing]) -> Vec<(u32, Targets)> {
-    (0u32..).zip(listings).map(|(n, listing)| (n, targets(listing))).collect()
+/// Puts notices in and takes others out.
+fn change(register: &mut Register, gone: &[u32], new: &[Listing], now: i64) -> (Vec<u32>, Change) {
+    let targets: Vec<_> = new.iter().map(targets).collect();
+    let new = new.iter().map(entry).zip(&targets).collect();
+    register.change(gone, new, at(now)).unwrap()
 }
 
-/// Index contents in an order that does not depend on how they came there.
-fn contents(index: &Index) -> Vec<(Vec<u8>, Vec<index::Member>)> {
-    let mut contents: Vec<_> = index.iter().map(|(wire, set)| (wire.to_vec(), index.members(set).collect())).collect();
-    contents.sort();
-    contents
+/// The targets in force.
+fn in_force(listings: &[Listing], now: i64) -> BTreeSet<(DnsName, Scope)> {
+    let live = listings.iter().filter(|listing| listing.notice.validity.contains(at(now)));
+    live.flat_map(|listing| listing.targets.iter().cloned()).collect()
 }
 
-proptest! {
-    #[test]
-    fn a_look_up_is_the_scan(listings in vec(listing(), 0..6), asked in vec(name(), 1..20), now in 0i64..8) {
-        let index = compile::index(&Index::default(), &[], &added(&listings)).unwrap();
-        let snapshot = compile::resolve(Arc::new(index), entries(&listings), 30, at(now), 1);
-        for name in &asked {
-            for consider in [Consider::All, Consider::SubtreesOnly] {
-                let found = snapshot.decide(name.as_wire(), consider);
-                let expected = scan(&listings, name, consider, now);
-                // two notices that agree in every line of the table are the same notice
-                let said = |n: usize, target: &[u8], scope| {
-                    let notice = &listings[n].notice;
-                    (notice.authority.clone(), notice.id.clone(), target.to_vec(), scope)
-                };
-                prop_assert_eq!(
-                    found.map(|v| (v.entry.notice.authority.clone(), v.entry.notice.id.clone(), v.target.to_vec(), v.scope)),
-                    expected.map(|(n, target, scope)| said(n, target.as_wire(), scope)),
-                    "{} at {}", name, now
-                );
+/// What a policy says of a name, in words that do not depend on slots.
+fn says(snapshot: &Snapshot, name: &DnsName, consider: Consider) -> Option<(String, String, Vec<u8>, Scope)> {
+    let verdict = snapshot.decide(name.as_wire(), consider)?;
+    let Notice { authority, id, .. } = &*verdict.entry.notice;
+    Some((authority.to_string(), id.to_string(), verdict.target.to_vec(), verdict.scope))
+}
+
+/// What the scan says of it, in the same words.
+fn scanned(
+    listings: &[Listing],
+    name: &DnsName,
+    consider: Consider,
+    now: i64,
+) -> Option<(String, String, Vec<u8>, Scope)> {
+    let (n, target, scope) = scan(listings, name, consider, now)?;
+    let Notice { authority, id, .. } = &listings[n].notice;
+    Some((authority.to_string(), id.to_string(), target.as_wire().to_vec(), scope))
+}
+
+/// One thing that happens to a register.
+#[derive(Clone, Debug)]
+enum Event {
+    /// Notices come, and some of those that are there go (by their place in the list); time passes, or goes back.
+    Change(Vec<Listing>, Vec<prop::sample::Index>, i64),
+    /// What has piled up is merged, while these changes go on.
+    Merge(Vec<Self>),
+}
+
+fn changes() -> impl Strategy<Value = Event> {
+    (vec(listing(), 0..3), vec(any::<prop::sample::Index>(), 0..3), 0i64..8)
+        .prop_map(|(new, gone, now)| Event::Change(new, gone, now))
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![3 => changes(), 1 => vec(changes(), 0..3).prop_map(Event::Merge)]
+}
+
+/// A register, and what it should know.
+struct Both {
+    register: Register,
+    listings: Vec<(u32, Listing)>,
+    now: i64,
+}
+
+impl Both {
+    fn listings(&self) -> Vec<Listing> {
+        self.listings.iter().map(|(_, listing)| listing.clone()).collect()
+    }
+
+    fn happen(&mut self, event: &Event) {
+        match event {
+            Event::Change(new, gone, now) => self.change(new, gone, *now),
+            Event::Merge(meanwhile) => {
+                let merge = self.register.merge();
+                meanwhile.iter().for_each(|event| self.happen(event));
+                if let Some(merge) = merge {
+                    self.register.install(merge.run());
+                }
             }
         }
     }
 
-    #[test]
-    fn a_change_gives_the_index_a_rebuild_would(
-        listings in vec(listing(), 1..6),
-        new in vec(listing(), 0..3),
-        keep in vec(any::<bool>(), 6),
-    ) {
-        let before = compile::index(&Index::default(), &[], &added(&listings)).unwrap();
-        let survivors: Vec<_> = listings.iter().zip(&keep).filter(|(_, keep)| **keep).map(|(l, _)| l.clone()).collect();
-        let mut next = 0u32;
-        let kept: Vec<_> = listings.iter().zip(&keep).map(|(_, keep)| keep.then(|| { next += 1; next - 1 })).collect();
-        let fresh: Vec<_> = (next..).zip(&new).map(|(n, listing)| (n, targets(listing))).collect();
-        let changed = compile::index(&before, &kept, &fresh).unwrap();
-        let all: Vec<_> = survivors.into_iter().chain(new).collect();
-        let rebuilt = compile::index(&Index::default(), &[], &added(&all)).unwrap();
-        prop_assert_eq!(contents(&changed), contents(&rebuilt));
+    fn change(&mut self, new: &[Listing], gone: &[prop::sample::Index], now: i64) {
+        let before = (self.listings(), self.now, self.register.snapshot(30, 1));
+        let mut slots = Vec::new();
+        for index in gone {
+            if !self.listings.is_empty() {
+                slots.push(self.listings.remove(index.index(self.listings.len())).0);
+            }
+        }
+        let (given, change) = change(&mut self.register, &slots, new, now);
+        self.listings.extend(given.into_iter().zip(new.iter().cloned()));
+        self.now = now;
+        let (old, new) = (in_force(&before.0, before.1), in_force(&self.listings(), now));
+        let (added, lifted) = (new.difference(&old).count() as u64, old.difference(&new).count() as u64);
+        assert_eq!((change.diff.added, change.diff.lifted), (added, lifted), "the targets that changed");
+        assert!(change.differs || (added, lifted) == (0, 0), "a change of answers is told");
+        for (_, listing) in &self.listings {
+            for (name, _) in &listing.targets {
+                let said = says(&before.2, name, Consider::All);
+                assert_eq!(said, scanned(&before.0, name, Consider::All, before.1), "the old policy stays as it was");
+            }
+        }
     }
 
+    fn check(&self, asked: &[DnsName]) {
+        let (snapshot, listings) = (self.register.snapshot(30, 1), self.listings());
+        let listed = listings.iter().flat_map(|listing| listing.targets.iter().map(|(name, _)| name));
+        for name in asked.iter().chain(listed) {
+            for consider in [Consider::All, Consider::SubtreesOnly] {
+                let scanned = scanned(&listings, name, consider, self.now);
+                assert_eq!(says(&snapshot, name, consider), scanned, "{name} at {}", self.now);
+            }
+        }
+        let names: BTreeSet<_> = in_force(&listings, self.now).into_iter().map(|(name, _)| name).collect();
+        assert_eq!((snapshot.names(), snapshot.notices()), (names.len() as u64, listings.len()));
+        let mut anew = Register::default();
+        change(&mut anew, &[], &listings, self.now);
+        assert_eq!(anew.snapshot(30, 1).digest, snapshot.digest, "the digest is that of the notices, not of the way");
+        for (slot, listing) in &self.listings {
+            let all =
+                |targets: &Targets| targets.iter().map(|(wire, scope)| (wire.to_vec(), scope)).collect::<BTreeSet<_>>();
+            assert_eq!(all(&self.register.targets(*slot)), all(&targets(listing)));
+        }
+    }
+}
+
+proptest! {
+    /// By all ways: the overlay, layers built at once, merges beside other changes; whatever order they come in.
     #[test]
-    fn names_in_force_are_those_the_scan_finds_live(listings in vec(listing(), 0..6), now in 0i64..8) {
-        let index = compile::index(&Index::default(), &[], &added(&listings)).unwrap();
-        let snapshot = compile::resolve(Arc::new(index), entries(&listings), 30, at(now), 1);
-        let live: std::collections::BTreeSet<_> = listings.iter()
-            .filter(|listing| listing.notice.validity.contains(at(now)))
-            .flat_map(|listing| listing.targets.iter().map(|(name, _)| name))
-            .collect();
-        prop_assert_eq!(snapshot.names(), live.len() as u64);
+    fn whatever_happens_the_policy_is_the_scan(
+        events in vec(event(), 1..12),
+        asked in vec(name(), 1..12),
+        large in 0usize..20,
+        due in 0usize..8,
+        most in 0usize..40,
+    ) {
+        let register = Register::with_limits(at(0), Limits { large, due, most });
+        let mut both = Both { register, listings: Vec::new(), now: 0 };
+        for event in &events {
+            both.happen(event);
+            both.check(&asked);
+        }
     }
 }

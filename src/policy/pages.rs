@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use crate::model::{AuthorityId, Category};
 
 /// The addresses of one block page; a family that is not set gets NODATA.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Page {
     /// For A.
     pub v4: Option<Ipv4Addr>,

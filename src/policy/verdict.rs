@@ -1,12 +1,13 @@
 //! [`Snapshot`]: the policy at one instant, and [`Verdict`]: what it says about one name.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::chunked::Chunked;
 use super::compile::{Entry, Rule};
 use super::index::{Index, SetId};
+use super::register::Entries;
 use crate::model::{Notice, Scope};
 
 /// The policy in force. Immutable; a change is a new one.
@@ -14,15 +15,17 @@ use crate::model::{Notice, Scope};
 pub struct Snapshot {
     /// Number of the publication; the SOA serial of blocked answers (RFC 1982 arithmetic).
     pub serial: u32,
-    /// When it was compiled.
+    /// The instant it was made for.
     pub built_at: Timestamp,
-    /// SHA-256 over the sorted digests of the notices in force: equal on every node that enforces the same.
+    /// Of the notices in force, see [`Digests`](super::digest): equal on every node that enforces the same.
     pub digest: [u8; 32],
     /// TTL of blocked answers in seconds.
     pub ttl: u32,
-    pub(super) index: Arc<Index>,
-    pub(super) rules: Box<[Rule]>,
-    pub(super) entries: Arc<[Entry]>,
+    pub(super) index: Index,
+    pub(super) rules: Chunked<Rule>,
+    pub(super) entries: Entries,
+    pub(super) names: u64,
+    pub(super) notices: usize,
 }
 
 /// A name is listed: by whom, through which target.
@@ -56,7 +59,7 @@ impl Snapshot {
             let whole = suffix.len() == name.len() && consider == Consider::All;
             let winners = [(rule.exact.filter(|_| whole), Scope::Exact), (rule.subtree, Scope::Subtree)];
             for (winner, scope) in winners {
-                let Some(entry) = winner.and_then(|n| self.entries.get(n as usize)) else { continue };
+                let Some(entry) = winner.and_then(|slot| self.entry(slot)) else { continue };
                 if best.as_ref().is_none_or(|best| entry.rank < best.entry.rank) {
                     best = Some(Verdict { entry, target: suffix, scope });
                 }
@@ -83,38 +86,43 @@ impl Snapshot {
             ControlFlow::Continue(())
         });
         sets.into_iter().flat_map(move |(set, suffix)| {
-            self.index.members(set).filter_map(move |member| {
-                Some((&*self.entries.get(member.notice as usize)?.notice, member.scope, suffix))
-            })
+            let members = self.index.members(set).iter();
+            members.filter_map(move |member| Some((&*self.entry(member.notice)?.notice, member.scope, suffix)))
         })
     }
 
     /// The notices it knows, in force or not.
-    pub fn entries(&self) -> &[Entry] {
-        &self.entries
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter_map(Option::as_deref)
+    }
+
+    /// How many those are.
+    pub fn notices(&self) -> usize {
+        self.notices
     }
 
     /// The names it knows, in force or not.
-    pub fn index(&self) -> &Arc<Index> {
+    pub fn index(&self) -> &Index {
         &self.index
     }
 
     /// How many names are in force.
     pub fn names(&self) -> u64 {
-        self.rules
-            .iter()
-            .enumerate()
-            .filter(|(_, rule)| rule.is_live())
-            .map(|(set, _)| self.index.names_in(set as SetId))
-            .sum()
+        self.names
     }
 
     /// Octets held on the heap.
     pub fn bytes(&self) -> usize {
-        self.index.bytes() + size_of_val(&*self.rules) + size_of_val(&*self.entries)
+        self.index.bytes() + self.rules.bytes() + self.entries.bytes() + self.notices * size_of::<Entry>()
     }
 
-    pub(super) fn rule(&self, set: SetId) -> Rule {
+    #[inline]
+    fn entry(&self, slot: u32) -> Option<&Entry> {
+        self.entries.get(slot as usize)?.as_deref()
+    }
+
+    #[inline]
+    fn rule(&self, set: SetId) -> Rule {
         self.rules.get(set as usize).copied().unwrap_or_default()
     }
 }

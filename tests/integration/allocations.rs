@@ -27,7 +27,7 @@ use pagar::dns::listen::stream::Limits;
 use pagar::dns::resolve::{Failure, Outages, Question, Resolve};
 use pagar::model::*;
 use pagar::observe::counters::{Counters, Path};
-use pagar::policy::{Page, Pages, Slots, compile, store};
+use pagar::policy::{Page, Pages, Slots, store};
 
 /// Counts the allocations of each thread.
 struct Counting;
@@ -122,9 +122,8 @@ fn core(runtime: tokio::runtime::Handle) -> Core {
     let targets = Targets::from_iter([(&listed, Scope::Subtree)]);
     let document = pagar::ingest::Document { notice: notice(), targets };
     assert_eq!(state.put(vec![(("list".into(), String::new()), document)]), []);
-    let index = state.compile().unwrap();
-    let entries = state.entries(&pages, |_| Slots { blocked: 0, hit: Some(0) });
-    let (_, policy) = store::store(compile::resolve(index, entries, pages.ttl, Timestamp::now(), 1));
+    state.compile(&pages, |_| Slots { blocked: 0, hit: Some(0) }, Timestamp::now()).unwrap();
+    let (_, policy) = store::store(state.register().snapshot(pages.ttl, 1));
     let allow = ["127.0.0.0/8".parse().unwrap()].into_iter().collect();
     let settings = Settings {
         allow,

@@ -1,14 +1,20 @@
-//! [`build`]: an index from the one before and the targets that came.
+//! [`build`]: layers from the index before and the targets that came.
 //!
-//! The names go into the new index in the order of their hashes. Those of the index before come out of it in that
+//! The names go into the new layers in the order of their hashes. Those of the index before come out of it in that
 //! order, so they are merged in without being kept anywhere. The added ones are sorted, an eighth at a time where they
 //! are many: the memory needed beside the two indexes is 8 octets for each added name.
+//!
+//! Names that a secret notice lists stand in a layer of their own, so that they can be stored encrypted. Nothing of them
+//! is in the other layer, its symbols included.
 
+use std::collections::HashMap;
 use std::iter::Peekable;
+use std::sync::Arc;
 
 use super::bucket::{self, ENTRY, Filling, MOST, WORD};
 use super::image::{DEEP, Header, Places};
-use super::laid::{Key, Laid};
+use super::laid::Key;
+use super::layer::Layer;
 use super::octets::Octets;
 use super::sets::Interner;
 use super::symbols::Coder;
@@ -30,17 +36,79 @@ const SAMPLE: usize = 4096;
 #[error("the names of all notices together exceed 4 GiB")]
 pub struct Full;
 
-/// Puts the names together: those of `previous` whose entry is kept, under its new number, and the added ones.
+/// What a build has to know of a slot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Slot {
+    /// Its notice is gone: what it listed is left out.
+    #[default]
+    Gone,
+    /// Its names may stand anywhere.
+    Open,
+    /// Its names are secret.
+    Secret,
+}
+
+/// What came of a build.
+#[derive(Debug)]
+pub struct Built {
+    /// The index, without changes on top of its layers.
+    pub index: Index,
+    /// Its sets and how many names have each.
+    pub sets: Interner,
+    /// What happened to the names.
+    pub moves: Moves,
+}
+
+/// How many names had one set and have another now.
+#[derive(Debug, Default)]
+pub struct Moves {
+    counts: HashMap<(Option<SetId>, Option<SetId>), u64>,
+    /// Not yet in there: most names move as the one before did.
+    last: ((Option<SetId>, Option<SetId>), u64),
+}
+
+impl Moves {
+    /// A name that had this set, if any, has that one now.
+    pub fn count(&mut self, from: Option<SetId>, to: Option<SetId>) {
+        if self.last.0 != (from, to) {
+            self.flush();
+            self.last.0 = (from, to);
+        }
+        self.last.1 += 1;
+    }
+
+    fn flush(&mut self) {
+        let (way, names) = std::mem::take(&mut self.last);
+        if names > 0 {
+            *self.counts.entry(way).or_default() += names;
+        }
+    }
+
+    /// The ways names went, and how many.
+    pub fn all(mut self) -> impl Iterator<Item = ((Option<SetId>, Option<SetId>), u64)> {
+        self.flush();
+        self.counts.into_iter()
+    }
+}
+
+/// Puts the names together: those of `previous` that a notice in `slots` still lists, and the added ones. `counts` says
+/// how many names of `previous` have each of its sets.
 ///
-/// `kept[old]` is the new number of an entry of the previous index, or `None` if it is gone or replaced. A reason that
-/// is given twice counts once.
-pub fn build(previous: &Index, kept: &[Option<u32>], added: &[(u32, Targets)]) -> Result<Index, Full> {
-    let before = Before { index: previous, kept };
+/// A reason that is given twice counts once.
+pub fn build(previous: &Index, counts: &[u64], slots: &[Slot], added: &[(u32, &Targets)]) -> Result<Built, Full> {
+    let before = Before { index: previous, counts, slots };
     let added = Added::new(added, previous.key);
     let first = added.part(0);
-    let names = before.survivors() + distinct(&first) * u64::from(added.parts());
-    let writer = Writer::new(previous.header.key, names, &sample(before, &first, added.len()))?;
-    let mut merge = Merge::new(writer, before, before.names().peekable());
+    let writer = |kind: Slot, new: u64, first: &[&Item]| {
+        Writer::new(previous.secret, before.survivors(kind) + new, &sample(before, kind, first, added.len()))
+    };
+    let of = |kind: Slot| -> Vec<_> { first.iter().filter(|item| before.slot(item.member.notice) == kind).collect() };
+    let (open, secret) = (of(Slot::Open), of(Slot::Secret));
+    let open = Some(writer(Slot::Open, distinct(&open) * u64::from(added.parts()), &open)?);
+    // secret names have nowhere else to go, so there is a place for them however few there are
+    let secret = slots.contains(&Slot::Secret).then(|| writer(Slot::Secret, added.of(Slot::Secret, slots), &secret));
+    let writers = [open, secret.transpose()?];
+    let mut merge = Merge::new(writers, before, before.index.names().peekable());
     merge.add(&first)?;
     drop(first);
     for part in 1..added.parts() {
@@ -64,17 +132,17 @@ impl Item<'_> {
 
 /// All of them.
 struct Added<'a> {
-    targets: &'a [(u32, Targets)],
+    targets: &'a [(u32, &'a Targets)],
     key: Key,
     /// The part of each, if there are several.
     parts: Option<Box<[u8]>>,
 }
 
 impl<'a> Added<'a> {
-    fn new(targets: &'a [(u32, Targets)], key: Key) -> Self {
+    fn new(targets: &'a [(u32, &'a Targets)], key: Key) -> Self {
         let mut added = Self { targets, key, parts: None };
         if added.len() > AT_ONCE {
-            added.parts = Some(added.targets().map(|(wire, _)| part_of(hash(wire, &key))).collect());
+            added.parts = Some(added.targets().map(|(wire, _)| part_of(key.hash(wire))).collect());
         }
         added
     }
@@ -83,8 +151,14 @@ impl<'a> Added<'a> {
         self.targets.iter().map(|(_, targets)| targets.len()).sum()
     }
 
+    /// How many there are for slots of a kind.
+    fn of(&self, kind: Slot, slots: &[Slot]) -> u64 {
+        let here = self.targets.iter().filter(|(notice, _)| slots.get(*notice as usize) == Some(&kind));
+        here.map(|(_, targets)| targets.len() as u64).sum()
+    }
+
     fn targets(&self) -> impl Iterator<Item = (&'a [u8], Member)> {
-        let of = |(notice, targets): &'a (u32, Targets)| {
+        let of = |(notice, targets): &'a (u32, &'a Targets)| {
             targets.iter().map(move |(wire, scope)| (wire, Member { notice: *notice, scope }))
         };
         self.targets.iter().flat_map(of)
@@ -96,7 +170,7 @@ impl<'a> Added<'a> {
 
     /// Those of one part in their order.
     fn part(&self, part: u8) -> Vec<Item<'a>> {
-        let item = |(wire, member)| Item { hash: hash(wire, &self.key), wire, member };
+        let item = |(wire, member)| Item { hash: self.key.hash(wire), wire, member };
         let mut items: Vec<_> = match &self.parts {
             None => self.targets().map(item).collect(),
             Some(parts) => {
@@ -109,17 +183,11 @@ impl<'a> Added<'a> {
     }
 }
 
-fn hash(wire: &[u8], key: &Key) -> u64 {
-    let mut name = Laid::new(wire);
-    name.lay(); // targets are names
-    name.hash(key)
-}
-
 fn part_of(hash: u64) -> u8 {
     (hash >> (64 - PARTS.ilog2())) as u8
 }
 
-fn distinct(items: &[Item]) -> u64 {
+fn distinct(items: &[&Item]) -> u64 {
     items.chunk_by(|a, b| a.place() == b.place()).count() as u64
 }
 
@@ -127,52 +195,66 @@ fn distinct(items: &[Item]) -> u64 {
 #[derive(Clone, Copy)]
 struct Before<'a> {
     index: &'a Index,
-    kept: &'a [Option<u32>],
+    counts: &'a [u64],
+    slots: &'a [Slot],
 }
 
 impl<'a> Before<'a> {
-    /// The members of one of its sets that stay, under their new numbers.
+    fn slot(self, notice: u32) -> Slot {
+        self.slots.get(notice as usize).copied().unwrap_or_default()
+    }
+
+    /// Where the names of these members belong.
+    fn kind(self, members: &[Member]) -> Slot {
+        let kinds = || members.iter().map(|member| self.slot(member.notice));
+        if kinds().any(|slot| slot == Slot::Secret) {
+            Slot::Secret
+        } else {
+            kinds().find(|slot| *slot == Slot::Open).unwrap_or(Slot::Gone)
+        }
+    }
+
+    /// The members of one of its sets that stay.
     fn members(self, set: SetId) -> impl Iterator<Item = Member> + 'a {
-        self.index.members(set).filter_map(move |member| {
-            let notice = self.kept.get(member.notice as usize).copied().flatten()?;
-            Some(Member { notice, ..member })
-        })
+        self.index.members(set).iter().copied().filter(move |member| self.slot(member.notice) != Slot::Gone)
     }
 
-    /// How many names stay.
-    fn survivors(self) -> u64 {
-        let stays = |set: &SetId| self.members(*set).next().is_some();
-        (0..self.index.sets() as SetId).filter(stays).map(|set| self.index.names_in(set)).sum()
-    }
-
-    /// The names with their hashes and old sets, also those that go.
-    fn names(self) -> impl Iterator<Item = (u64, Listed, SetId)> + 'a {
-        self.index.iter().map(|(name, set)| (hash(&name, &self.index.key), name, set))
+    /// How many names of a kind stay.
+    fn survivors(self, kind: Slot) -> u64 {
+        let sets = self.counts.iter().enumerate();
+        sets.filter(|(set, _)| self.kind(self.index.members(*set as SetId)) == kind).map(|(_, names)| names).sum()
     }
 }
 
-/// Names to choose symbols by, old and new ones in proportion. What comes first by hash is as good as drawn by lot.
-fn sample(before: Before, first: &[Item], added: usize) -> Vec<Box<[u8]>> {
-    let old = (SAMPLE * before.index.len()).checked_div(before.index.len() + added).unwrap_or(0);
-    let old = before.index.iter().take(old).map(|(name, _)| name.to_vec().into());
+/// Names of a kind to choose symbols by, old and new ones in proportion. What comes first by hash is as good as drawn by
+/// lot.
+fn sample(before: Before, kind: Slot, first: &[&Item], added: usize) -> Vec<Box<[u8]>> {
+    let share = (SAMPLE * before.index.len()).checked_div(before.index.len() + added).unwrap_or(0);
+    let old = before.index.iter().filter(|(_, set)| before.kind(before.index.members(*set)) == kind);
+    let old = old.take(share).map(|(name, _)| name.to_vec().into());
     old.chain(first.iter().map(|item| item.wire.into())).take(SAMPLE).collect()
 }
 
 /// Two streams in order of hash on their way into one.
 struct Merge<'a, I: Iterator<Item = (u64, Listed, SetId)>> {
-    writer: Writer,
+    /// Of the names that may stand anywhere, and of the secret ones.
+    writers: [Option<Writer>; 2],
     before: Peekable<I>,
     from: Before<'a>,
     sets: Interner,
+    moves: Moves,
+    /// The kinds of the new sets.
+    kinds: Vec<Slot>,
     /// New numbers of old sets, as far as they are known.
     carried: Vec<Option<SetId>>,
     members: Vec<Member>,
 }
 
 impl<'a, I: Iterator<Item = (u64, Listed, SetId)>> Merge<'a, I> {
-    fn new(writer: Writer, from: Before<'a>, before: Peekable<I>) -> Self {
+    fn new(writers: [Option<Writer>; 2], from: Before<'a>, before: Peekable<I>) -> Self {
         let carried = vec![None; from.index.sets()];
-        Self { writer, before, from, sets: Interner::default(), carried, members: Vec::new() }
+        let (sets, moves) = Default::default();
+        Self { writers, before, from, sets, moves, kinds: Vec::new(), carried, members: Vec::new() }
     }
 
     /// Takes in a part of the added names, and all old ones up to its last.
@@ -182,17 +264,26 @@ impl<'a, I: Iterator<Item = (u64, Listed, SetId)>> Merge<'a, I> {
             while let Some(old) = self.next_before(|place| place < first.place()) {
                 self.carry(old)?;
             }
-            let both = self.next_before(|place| place == first.place());
+            let both = self.next_before(|place| place == first.place()).map(|(_, _, set)| set);
             self.members.clear();
             self.members.extend(same.iter().map(|item| item.member));
-            self.members.extend(both.into_iter().flat_map(|(_, _, set)| self.from.members(set)));
-            self.members.sort_unstable();
-            self.members.dedup();
-            let set = self.sets.number(&self.members);
-            self.sets.count(set);
-            self.writer.put(first.hash, first.wire, set)?;
+            self.members.extend(both.into_iter().flat_map(|set| self.from.members(set)));
+            let set = self.number();
+            self.moves.count(both, Some(set));
+            self.put(first.hash, first.wire, set)?;
         }
         Ok(())
+    }
+
+    /// The number of the set of the members at hand.
+    fn number(&mut self) -> SetId {
+        self.members.sort_unstable();
+        self.members.dedup();
+        let set = self.sets.number(&self.members);
+        if set as usize == self.kinds.len() {
+            self.kinds.push(self.from.kind(&self.members));
+        }
+        set
     }
 
     /// The next old name, if its place is right. To look first costs less than to move a name out and in again.
@@ -209,25 +300,38 @@ impl<'a, I: Iterator<Item = (u64, Listed, SetId)>> Merge<'a, I> {
                 self.members.clear();
                 self.members.extend(self.from.members(old));
                 if self.members.is_empty() {
+                    self.moves.count(Some(old), None);
                     return Ok(());
                 }
-                self.members.sort_unstable();
-                let set = self.sets.number(&self.members);
+                let set = self.number();
                 if let Some(place) = self.carried.get_mut(old as usize) {
                     *place = Some(set);
                 }
                 set
             }
         };
-        self.sets.count(set);
-        self.writer.put(hash, &name, set)
+        self.moves.count(Some(old), Some(set));
+        self.put(hash, &name, set)
     }
 
-    fn finish(mut self) -> Result<Index, Full> {
+    fn put(&mut self, hash: u64, wire: &[u8], set: SetId) -> Result<(), Full> {
+        self.sets.count(set);
+        let [open, secret] = &mut self.writers;
+        match (self.kinds.get(set as usize), secret) {
+            (Some(Slot::Secret), Some(secret)) => secret.put(hash, wire, set),
+            _ => open.as_mut().map_or(Ok(()), |open| open.put(hash, wire, set)),
+        }
+    }
+
+    fn finish(mut self) -> Result<Built, Full> {
         while let Some(old) = self.before.next() {
             self.carry(old)?;
         }
-        self.writer.finish(&self.sets)
+        let [open, secret] = self.writers;
+        let layers = [secret, open].into_iter().flatten().map(|writer| writer.finish().map(Arc::new));
+        let layers = layers.collect::<Result<_, Full>>()?;
+        let index = Index::new(self.from.index.secret, layers, self.sets.sets().clone());
+        Ok(Built { index, sets: self.sets, moves: self.moves })
     }
 }
 
@@ -286,20 +390,12 @@ impl Writer {
         Ok(())
     }
 
-    fn finish(mut self, sets: &Interner) -> Result<Index, Full> {
+    fn finish(mut self) -> Result<Layer, Full> {
         self.go_to(self.header.buckets as usize)?;
         self.header.octets = (self.image.len() - self.places.buckets) as u64;
-        self.image.align();
-        (self.header.sets, self.header.members) = sets.write(&mut self.image).ok_or(Full)?;
         self.header.write(&mut self.image);
         self.image.trim();
-        Ok(Index {
-            places: self.header.places().ok_or(Full)?,
-            key: Key::new(self.header.key),
-            header: self.header,
-            symbols: Box::new(self.coder.symbols().clone()),
-            image: self.image,
-        })
+        Layer::new(self.image, self.header, self.coder.symbols().clone()).ok_or(Full)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The octets of an index, and where everything stands in them.
+//! The octets of a [`Layer`](super::layer::Layer), and where everything stands in them.
 //!
 //! | part | octets |
 //! |---|---|
@@ -7,20 +7,16 @@
 //! | directory | 32 a bucket: likewise |
 //! | symbols | see [`Symbols`] |
 //! | buckets | likewise |
-//! | sets | 4 each: where its members end, counted in members |
-//! | counts | 4 a set: how many names have it |
-//! | members | 5 each: entry number, 1 for a subtree |
 //!
-//! All numbers have the lowest octet first. Nothing in it depends on the machine or on where it lies, so an index can
-//! be written to a file and read back as it is; the file has to see to it that what comes back is what was written.
+//! All numbers have the lowest octet first. Nothing in it depends on the machine or on where it lies, so a layer can
+//! be written to a file and read back as it is; the file has to see to it that what comes back is what was written, and
+//! to keep the [`Sets`](super::Sets) that its set numbers are about.
 
-use super::Member;
 use super::bucket::{ENTRY, WORD};
 use super::symbols::Symbols;
-use crate::model::Scope;
 
 /// Tells this layout from any other.
-const VERSION: [u8; 8] = *b"pagar-i1";
+const VERSION: [u8; 8] = *b"pagar-i2";
 
 /// More labels than any ordinary name has.
 pub(super) const DEEP: usize = 63;
@@ -43,10 +39,6 @@ pub(super) struct Header {
     pub(super) octets: u64,
     /// How many buckets there are.
     pub(super) buckets: u32,
-    /// How many sets there are.
-    pub(super) sets: u32,
-    /// Members of all sets.
-    pub(super) members: u32,
 }
 
 impl Header {
@@ -68,9 +60,7 @@ impl Header {
             names: long(32)?,
             octets: long(40)?,
             buckets: at(48)?,
-            sets: at(52)?,
-            members: at(56)?,
-            deepest: at(60)?,
+            deepest: at(52)?,
         })
     }
 
@@ -82,7 +72,7 @@ impl Header {
         octets.extend_from_slice(&self.depths.to_le_bytes());
         octets.extend_from_slice(&self.names.to_le_bytes());
         octets.extend_from_slice(&self.octets.to_le_bytes());
-        for number in [self.buckets, self.sets, self.members, self.deepest] {
+        for number in [self.buckets, self.deepest] {
             octets.extend_from_slice(&number.to_le_bytes());
         }
         image[..octets.len()].copy_from_slice(&octets);
@@ -101,9 +91,6 @@ impl Header {
             directory: part(self.buckets as usize, ENTRY)?,
             symbols: part(Symbols::SIZE, 1)?,
             buckets: part(usize::try_from(self.octets).ok()?, 1)?,
-            sets: part(self.sets as usize, 4)?,
-            counts: part(self.sets as usize, 4)?,
-            members: part(self.members as usize, MEMBER)?,
             end,
         })
     }
@@ -116,24 +103,5 @@ pub(super) struct Places {
     pub(super) directory: usize,
     pub(super) symbols: usize,
     pub(super) buckets: usize,
-    pub(super) sets: usize,
-    pub(super) counts: usize,
-    pub(super) members: usize,
     pub(super) end: usize,
-}
-
-/// Octets of a member.
-pub(super) const MEMBER: usize = 5;
-
-/// A member as an image has it.
-pub(super) fn member_to_octets(member: Member) -> [u8; MEMBER] {
-    let [a, b, c, d] = member.notice.to_le_bytes();
-    [a, b, c, d, u8::from(member.scope == Scope::Subtree)]
-}
-
-/// The member that these octets are.
-pub(super) fn member_from_octets(octets: [u8; MEMBER]) -> Member {
-    let [a, b, c, d, subtree] = octets;
-    let scope = if subtree == 0 { Scope::Exact } else { Scope::Subtree };
-    Member { notice: u32::from_le_bytes([a, b, c, d]), scope }
 }

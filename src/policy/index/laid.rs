@@ -140,6 +140,13 @@ impl Key {
         Self { point: octets as u64 >> 4, spread: (octets >> 64) as u64 | 1 }
     }
 
+    /// The hash of a canonical wire name.
+    pub(super) fn hash(&self, wire: &[u8]) -> u64 {
+        let mut name = Laid::new(wire);
+        name.lay();
+        name.hash(self)
+    }
+
     #[inline]
     fn label(&self, mut state: u64, name: &Laid, start: u32, end: u32) -> u64 {
         let mut at = start;

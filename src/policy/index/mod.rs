@@ -1,34 +1,36 @@
 //! [`Index`]: every listed name, immutable, exact.
 //!
-//! A name's hash gives its bucket of some seven names, where it stands coded in about half its octets ([`symbols`]).
-//! Before that, an entry of a directory says whether a bucket may have it ([`bucket`]): that is all that is read for
-//! most suffixes of a question. The octets of a name always decide, never its hash: a false positive blocks an innocent
-//! site.
+//! The names stand in [`Layer`]s, which are built for many names at once, and in an overlay of those that have changed
+//! since: a single change costs the overlay, not the list. All of them share one hash, so a question is hashed once. Who
+//! has a name last says what its set is: first the overlay, then the layers in their order. The octets of a name always
+//! decide, never its hash: a false positive blocks an innocent site.
 //!
 //! Which notices list a name, and with which scope, is a *set*; names that share a set share its number, so a million
 //! names of one list cost one set. Sets say nothing about time or precedence: that is [`super::verdict::Snapshot`].
-//!
-//! All of it is one block of octets ([`image`]), which means the same on every machine.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 mod bucket;
 mod build;
 mod image;
 mod laid;
+mod layer;
 mod octets;
+mod overlay;
 mod sets;
 mod symbols;
 #[cfg(test)]
 mod tests;
 
-use bucket::{Buckets, ENTRY, WORD};
-pub use build::{Full, build};
-use image::{DEEP, Header, MEMBER, Places};
+pub use build::{Built, Full, Moves, Slot, build};
+use image::DEEP;
 use laid::{BLOCK, Key, Laid};
-use octets::Octets;
-use symbols::Symbols;
+pub use layer::Layer;
+use overlay::Overlay;
+pub use sets::Interner;
 
+use super::chunked::Chunked;
 use crate::model::Scope;
 use crate::model::name::MAX_NAME;
 
@@ -38,51 +40,84 @@ const AHEAD: usize = 64;
 /// Number of a set of [`Member`]s.
 pub type SetId = u32;
 
+/// The sets by their numbers.
+pub type Sets = Chunked<Arc<[Member]>>;
+
 /// One reason why a name is in the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Member {
-    /// Index into the entries the index was built with.
+    /// The slot of the notice.
     pub notice: u32,
     /// How far it reaches from the name.
     pub scope: Scope,
 }
 
-/// The names of all known notices. See the module's header.
-#[derive(Debug)]
+/// The names of all known notices. See the module's header. A copy costs some pointers.
+#[derive(Clone, Debug)]
 pub struct Index {
-    image: Octets,
-    header: Header,
-    places: Places,
     key: Key,
-    symbols: Box<Symbols>,
+    /// What `key` is made of.
+    secret: u128,
+    /// Who has a name first has the say.
+    layers: Arc<[Arc<Layer>]>,
+    overlay: Arc<Overlay>,
+    sets: Sets,
+    names: usize,
+    /// Bit n: there is a name of n labels; bit [`DEEP`]: of so many or more.
+    depths: u64,
+    /// Most labels of a name.
+    deepest: u32,
 }
 
 impl Default for Index {
     fn default() -> Self {
-        let header = Header { key: rand::random(), ..Header::default() };
-        let places = header.places().unwrap_or_default();
-        let mut image = Octets::with_capacity(places.end);
-        image.zero_to(places.end);
-        header.write(&mut image);
-        Self { image, header, places, key: Key::new(header.key), symbols: Box::default() }
+        Self::new(rand::random(), Vec::new(), Sets::default())
     }
 }
 
 impl Index {
-    /// The index that [`Self::as_bytes`] gave these octets of; `None` if they are no image of this version, or cut
-    /// short. Octets changed inside are not noticed: they can make it find other names, but not panic.
-    pub fn from_bytes(octets: &[u8]) -> Option<Self> {
-        let header = Header::read(octets)?;
-        let places = header.places()?;
-        let symbols = Box::new(Symbols::read(octets.get(places.symbols..)?)?);
-        let mut image = Octets::with_capacity(octets.len());
-        image.extend(octets);
-        (places.end == image.len()).then(|| Self { key: Key::new(header.key), image, header, places, symbols })
+    fn new(secret: u128, layers: Vec<Arc<Layer>>, sets: Sets) -> Self {
+        Self {
+            key: Key::new(secret),
+            secret,
+            names: layers.iter().map(|layer| layer.len()).sum(),
+            depths: layers.iter().fold(0, |depths, layer| depths | layer.depths()),
+            deepest: layers.iter().map(|layer| layer.deepest()).max().unwrap_or(0),
+            layers: layers.into(),
+            overlay: Arc::default(),
+            sets,
+        }
     }
 
-    /// All of it, for a file.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.image
+    /// Gives a canonical wire name its set, in place of the one it has; `edit` is the number of the change. The sets are
+    /// [`Self::set_sets`]'s business.
+    pub fn put(&mut self, wire: &[u8], set: SetId, edit: u64) {
+        let hash = self.key.hash(wire);
+        self.names += usize::from(self.find(wire).is_none());
+        let overlay = Arc::make_mut(&mut self.overlay);
+        overlay.put(hash, wire, set, edit);
+        self.depths |= overlay.depths();
+        self.deepest = self.deepest.max(overlay.deepest());
+    }
+
+    /// Says what the numbers of sets mean.
+    pub fn set_sets(&mut self, sets: Sets) {
+        self.sets = sets;
+    }
+
+    /// Names that have changed since the layers were built.
+    pub fn changed(&self) -> usize {
+        self.overlay.len()
+    }
+
+    /// The names that changed after the change of this number, with their sets.
+    pub fn changed_since(&self, edit: u64) -> impl Iterator<Item = (&[u8], SetId)> {
+        self.overlay.since(edit).map(|(_, wire, set)| (wire, set))
+    }
+
+    /// The layers, the one that has the say first.
+    pub fn layers(&self) -> &[Arc<Layer>] {
+        &self.layers
     }
 
     /// Calls `visit` with the sets of the names at and above `name`, the longest first, until it breaks; each with the
@@ -95,19 +130,15 @@ impl Index {
         if !name.lay() {
             return;
         }
-        let buckets = self.buckets();
-        let mut first = name.labels().saturating_sub(self.header.deepest as usize);
+        let mut first = name.labels().saturating_sub(self.deepest as usize);
         let mut hashes = [0; BLOCK];
         while first <= name.labels() {
-            let mut mask = self.candidates(buckets, &name, first, &mut hashes);
+            let mut mask = self.candidates(&name, first, &mut hashes);
             while mask != 0 {
                 let nth = mask.trailing_zeros() as usize;
                 mask &= mask - 1;
                 let start = name.start(first + nth);
-                let Some(set) = hashes.get(nth).and_then(|hash| buckets.find(*hash, &self.symbols, &name, start))
-                else {
-                    continue;
-                };
+                let Some(set) = hashes.get(nth).and_then(|hash| self.set(*hash, &name, start)) else { continue };
                 if visit(set, name.wire().get(start as usize..).unwrap_or_default()).is_break() {
                     return;
                 }
@@ -119,33 +150,63 @@ impl Index {
     /// Of the suffixes with `first` labels left out and more, [`BLOCK`] of them: their hashes, and which of them may be
     /// listed.
     #[inline]
-    fn candidates(&self, buckets: Buckets, name: &Laid, first: usize, hashes: &mut [u64; BLOCK]) -> u16 {
-        let mut mask = 0;
+    fn candidates(&self, name: &Laid, first: usize, hashes: &mut [u64; BLOCK]) -> u16 {
+        let mut possible = 0u16;
         name.suffixes(&self.key, first, |skipped, state| {
             let depth = name.labels() - skipped;
-            if self.header.depths >> depth.min(DEEP) & 1 == 0 {
+            if self.depths >> depth.min(DEEP) & 1 == 0 {
                 return;
             }
             let Some(hash) = hashes.get_mut(skipped - first) else { return };
             *hash = self.key.finish(state);
-            mask |= u16::from(buckets.passes(*hash)) << (skipped - first);
+            possible |= 1 << (skipped - first);
         });
+        self.passing(possible, hashes)
+    }
+
+    /// Which of these hashes may be those of listed names.
+    #[inline]
+    fn passing(&self, possible: u16, hashes: &[u64; BLOCK]) -> u16 {
+        let mut mask = 0;
+        let each = |passes: &dyn Fn(u64) -> bool, mask: &mut u16| {
+            let mut rest = possible;
+            while rest != 0 {
+                let nth = rest.trailing_zeros() as usize;
+                rest &= rest - 1;
+                *mask |= u16::from(passes(hashes.get(nth).copied().unwrap_or_default())) << nth;
+            }
+        };
+        for layer in &*self.layers {
+            let buckets = layer.buckets();
+            each(&|hash| buckets.passes(hash), &mut mask);
+        }
+        if self.overlay.len() > 0 {
+            each(&|hash| self.overlay.passes(hash), &mut mask);
+        }
         mask
+    }
+
+    /// The set of the suffix of `name` that begins at `at` and has this hash.
+    #[inline]
+    fn set(&self, hash: u64, name: &Laid, at: u32) -> Option<SetId> {
+        let changed = self.overlay.find(hash, name.wire().get(at as usize..).unwrap_or_default());
+        changed.or_else(|| self.layers.iter().find_map(|layer| layer.find(hash, name, at)))
     }
 
     /// Reads what a walk over each of these names will read, for all of them at once: a processor waits for many reads
     /// from memory as long as for one, if none needs another's result.
     pub fn warm<'n>(&self, names: impl Iterator<Item = &'n [u8]>) {
+        let Some(layer) = self.layers.last() else { return }; // the longest; the others are in the cache
         let (mut hashes, mut count) = ([0; AHEAD], 0);
         for wire in names {
             let mut name = Laid::new(wire);
             if !name.lay() {
                 continue;
             }
-            let first = name.labels().saturating_sub(self.header.deepest as usize);
+            let first = name.labels().saturating_sub(self.deepest as usize);
             name.suffixes(&self.key, first, |skipped, state| {
                 let depth = name.labels() - skipped;
-                if self.header.depths >> depth.min(DEEP) & 1 == 1
+                if layer.depths() >> depth.min(DEEP) & 1 == 1
                     && let Some(hash) = hashes.get_mut(count)
                 {
                     *hash = self.key.finish(state);
@@ -153,7 +214,7 @@ impl Index {
                 }
             });
         }
-        let buckets = self.buckets();
+        let buckets = layer.buckets();
         let mut likely = 0;
         for n in 0..count {
             let hash = hashes[n];
@@ -164,52 +225,26 @@ impl Index {
         std::hint::black_box(read); // or nothing would be read
     }
 
-    #[inline]
-    fn buckets(&self) -> Buckets<'_> {
-        let image = &*self.image;
-        let part = |start: usize, len: usize| image.get(start..start + len).unwrap_or_default();
-        let (count, Places { filter, directory, buckets, .. }) = (self.header.buckets as usize, self.places);
-        let octets = part(buckets, self.header.octets as usize);
-        Buckets::new(part(filter, WORD * count), part(directory, ENTRY * count), octets)
-    }
-
     /// The set of exactly this canonical wire name.
     pub fn find(&self, wire: &[u8]) -> Option<SetId> {
         let mut name = Laid::new(wire);
         let hash = name.lay().then(|| name.hash(&self.key))?;
-        self.buckets().find(hash, &self.symbols, &name, 0)
+        self.set(hash, &name, 0)
     }
 
     /// Why the names of a set are listed, in order.
-    pub fn members(&self, set: SetId) -> impl Iterator<Item = Member> + Clone {
-        let start = if set == 0 { Some(0) } else { self.number(self.places.sets, set - 1) };
-        let range = start.zip(self.number(self.places.sets, set));
-        let octets = range.and_then(|(start, end)| {
-            let place = |member: u32| self.places.members + MEMBER * member as usize;
-            self.image.get(place(start)..place(end))
-        });
-        octets.unwrap_or_default().as_chunks().0.iter().map(|octets| image::member_from_octets(*octets))
-    }
-
-    /// The number of a set in a table of the image.
-    fn number(&self, table: usize, set: SetId) -> Option<u32> {
-        let at = (set < self.header.sets).then_some(table + 4 * set as usize)?;
-        self.image.get(at..)?.first_chunk().map(|octets| u32::from_le_bytes(*octets))
+    pub fn members(&self, set: SetId) -> &[Member] {
+        self.sets.get(set as usize).map_or(&[], |members| members)
     }
 
     /// How many sets there are; set numbers are below it.
     pub fn sets(&self) -> usize {
-        self.header.sets as usize
-    }
-
-    /// How many names a set has.
-    pub fn names_in(&self, set: SetId) -> u64 {
-        self.number(self.places.counts, set).map_or(0, u64::from)
+        self.sets.len()
     }
 
     /// How many names there are.
     pub fn len(&self) -> usize {
-        self.header.names as usize
+        self.names
     }
 
     /// Whether there is no name.
@@ -219,14 +254,56 @@ impl Index {
 
     /// Every name with its set, in the order of their hashes: as good as shuffled, and another one with each key.
     pub fn iter(&self) -> impl Iterator<Item = (Listed, SetId)> {
-        self.buckets()
-            .records()
-            .filter_map(|record| Some((Listed::decode(|name| record.decode(&self.symbols, name))?, record.set)))
+        self.names().map(|(_, name, set)| (name, set))
+    }
+
+    /// The same with the hashes.
+    fn names(&self) -> impl Iterator<Item = (u64, Listed, SetId)> {
+        let overlay: Box<dyn Iterator<Item = _>> = Box::new(self.overlay.names());
+        let layers = self.layers.iter().map(|layer| Box::new(layer.names(self.key)) as _);
+        Ordered { heads: Vec::new(), rest: std::iter::once(overlay).chain(layers).collect() }.start()
     }
 
     /// Octets held on the heap.
     pub fn bytes(&self) -> usize {
-        self.image.len() + size_of::<Symbols>()
+        self.layers.iter().map(|layer| layer.bytes()).sum::<usize>() + self.overlay.bytes() + self.sets.bytes()
+    }
+}
+
+/// Names in the order of their hashes, out of several lists that have that order. Of those that have the same name, the
+/// first has the say.
+struct Ordered<'a> {
+    heads: Vec<Option<(u64, Listed, SetId)>>,
+    rest: Vec<Box<dyn Iterator<Item = (u64, Listed, SetId)> + 'a>>,
+}
+
+impl Ordered<'_> {
+    fn start(mut self) -> Self {
+        self.heads = self.rest.iter_mut().map(Iterator::next).collect();
+        self
+    }
+}
+
+impl Iterator for Ordered<'_> {
+    type Item = (u64, Listed, SetId);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut first: Option<usize> = None;
+        for (at, head) in self.heads.iter().enumerate() {
+            let Some((hash, name, _)) = head else { continue };
+            let is_before = first.and_then(|first| self.heads[first].as_ref());
+            if is_before.is_none_or(|(other, before, _)| (*hash, &**name) < (*other, &**before)) {
+                first = Some(at);
+            }
+        }
+        let first = first?;
+        let taken = std::mem::replace(&mut self.heads[first], self.rest[first].next())?;
+        for (head, rest) in self.heads.iter_mut().zip(&mut self.rest) {
+            if head.as_ref().is_some_and(|(hash, name, _)| *hash == taken.0 && **name == *taken.1) {
+                *head = rest.next();
+            }
+        }
+        Some(taken)
     }
 }
 
@@ -238,6 +315,14 @@ pub struct Listed {
 }
 
 impl Listed {
+    /// Of octets that are a name.
+    fn new(wire: &[u8]) -> Self {
+        let mut octets = [0; MAX_NAME];
+        let len = wire.len().min(MAX_NAME);
+        octets[..len].copy_from_slice(&wire[..len]);
+        Self { octets, len: len as u8 }
+    }
+
     fn decode(read: impl FnOnce(&mut [u8; MAX_NAME]) -> Option<usize>) -> Option<Self> {
         let mut octets = [0; MAX_NAME];
         let len = read(&mut octets)? as u8; // at most MAX_NAME

@@ -1,73 +1,75 @@
 //! [`Interner`]: gives equal sets of members equal numbers, and counts their names.
 //!
-//! Few sets exist beside the names, and most names have one of the last few. Numbers are given in the order in which
-//! the builder meets the sets, and it goes by hash: the sets of the long lists come first and have the short numbers.
+//! Few sets exist beside the names, and most names have one of the last few. A build gives numbers in the order in which
+//! it meets the sets, and it goes by hash: the sets of the long lists come first and have the short numbers.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use super::image::member_to_octets;
-use super::octets::Octets;
-use super::{Member, SetId};
+use super::{Member, SetId, Sets};
 use crate::model::Scope;
 
-#[derive(Default)]
-pub(super) struct Interner {
-    numbers: HashMap<Box<[Member]>, SetId>,
-    /// Of the sets of one member, by its entry number and scope.
+/// See the module's header.
+#[derive(Debug, Default)]
+pub struct Interner {
+    numbers: HashMap<Arc<[Member]>, SetId>,
+    /// Of the sets of one member, by its slot and scope.
     singles: Vec<[Option<SetId>; 2]>,
-    sets: Vec<Box<[Member]>>,
-    counts: Vec<u32>,
+    sets: Sets,
+    counts: Vec<u64>,
 }
 
 impl Interner {
     /// The number of a set of members, which are in order and differ.
-    pub(super) fn number(&mut self, members: &[Member]) -> SetId {
+    pub fn number(&mut self, members: &[Member]) -> SetId {
         let known = match members {
             [single] => *self.single(*single),
             _ => self.numbers.get(members).copied(),
         };
-        known.unwrap_or_else(|| self.add(members))
+        known.unwrap_or_else(|| self.add(members.into()))
     }
 
     fn single(&mut self, member: Member) -> &mut Option<SetId> {
-        let notice = member.notice as usize; // entries are numbered from 0
+        let notice = member.notice as usize; // slots are numbered from 0
         if self.singles.len() <= notice {
             self.singles.resize(notice + 1, [None; 2]);
         }
         &mut self.singles[notice][usize::from(member.scope == Scope::Subtree)]
     }
 
-    fn add(&mut self, members: &[Member]) -> SetId {
+    fn add(&mut self, members: Arc<[Member]>) -> SetId {
         let set = self.sets.len() as SetId;
-        match members {
-            [single] => *self.single(*single) = Some(set),
-            _ => drop(self.numbers.insert(members.into(), set)),
+        match *members {
+            [single] => *self.single(single) = Some(set),
+            _ => drop(self.numbers.insert(members.clone(), set)),
         }
-        self.sets.push(members.into());
+        self.sets.push(members);
         self.counts.push(0);
         set
     }
 
-    /// Counts a name.
-    pub(super) fn count(&mut self, set: SetId) {
+    /// A name has this set from now on.
+    pub fn count(&mut self, set: SetId) {
         self.counts[set as usize] += 1;
     }
 
-    /// Appends the three tables to an image; returns how many sets and members there are.
-    pub(super) fn write(&self, image: &mut Octets) -> Option<(u32, u32)> {
-        let mut members = 0u32;
-        for set in &self.sets {
-            members = members.checked_add(u32::try_from(set.len()).ok()?)?;
-            image.extend(&members.to_le_bytes());
-        }
-        image.align();
-        for count in &self.counts {
-            image.extend(&count.to_le_bytes());
-        }
-        image.align();
-        for member in self.sets.iter().flatten() {
-            image.extend(&member_to_octets(*member));
-        }
-        Some((self.sets.len() as u32, members))
+    /// A name has another set from now on.
+    pub fn discount(&mut self, set: SetId) {
+        self.counts[set as usize] -= 1;
+    }
+
+    /// How many names have each set.
+    pub fn counts(&self) -> &[u64] {
+        &self.counts
+    }
+
+    /// How many names have a set.
+    pub fn names_in(&self, set: SetId) -> u64 {
+        self.counts.get(set as usize).copied().unwrap_or(0)
+    }
+
+    /// The sets by number.
+    pub fn sets(&self) -> &Sets {
+        &self.sets
     }
 }

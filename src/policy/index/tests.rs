@@ -24,8 +24,18 @@ fn targets(names: impl IntoIterator<Item = DnsName>) -> Targets {
     names.into_iter().map(|name| (name, Scope::Subtree)).collect::<Vec<_>>().iter().map(|(n, s)| (n, *s)).collect()
 }
 
+/// An index with what is counted of it.
+fn built(previous: &Built, slots: &[Slot], added: &[(u32, Targets)]) -> Built {
+    let added: Vec<_> = added.iter().map(|(slot, targets)| (*slot, targets)).collect();
+    build(&previous.index, previous.sets.counts(), slots, &added).unwrap()
+}
+
+fn none() -> Built {
+    Built { index: Index::default(), sets: Interner::default(), moves: Moves::default() }
+}
+
 fn index_of(names: impl IntoIterator<Item = DnsName>) -> Index {
-    build(&Index::default(), &[], &[(0, targets(names))]).unwrap()
+    built(&none(), &[Slot::Open], &[(0, targets(names))]).index
 }
 
 fn found(index: &Index, name: &[u8]) -> Vec<Vec<u8>> {
@@ -55,7 +65,7 @@ fn noise(labels: usize, len: usize, seed: u32) -> DnsName {
 type Model = BTreeMap<Vec<u8>, BTreeSet<Member>>;
 
 /// Everything an index says of its names, which has to hang together.
-fn contents(index: &Index) -> Model {
+fn contents(Built { index, sets, .. }: &Built) -> Model {
     let mut model = Model::new();
     let mut counts = vec![0; index.sets()];
     for (name, set) in index.iter() {
@@ -63,10 +73,13 @@ fn contents(index: &Index) -> Model {
         assert_eq!(found(index, &name).first().map(Vec::as_slice), Some(&*name));
         assert!(index.members(set).is_sorted());
         counts[set as usize] += 1;
-        assert!(model.insert(name.to_vec(), index.members(set).collect()).is_none(), "a name stands there twice");
+        assert!(
+            model.insert(name.to_vec(), index.members(set).iter().copied().collect()).is_none(),
+            "a name stands there twice"
+        );
     }
     assert_eq!(index.len(), model.len());
-    assert_eq!(counts, (0..index.sets() as SetId).map(|set| index.names_in(set)).collect::<Vec<_>>());
+    assert_eq!(counts, sets.counts());
     model
 }
 
@@ -111,21 +124,23 @@ fn equal_reasons_share_a_set_and_repeats_change_nothing() {
         (0, listed(&[(&a, Exact), (&b, Exact), (&a, Exact), (&b, Subtree)])),
         (2, listed(&[(&b, Subtree), (&b, Subtree)])),
     ];
-    let index = build(&Index::default(), &[], &added).unwrap();
-    let reasons = |name: &DnsName| index.members(index.find(name.as_wire()).unwrap()).collect::<Vec<_>>();
+    let built = built(&none(), &[Slot::Open; 3], &added);
+    let index = &built.index;
+    let reasons = |name: &DnsName| index.members(index.find(name.as_wire()).unwrap()).to_vec();
     assert_eq!(reasons(&a), [member(0, Exact)]);
     assert_eq!(reasons(&b), [member(0, Exact), member(0, Subtree), member(2, Subtree)]);
-    assert_eq!(contents(&index).len(), 2);
+    assert_eq!(contents(&built).len(), 2);
 }
 
 #[test]
 fn no_names_is_an_index_too() {
-    for index in [Index::default(), index_of([])] {
+    for built in [none(), built(&none(), &[Slot::Open], &[(0, Targets::default())])] {
+        let index = &built.index;
         assert!(index.is_empty());
-        assert!(contents(&index).is_empty());
+        assert!(contents(&built).is_empty());
         assert_eq!(index.find(&wire("a.example")), None);
         assert_eq!(index.find(b"\0"), None);
-        assert!(index.members(0).next().is_none());
+        assert!(index.members(0).is_empty());
     }
 }
 
@@ -152,8 +167,10 @@ fn the_longest_and_the_deepest_names_are_found() {
     let longest: Vec<_> =
         (0..300).map(|seed| noise(3, 63, seed)).chain((0..300).map(|seed| noise(5, 49, seed))).collect();
     let ancestors = deepest.iter().take(20).flat_map(|name| std::iter::successors(name.parent(), DnsName::parent));
-    let index = index_of(deepest.iter().chain(&longest).cloned().chain(ancestors));
-    contents(&index);
+    let names = targets(deepest.iter().chain(&longest).cloned().chain(ancestors));
+    let built = built(&none(), &[Slot::Open], &[(0, names)]);
+    contents(&built);
+    let index = built.index;
     for name in deepest.iter().take(20) {
         assert_eq!(found(&index, name.as_wire()).len(), 128, "each of its suffixes, the root too");
     }
@@ -191,13 +208,14 @@ fn many_names_below_one_parent_spread_like_any_others() {
 fn parts_and_merges_lose_nothing() {
     let of = |n: u32| name(&format!("host-{n}.{}.example", n % 1000));
     let notice = |from: u32, to: u32| targets((from..to).map(of));
-    let first = build(&Index::default(), &[], &[(0, notice(0, 60_000)), (1, notice(50_000, 90_000))]).unwrap();
-    assert_eq!(first.len(), 90_000);
-    let second = build(&first, &[None, Some(5)], &[(3, notice(80_000, 200_000)), (4, notice(0, 10))]).unwrap();
+    let first = built(&none(), &[Slot::Open; 2], &[(0, notice(0, 60_000)), (1, notice(50_000, 90_000))]);
+    assert_eq!(first.index.len(), 90_000);
+    let slots = [Slot::Gone, Slot::Open, Slot::Gone, Slot::Open, Slot::Open];
+    let second = built(&first, &slots, &[(3, notice(80_000, 200_000)), (4, notice(0, 10))]);
     let contents = contents(&second);
     assert_eq!(contents.len(), 150_010);
     for n in [0, 9, 10, 49_999, 50_000, 79_999, 80_000, 89_999, 90_000, 199_999, 200_000] {
-        let notices = [(5, 50_000..90_000), (3, 80_000..200_000), (4, 0..10)];
+        let notices = [(1, 50_000..90_000), (3, 80_000..200_000), (4, 0..10)];
         let listed = notices.iter().filter(|(_, range)| range.contains(&n));
         let expected: BTreeSet<_> = listed.map(|(notice, _)| member(*notice, Scope::Subtree)).collect();
         assert_eq!(contents.get(of(n).as_wire()).cloned().unwrap_or_default(), expected, "{n}");
@@ -207,26 +225,61 @@ fn parts_and_merges_lose_nothing() {
 #[test]
 fn set_numbers_of_any_length_come_back() {
     let added: Vec<_> = (0..20_000).map(|n| (n, targets([name(&format!("n{n}.example"))]))).collect();
-    let index = build(&Index::default(), &[], &added).unwrap();
+    let index = built(&none(), &[Slot::Open; 20_000], &added).index;
     assert_eq!(index.sets(), 20_000);
     for n in (0..20_000).step_by(7) {
         let set = index.find(&wire(&format!("n{n}.example"))).unwrap();
-        assert_eq!(index.members(set).collect::<Vec<_>>(), [member(n, Scope::Subtree)]);
+        assert_eq!(index.members(set), [member(n, Scope::Subtree)]);
     }
 }
 
 #[test]
-fn an_image_comes_back_as_the_index_it_was() {
+fn a_layer_comes_back_as_it_was() {
     let index = index_of((0..5_000).map(|n| name(&format!("host-{n}.example"))));
-    let again = Index::from_bytes(index.as_bytes()).unwrap();
-    assert_eq!(again.as_bytes(), index.as_bytes());
-    assert_eq!(contents(&again), contents(&index));
-    let rebuilt = build(&again, &[Some(0)], &[]).unwrap();
-    assert_eq!(contents(&rebuilt), contents(&index));
-    for len in (0..index.as_bytes().len()).step_by(101) {
-        assert!(Index::from_bytes(&index.as_bytes()[..len]).is_none(), "{len} octets of it");
+    let image = index.layers()[0].as_bytes();
+    let again = Layer::from_bytes(image).unwrap();
+    assert_eq!(again.as_bytes(), image);
+    let names = |layer: &Layer| layer.names(index.key).map(|(_, name, set)| (name.to_vec(), set)).collect::<Vec<_>>();
+    assert_eq!(names(&again), names(&index.layers()[0]));
+    for len in (0..image.len()).step_by(101) {
+        assert!(Layer::from_bytes(&image[..len]).is_none(), "{len} octets of it");
     }
-    assert!(Index::from_bytes(&[index.as_bytes(), &[0]].concat()).is_none());
+    assert!(Layer::from_bytes(&[image, &[0]].concat()).is_none());
+}
+
+/// No trace of a secret name is where names are stored as they are, not even in the symbols.
+#[test]
+fn secret_names_have_a_layer_of_their_own() {
+    let open = targets((0..3_000).map(|n| name(&format!("host-{n}.example"))));
+    let secret = targets((0..3_000).map(|n| name(&format!("zqxj{n}.zqxj"))).chain([name("host-7.example")]));
+    let slots = [Slot::Open, Slot::Secret];
+    let first = built(&none(), &slots, &[(0, open), (1, secret)]);
+    let second = built(&first, &slots, &[(2, Targets::default())]);
+    for built in [&first, &second] {
+        let [secret, open] = built.index.layers() else { panic!("two layers") };
+        assert_eq!((secret.len(), open.len()), (3_001, 2_999));
+        assert!(!open.as_bytes().windows(2).any(|octets| octets == b"zq" || octets == b"xj"));
+        contents(built);
+    }
+    let third = built(&second, &[Slot::Open, Slot::Gone], &[]);
+    assert_eq!((third.index.layers().len(), third.index.len()), (1, 3_000));
+}
+
+#[test]
+fn what_changed_has_the_say_over_the_layers() {
+    let built = built(&none(), &[Slot::Open], &[(0, targets((0..1_000).map(|n| name(&format!("h{n}.example")))))]);
+    let mut index = built.index.clone();
+    for n in 500..1_500 {
+        index.put(&wire(&format!("h{n}.example")), n, 1);
+    }
+    index.put(&wire("h600.example"), 7, 2);
+    assert_eq!((index.len(), index.changed(), index.changed_since(1).count()), (1_500, 1_000, 1));
+    let find = |n: u32| index.find(&wire(&format!("h{n}.example")));
+    assert_eq!([0, 499, 500, 600, 1_499, 1_500].map(find), [Some(0), Some(0), Some(500), Some(7), Some(1_499), None]);
+    let all: Vec<_> = index.iter().map(|(name, set)| (name.to_vec(), set)).collect();
+    assert_eq!(all.len(), 1_500);
+    assert!(all.iter().all(|(name, set)| index.find(name) == Some(*set)));
+    assert_eq!(built.index.len(), 1_000, "a copy stays as it was");
 }
 
 /// Names from a small alphabet, so that they meet; octets that mean something elsewhere among them.
@@ -261,23 +314,29 @@ proptest! {
         listings in vec(listing(), 0..5),
         more in vec(listing(), 0..3),
         keep in vec(any::<bool>(), 5),
+        secret in vec(any::<bool>(), 5),
         asked in vec(prop_oneof![small_name(), any_name()], 0..20),
     ) {
         let numbered = |from: u32, listings: &[Vec<(DnsName, Scope)>]| -> Vec<(u32, Targets)> {
             (from..).zip(listings).map(|(n, l)| (n, l.iter().map(|(name, scope)| (name, *scope)).collect())).collect()
         };
-        let before = build(&Index::default(), &[], &numbered(0, &listings)).unwrap();
-        // what stays is numbered from the other end
-        let kept: Vec<_> = (0..listings.len()).map(|n| keep[n].then_some(9 - n as u32)).collect();
-        let index = build(&before, &kept, &numbered(20, &more)).unwrap();
+        let kinds: Vec<_> = (0..20 + more.len()).map(|n| if secret[n % 5] { Slot::Secret } else { Slot::Open }).collect();
+        let before = built(&none(), &kinds, &numbered(0, &listings));
+        let mut slots = kinds;
+        for (n, slot) in slots.iter_mut().enumerate().take(listings.len()) {
+            *slot = if keep[n] { *slot } else { Slot::Gone };
+        }
+        let Built { index, sets, .. } = built(&before, &slots, &numbered(20, &more));
+        let index = Built { index, sets, moves: Moves::default() };
         let mut model = Model::new();
-        let old = kept.iter().zip(&listings).filter_map(|(number, listing)| Some(((*number)?, listing)));
+        let old = (0..).zip(&listings).filter(|(n, _)| keep[*n as usize]);
         for (number, listing) in old.chain((20..).zip(&more)) {
             for (name, scope) in listing {
                 model.entry(name.as_wire().to_vec()).or_default().insert(member(number, *scope));
             }
         }
         prop_assert_eq!(&contents(&index), &model);
+        let index = index.index;
         for name in asked.iter().chain(listings.iter().flatten().map(|(name, _)| name)) {
             let suffixes = std::iter::successors(Some(name.clone()), DnsName::parent);
             let listed: Vec<_> = suffixes.map(|n| n.as_wire().to_vec()).filter(|n| model.contains_key(n)).collect();
@@ -289,13 +348,14 @@ proptest! {
     fn a_damaged_image_does_no_harm(at in any::<prop::sample::Index>(), octet in any::<u8>(), asked in small_name()) {
         let names = (0..300).map(|n| name(&format!("www.{n}.example")));
         let index = index_of(names.chain([asked.clone(), name("a.b.a.b")]));
-        let mut image = index.as_bytes().to_vec();
+        let mut image = index.layers()[0].as_bytes().to_vec();
         let at = at.index(image.len());
         image[at] ^= octet;
-        if let Some(index) = Index::from_bytes(&image) {
+        if let Some(layer) = Layer::from_bytes(&image) {
+            let index = Index::new(index.secret, vec![layer.into()], index.sets.clone());
             found(&index, asked.as_wire());
             for (name, set) in index.iter() {
-                let _ = (index.find(&name), index.members(set).count(), index.names_in(set));
+                let _ = (index.find(&name), index.members(set));
             }
         }
     }

@@ -22,7 +22,7 @@ use pagar::dns::query::{Parsed, parse};
 use pagar::dns::resolve::{Failure, Outages, Question, Resolve};
 use pagar::model::{Exemptions, Networks};
 use pagar::observe::metrics::Metrics;
-use pagar::policy::{compile, store};
+use pagar::policy::{Register, store};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
 /// Answers every question with one address.
@@ -67,7 +67,7 @@ fuzz_target!(|input: (Vec<u8>, Vec<u8>)| {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let metrics = Metrics::new("0", "fuzz").unwrap();
-        let (_, policy) = store::store(compile::resolve(Arc::default(), Arc::default(), 30, jiff::Timestamp::now(), 1));
+        let (_, policy) = store::store(Register::new(jiff::Timestamp::now()).snapshot(30, 1));
         let allow = ["127.0.0.0/8".parse().unwrap()].into_iter().collect();
         let tcp = Limits::default();
         let settings = Settings {

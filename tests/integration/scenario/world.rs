@@ -26,7 +26,7 @@ use pagar::model::{
 use pagar::observe::counters::{Counters, Transport};
 use pagar::observe::metrics::Metrics;
 use pagar::policy::store::store;
-use pagar::policy::{Index, Page, Pages, PolicyWriter, Slots, Snapshot, compile};
+use pagar::policy::{Change, Page, Pages, PolicyWriter, Register, Slots};
 use sha2::{Digest, Sha256};
 use tokio::runtime::{Builder, Runtime};
 
@@ -68,7 +68,6 @@ struct World {
     state: State,
     pages: Pages,
     writer: PolicyWriter,
-    index: Arc<Index>,
     wall: Timestamp,
     monotonic: Arc<AtomicU64>,
     /// The upstream's entries by the last UPSTREAM step; before that those of the ranges.
@@ -84,7 +83,7 @@ impl World {
         let wall: Timestamp = "2026-11-01T09:00:00+08:00".parse().expect("a time");
         let page = Page { v4: config.page_v4, v6: config.page_v6 };
         let pages = Pages { default: page, rules: Vec::new(), ttl: config.block_ttl };
-        let (writer, reader) = store(compile::resolve(Arc::default(), Arc::default(), pages.ttl, wall, 0));
+        let (writer, reader) = store(Register::new(wall).snapshot(pages.ttl, 0));
         let metrics = Metrics::new("0", "test").expect("the metrics of the program");
         let monotonic = Arc::new(AtomicU64::new(BEGIN.unsigned_abs() * 1_000));
         let upstream = Arc::new(Scripted::new(config.trust_ad));
@@ -102,7 +101,6 @@ impl World {
             state: configured(script),
             pages,
             writer,
-            index: Arc::default(),
             wall,
             monotonic,
             mood: Mood::Answers,
@@ -248,12 +246,12 @@ impl World {
     }
 
     fn withdraw(&mut self, id: &str) -> Result<(), String> {
-        let before = self.writer.current().entries().len();
+        let before = self.writer.current().notices();
         for order in 0..16 {
             self.state.remove(&(format!("source-{order}"), id.to_owned()));
         }
         self.compile()?;
-        let known = self.writer.current().entries().len() < before;
+        let known = self.writer.current().notices() < before;
         known.then_some(()).ok_or_else(|| format!("no notice {id} was accepted"))
     }
 
@@ -261,31 +259,27 @@ impl World {
         self.wall += SignedDuration::from_secs(wall);
         self.monotonic.fetch_add(monotonic.unsigned_abs() * 1_000, Relaxed);
         self.runtime.block_on(tokio::time::advance(Duration::from_secs(monotonic.unsigned_abs())));
-        let entries = self.writer.current().entries().into();
-        self.publish(compile::resolve(self.index.clone(), entries, self.pages.ttl, self.wall, 0));
+        let change = self.state.register().at(self.wall);
+        self.publish(change);
     }
 
     /// What the control task does after every change.
     fn compile(&mut self) -> Result<(), String> {
-        self.index = self.state.compile().map_err(|error| error.to_string())?;
         let labels = &self.metrics.labels;
-        let entries = self.state.entries(&self.pages, |notice| Slots {
+        let slots = |notice: &Notice| Slots {
             blocked: labels.blocked(notice.authority.as_str(), notice.category.as_str(), notice.action.as_str()),
             hit: (notice.sensitivity != Sensitivity::Secret).then(|| labels.hit(notice.id.as_str())),
-        });
-        self.publish(compile::resolve(self.index.clone(), entries, self.pages.ttl, self.wall, 0));
+        };
+        let change = self.state.compile(&self.pages, slots, self.wall).map_err(|error| error.to_string())?;
+        self.publish(change);
         Ok(())
     }
 
     /// As there, a serial is only spent on a policy that differs.
-    fn publish(&mut self, mut next: Snapshot) {
-        let current = self.writer.current();
-        let answers = |policy: &Snapshot| -> Vec<_> {
-            policy.entries().iter().map(|entry| (entry.notice.digest, entry.kind, entry.rank)).collect()
-        };
-        let same = next.digest == current.digest && answers(&next) == answers(&current);
-        next.serial = current.serial + u32::from(!same);
-        self.writer.publish(next);
+    fn publish(&mut self, change: Change) {
+        let serial = self.writer.current().serial;
+        let serial = serial + u32::from(serial == 0 || change.differs);
+        self.writer.publish(self.state.register().snapshot(self.pages.ttl, serial));
         self.writer.sweep();
     }
 }

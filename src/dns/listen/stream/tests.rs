@@ -30,7 +30,7 @@ use crate::dns::resolve::{Failure, Outages, Question, Resolve};
 use crate::model::{Exemptions, Networks};
 use crate::observe::counters::{Closed, Transport};
 use crate::observe::metrics::Metrics;
-use crate::policy::compile;
+use crate::policy::Register;
 use crate::policy::store::store;
 
 /// Longest wait for what must happen.
@@ -83,7 +83,7 @@ struct World {
 
 impl World {
     fn new(tcp: Limits) -> Self {
-        let (_, policy) = store(compile::resolve(Arc::default(), Arc::default(), 30, jiff::Timestamp::now(), 1));
+        let (_, policy) = store(Register::new(jiff::Timestamp::now()).snapshot(30, 1));
         let allow = ["127.0.0.0/8".parse().unwrap()].into_iter().collect();
         let settings = Settings {
             allow,
