@@ -183,6 +183,7 @@ pub fn control_config(config: &Config) -> control::Config {
         pages: config.pages.clone(),
         sources: config.sources.clone(),
         state: config.ledger.clone(),
+        key: config.ledger_key.clone(),
         exempt: config.dns.settings.exempt.clone(),
     }
 }
@@ -420,6 +421,7 @@ fn needs_restart(running: &Config, read: &Config) -> impl Iterator<Item = &'stat
         ("dns.workers", read.dns.workers != running.dns.workers),
         ("cache.size", read.dns.cache_size != running.dns.cache_size),
         ("ledger.path", read.ledger != running.ledger),
+        ("ledger.key_file", read.ledger_key != running.ledger_key),
         ("web.listen", read.web != running.web),
         ("log", read.log != running.log),
         ("process.core_dumps", read.process.core_dumps != running.process.core_dumps),

@@ -219,7 +219,7 @@ static NOTICE: Table = Table {
 static CACHE: Table =
     Table { name: "[cache]", keys: &[value("size"), value("max_ttl"), value("serve_stale"), value("prefetch")] };
 
-static LEDGER: Table = Table { name: "[ledger]", keys: &[value("path")] };
+static LEDGER: Table = Table { name: "[ledger]", keys: &[value("path"), value("key_file")] };
 
 static WEB: Table = Table {
     name: "[web]",

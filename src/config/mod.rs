@@ -31,6 +31,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::control::stored::Key;
 use crate::dns;
 use crate::ingest;
 use crate::model::Authority;
@@ -57,6 +58,8 @@ pub struct Config {
     pub sources: Vec<ingest::Source>,
     /// `[ledger] path`: the directory of what outlives the process.
     pub ledger: PathBuf,
+    /// `[ledger] key_file`: what secret names are sealed with there.
+    pub ledger_key: Option<Key>,
     /// `[web] listen`; `None` serves no HTTP.
     pub web: Option<SocketAddr>,
     /// `[log]`.

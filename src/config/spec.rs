@@ -261,6 +261,7 @@ pub(super) enum Size {
 #[serde(deny_unknown_fields)]
 pub(super) struct Ledger {
     pub(super) path: Option<Spanned<String>>,
+    pub(super) key_file: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]

@@ -27,6 +27,7 @@ fn machine() -> Environment {
         is_file: |path| path == Path::new("etc/there.jwk"),
         read_secret: |path| match path.to_str() {
             Some("etc/cookies.secret") => Ok("e5e973e5a6b2a43f48e7dc849e37bfcf\n".into()),
+            Some("etc/names.key") => Ok("0123456789abcdef".repeat(4)),
             Some("etc/short.secret") => Ok("# fleet\ne5e9\n".into()),
             _ => Err("No such file".into()),
         },

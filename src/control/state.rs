@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::stored::{Stored, StoredDocument};
 use crate::ingest::{Document, DocumentKey, Problem, Severity};
 use crate::model::{Authority, AuthorityId, AuthorityKind, Notice, NoticeId, Targets};
 use crate::policy::index::Full;
@@ -149,6 +150,10 @@ impl State {
         let mut problems = Vec::new();
         let mut candidates = BTreeMap::new();
         for (place, document) in documents {
+            if self.accepted.get(&place).is_some_and(|known| known.slot.is_some() && *known.notice == document.notice) {
+                self.refused.remove(&place); // nothing new: the digest is that of its names as well
+                continue;
+            }
             match check::notice(&document.notice, &document.targets, &self.authorities) {
                 Ok(authority) => {
                     candidates.insert(place, (authority.kind, document));
@@ -276,6 +281,38 @@ impl State {
             .iter()
             .filter_map(|(place, known)| Some((known.slot?, entry(place, known, order, pages, slots(&known.notice)))));
         register.update(entries)
+    }
+
+    /// Takes over notices whose names a file had, before anything else is known; what they may order is decided with the
+    /// next configuration.
+    pub fn restore(&mut self, stored: Stored, pages: &Pages, now: Timestamp) {
+        let Stored { documents, layers } = stored;
+        let mut notices = Vec::new();
+        for StoredDocument { source, key, slot, names, notice, .. } in documents {
+            let place = (source, key);
+            self.accept(place.clone(), Document { notice, targets: Targets::default() }, AuthorityKind::default());
+            self.new.remove(&place);
+            *self.names.entry(place.0.clone()).or_default() += names;
+            if let Some(known) = self.accepted.get_mut(&place) {
+                (known.names, known.slot) = (names, Some(slot));
+                notices.push((slot, entry(&place, known, &self.order, pages, Slots::default())));
+            }
+        }
+        self.register.restore(layers, notices, now);
+    }
+
+    /// The accepted notices whose names stand in layers: place, notice, slot and how many names.
+    pub fn in_layers(&self) -> impl Iterator<Item = (&Place, &Arc<Notice>, u32, u64)> {
+        let slots: BTreeSet<_> = self.register.slots_in_layers().collect();
+        let known = self.accepted.iter().filter_map(|(place, known)| Some((place, known, known.slot?)));
+        known
+            .filter(move |(.., slot)| slots.contains(slot))
+            .map(|(place, known, slot)| (place, &known.notice, slot, known.names))
+    }
+
+    /// Whether no notice is accepted.
+    pub fn is_empty(&self) -> bool {
+        self.accepted.is_empty()
     }
 
     /// What is known, for the policy.

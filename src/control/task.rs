@@ -18,16 +18,22 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 
 use super::handle::{Handle, SourceStatus};
+use super::low_priority;
 use super::publish::Publisher;
 use super::serial::{Serial, SerialError};
 use super::sources::Sources;
 use super::state::{Census, Place, State};
-use crate::ingest::{CODES, Loader, Mode, Problem, Source, Update, Watch, watch};
+use super::store::Store;
+use super::stored::{Key, Stored, StoredDocument, Unusable};
+use crate::ingest::{CODES, DocumentKey, Kind, Known, Loader, Mode, Problem, Source, Update, Watch, watch};
 use crate::model::{Authority, Exemptions, Notice, Sensitivity};
 use crate::observe::labels::Labels;
 use crate::observe::metrics::Metrics;
 use crate::policy::register::Merged;
 use crate::policy::{Pages, PolicyReader, Slots};
+
+/// Problems of a list that are remembered over a restart.
+const PROBLEMS: usize = 100;
 
 /// Longest sleep: the wall clock may be set at any time, so the timers look at it this often.
 const LOOK: Duration = Duration::from_secs(1);
@@ -43,6 +49,8 @@ pub struct Config {
     pub sources: Vec<Source>,
     /// The state directory.
     pub state: PathBuf,
+    /// What secret names are sealed with there.
+    pub key: Option<Key>,
     /// Clients that are not restricted, for those who ask why.
     pub exempt: Exemptions,
 }
@@ -101,6 +109,8 @@ enum Command {
     Reload(Box<Config>, Vec<Option<First>>, Sender<()>),
     /// Changes of the policy have been merged.
     Merged(Box<Merged>),
+    /// The policy has been stored, or not.
+    Stored(Result<(), Unusable>),
     Stop,
 }
 
@@ -112,8 +122,8 @@ struct First {
 }
 
 impl First {
-    fn look(source: &Source) -> Self {
-        let mut loader = Loader::new(source.clone());
+    fn look(source: &Source, known: Option<Known>) -> Self {
+        let mut loader = Loader::new(source.clone()).knowing(known);
         let update = loader.scan(Timestamp::now(), Mode::Now);
         Self { loader, update }
     }
@@ -141,14 +151,17 @@ pub fn start(
         commands: commands.clone(),
         watched: Vec::new(),
         watches: 0,
+        store: Store::new(config.state.clone(), config.key.clone()),
+        found: BTreeMap::new(),
     };
     let handle = Handle::new(reader.clone(), task.status.clone(), task.exempt.clone());
     task.metrics.policy.declare_refusals(CODES);
     let sources = config.sources.clone();
-    let first: Vec<_> = sources.iter().map(|source| Some(First::look(source))).collect();
+    let known = task.restore(&sources);
+    let first = sources.iter().zip(known).map(|(source, known)| Some(First::look(source, known))).collect();
     task.reload(config, first);
     let failures = task.sources.failures();
-    if !sources.is_empty() && failures.len() == sources.len() {
+    if !sources.is_empty() && failures.len() == sources.len() && task.state.is_empty() {
         return Err(StartError::NoPolicy(failures));
     }
     let living = Arc::new(());
@@ -171,7 +184,7 @@ impl Control {
             |source: &&Source| self.sources.iter().any(|old| old.name == source.name && old.kind == source.kind);
         // read here, so that the timers of the control thread do not wait for a long list
         let first: Vec<_> =
-            config.sources.iter().map(|source| (!stays(&source)).then(|| First::look(source))).collect();
+            config.sources.iter().map(|source| (!stays(&source)).then(|| First::look(source, None))).collect();
         let failures: Vec<_> = first.iter().flatten().filter_map(|first| first.update.failure.clone()).collect();
         if !failures.is_empty() {
             return Err(failures);
@@ -225,6 +238,9 @@ struct Task {
     watched: Vec<Watched>,
     /// Watches made so far; numbers them.
     watches: u64,
+    store: Store,
+    /// What was wrong with lists when they were read, by source.
+    found: BTreeMap<String, Vec<Problem>>,
 }
 
 struct Watched {
@@ -279,7 +295,12 @@ impl Task {
                     self.state.register().install(*merged);
                     self.publisher.refresh(self.state.register());
                 }
-                Command::Stop => return true,
+                Command::Stored(written) => self.store.done(written, &self.metrics.policy.state_write_failures),
+                Command::Stop => {
+                    self.store.finish();
+                    self.store(true);
+                    return true;
+                }
             }
         }
         if changes.any() {
@@ -289,7 +310,60 @@ impl Task {
         self.publisher.mind_the_time(self.state.register());
         self.publisher.sweep();
         self.show_census();
+        self.store(false);
         false
+    }
+
+    /// Takes over the policy of an earlier run, if there is one; says what is known of each source.
+    fn restore(&mut self, sources: &[Source]) -> Vec<Option<Known>> {
+        let stored = match self.store.read() {
+            Ok(Some(stored)) => stored,
+            Ok(None) => return vec![None; sources.len()],
+            Err(error) => {
+                tracing::warn!(%error, "the stored policy is not used; the sources are read");
+                return vec![None; sources.len()];
+            }
+        };
+        let known = sources.iter().map(|source| {
+            let is_it =
+                |document: &&StoredDocument| document.source == source.name && document.reading == source.reading();
+            let document = stored.documents.iter().find(is_it)?;
+            self.found.insert(source.name.clone(), document.problems.clone());
+            Some(Known { digest: document.notice.digest, problems: document.problems.clone() })
+        });
+        let known = known.collect();
+        self.state.restore(stored, &self.pages, Timestamp::now());
+        known
+    }
+
+    /// Has the layers written to the state directory if they are new and it is time, or in any case at the `end`.
+    fn store(&mut self, end: bool) {
+        let builds = self.state.register().builds();
+        if !self.store.is_due(builds, end) {
+            return;
+        }
+        let layers = self.state.register().layers();
+        let reading = |source: &str| {
+            let watched = self.watched.iter().find(|watched| watched.source.name == source);
+            watched.map_or("", |watched| watched.source.reading()).to_owned()
+        };
+        let document = |((source, key), notice, slot, names): (&Place, &Arc<Notice>, u32, u64)| StoredDocument {
+            source: source.clone(),
+            key: key.clone(),
+            reading: reading(source),
+            slot,
+            names,
+            notice: Notice::clone(notice),
+            problems: self.found.get(source).cloned().unwrap_or_default(),
+        };
+        let stored = Stored { documents: self.state.in_layers().map(document).collect(), layers };
+        let commands = self.commands.clone();
+        let deliver = move |written| {
+            let _ = commands.send(Command::Stored(written)); // nobody asks any more
+        };
+        if let Some(written) = self.store.write(stored, builds, end, deliver) {
+            self.store.done(written, &self.metrics.policy.state_write_failures);
+        }
     }
 
     /// Takes over a configuration: sources that stay keep their watch, the others come with their first look, the rest
@@ -319,7 +393,8 @@ impl Task {
     fn open(&mut self, source: Source, First { loader, update }: First) -> Watched {
         if update.failure.is_none() {
             // it may have been another kind of source before: what it does not say any more is lifted
-            let gone = self.state.keys_of(&source.name).into_iter().filter(|key| !update.put.contains_key(key));
+            let stays = |key: &DocumentKey| update.put.contains_key(key) || update.settled.contains(key);
+            let gone = self.state.keys_of(&source.name).into_iter().filter(|key| !stays(key));
             gone.for_each(|key| self.state.remove(&(source.name.clone(), key)));
         }
         self.take(&source, update, &mut Changes::default());
@@ -352,6 +427,11 @@ impl Task {
             self.state.remove(&(source.name.clone(), key));
             changes.removed.push(update.at);
         });
+        if let Kind::List { .. } = source.kind
+            && !documents.is_empty()
+        {
+            self.found.insert(source.name.clone(), update.problems.iter().take(PROBLEMS).cloned().collect());
+        }
         let refused = self.state.put(documents);
         changes.put.extend(std::iter::repeat_n(update.at, before - refused.len()));
         for ((_, key), problem) in refused {
@@ -423,13 +503,6 @@ impl Task {
             tracing::warn!(%error, "cannot merge changes of the policy; they are in force all the same");
             self.state.register().merge_later();
         }
-    }
-}
-
-/// On Linux a priority is a thread's: compiling must not take time from the workers.
-fn low_priority() {
-    if let Err(error) = rustix::process::setpriority_process(None, 19) {
-        tracing::warn!(%error, "cannot lower the priority of the control plane");
     }
 }
 

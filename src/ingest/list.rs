@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::file::{self, Content, Fingerprint};
 use super::format::lines::{Listed, Verdict};
 use super::format::{domains, hosts};
-use super::loader::{ABSENCE, Mode};
+use super::loader::{ABSENCE, Known, Mode};
 use super::{Document, ListFormat, Problem, Severity, Update};
 use crate::model::{Notice, Scope};
 
@@ -35,6 +35,8 @@ pub(super) struct List {
     trouble: Option<Problem>,  // why those octets are no list
     unread: Option<Problem>,   // why nothing newer could be read
     in_force: bool,
+    /// From an earlier run; until it has been read once.
+    known: Option<Known>,
     absent_since: Option<Instant>,
     again: Option<Duration>,
 }
@@ -51,9 +53,15 @@ impl List {
             trouble: None,
             unread: None,
             in_force: false,
+            known: None,
             absent_since: None,
             again: None,
         }
+    }
+
+    /// Its last good content is in force already.
+    pub(super) fn know(&mut self, known: Known) {
+        (self.in_force, self.known) = (true, Some(known));
     }
 
     pub(super) fn again(&self) -> Option<Duration> {
@@ -136,6 +144,13 @@ impl List {
     }
 
     fn take(&mut self, bytes: &[u8], digest: [u8; 32], update: &mut Update) {
+        let mut notice = self.notice.clone();
+        notice.digest = Sha256::new().chain_update(self.notice.digest).chain_update(digest).finalize().into();
+        if let Some(known) = self.known.take().filter(|known| known.digest == notice.digest) {
+            update.settled.push(String::new());
+            update.problems = known.problems;
+            return;
+        }
         let parse = match self.format {
             ListFormat::Hosts => hosts::parse,
             ListFormat::Domains => domains::parse,
@@ -146,8 +161,6 @@ impl List {
         update.problems = listed.problems;
         if self.trouble.is_none() {
             self.in_force = true;
-            let mut notice = self.notice.clone();
-            notice.digest = Sha256::new().chain_update(self.notice.digest).chain_update(digest).finalize().into();
             update.put.insert(String::new(), Document { notice, targets: listed.targets });
         }
     }

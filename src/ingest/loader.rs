@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::directory::Directory;
 use super::list::List;
-use super::{Kind, Source, Update};
+use super::{Kind, Problem, Source, Update};
 
 /// A file that is gone is taken for gone only after this long: to replace a file by deleting it first must not lift it.
 pub(super) const ABSENCE: Duration = Duration::from_millis(100);
@@ -47,6 +47,15 @@ impl Mode<'_> {
     }
 }
 
+/// What is known of a list before it is read.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// The digest of its notice.
+    pub digest: [u8; 32],
+    /// What was wrong with its lines.
+    pub problems: Vec<Problem>,
+}
+
 /// What is remembered of one source, and how to look at it.
 #[derive(Debug)]
 pub struct Loader {
@@ -70,6 +79,15 @@ impl Loader {
             }
         };
         Self { source, state }
+    }
+
+    /// Tells it what is known of a list from an earlier run: if it is still that, it is not read again, but
+    /// [`Update::settled`]. Other sources are read anyway.
+    pub fn knowing(mut self, known: Option<Known>) -> Self {
+        if let (State::List(list), Some(known)) = (&mut self.state, known) {
+            list.know(known);
+        }
+        self
     }
 
     /// The source as configured.

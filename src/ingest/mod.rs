@@ -15,7 +15,7 @@ mod loader;
 mod testing;
 mod watch;
 
-pub use loader::{Loader, Mode};
+pub use loader::{Known, Loader, Mode};
 pub use watch::{Watch, watch};
 
 use std::collections::BTreeMap;
@@ -60,6 +60,15 @@ pub enum Kind {
 }
 
 impl Source {
+    /// How its files are understood: what is known of one is known only as long as this stays the same.
+    pub fn reading(&self) -> &'static str {
+        match &self.kind {
+            Kind::Directory { .. } => "notices",
+            Kind::List { format: ListFormat::Hosts, .. } => "hosts",
+            Kind::List { format: ListFormat::Domains, .. } => "domains",
+        }
+    }
+
     /// The file a document of this source comes from.
     pub fn file(&self, key: &DocumentKey) -> PathBuf {
         match &self.kind {
@@ -101,8 +110,8 @@ pub struct Update {
     pub put: BTreeMap<DocumentKey, Document>,
     /// Documents that are gone and are to be lifted.
     pub removed: Vec<DocumentKey>,
-    /// Documents about which nothing is wrong any more though nothing changes: repaired to what is in force, or deleted
-    /// without having been in force.
+    /// Documents about which nothing is wrong any more though nothing changes: repaired to what is in force, deleted
+    /// without having been in force, or as the loader was told that they are known.
     pub settled: Vec<DocumentKey>,
     /// The source as a whole could not be read (vanished, unreadable, empty where it had content): everything it gave
     /// before stays in force.

@@ -67,8 +67,9 @@ enum Message {
 /// The clocks of the loop.
 #[derive(Clone, Copy, Debug)]
 struct Timing {
-    /// From one look to the next at least, so that a burst is taken in few looks.
-    coalesce: Duration,
+    /// From one look to the next at least, and at least this many times what a look took: so a burst is taken in few
+    /// looks, and looking at many files does not take a core.
+    coalesce: (Duration, u32),
     /// From one comparison to the next at most.
     compare: Duration,
     /// First and longest wait before a source that cannot be watched is tried again.
@@ -78,7 +79,7 @@ struct Timing {
 impl Default for Timing {
     fn default() -> Self {
         Self {
-            coalesce: Duration::from_millis(50),
+            coalesce: (Duration::from_millis(2), 4),
             compare: Duration::from_secs(30),
             retry: (Duration::from_millis(100), Duration::from_secs(2)),
         }
@@ -117,7 +118,7 @@ struct Watcher<D> {
     failure: Option<Problem>, // those last delivered
     unwatched: Option<Problem>,
     retry: Duration,
-    last_look: Option<Instant>,
+    last_look: Option<(Instant, Duration)>, // when it ended, and how long it took
     next_compare: Instant,
     next_try: Option<Instant>, // a look that no event asked for
 }
@@ -146,7 +147,7 @@ impl<D: FnMut(Update)> Watcher<D> {
     fn next_look(&self) -> Instant {
         let wanted = [self.pending.next(), self.next_try].into_iter().flatten().fold(self.next_compare, Instant::min);
         match self.last_look {
-            Some(last) => wanted.max(last + self.timing.coalesce),
+            Some((last, took)) => wanted.max(last + self.timing.coalesce.0.max(took * self.timing.coalesce.1)),
             None => wanted,
         }
     }
@@ -185,7 +186,7 @@ impl<D: FnMut(Update)> Watcher<D> {
             catch_unwind(AssertUnwindSafe(|| loader.scan(Timestamp::now(), mode))).unwrap_or_else(|_| self.panicked());
         update.unwatched = trouble;
         self.schedule();
-        self.last_look = Some(Instant::now());
+        self.last_look = Some((Instant::now(), now.elapsed()));
         let trouble_changed = update.failure != self.failure || update.unwatched != self.unwatched;
         let changes_something = update.is_news();
         if is_comparison || trouble_changed || changes_something {

@@ -614,3 +614,16 @@
 //!   all names twice, and took longer than the build. *Change:* nothing.
 //! - **The policy's digest is a tree of two levels over the digests of the notices.** *Why:* hashing all of them took
 //!   time by their number; now it is one of 256 parts and the top. *Change:* nothing.
+//!
+//! # The compiled policy in a file
+//!
+//! - **A list is taken from the file if its text has the digest it had; otherwise it is read.** *Why:* the file is then
+//!   only a quicker way to the same policy, and cannot be out of date. Hashing costs a tenth of parsing. A time stamp
+//!   would be quicker still, and is wrong after a restore from a backup. *Change:* nothing.
+//! - **Only layers are stored, ten seconds apart and at the end; single notices are read from their files.** *Why:* what
+//!   lies in the overlay is some thousand names, which take less time than one more file format. *Change:* the ledger.
+//! - **Secret names have a layer of their own, sealed with ChaCha20-Poly1305 by a key from a file; without a key nothing is
+//!   stored.** *Why:* a name that a secret and a public notice list stands in the secret layer, so the other alone would
+//!   lift it. No key is made for the operator: beside the file it would protect nothing. *Change:* nothing.
+//! - **Another version of the program does not use the file.** *Why:* it may read lists otherwise, and a start from text
+//!   takes a second a million names. *Change:* nothing.

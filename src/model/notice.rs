@@ -8,13 +8,14 @@ use std::fmt;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::action::Action;
 use super::authority::AuthorityId;
 use super::name::DnsName;
 
 /// The authority's number for a notice: `MCMC-2026-000123`. Unique per authority.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct NoticeId(Arc<str>);
 
 impl NoticeId {
@@ -36,7 +37,7 @@ impl fmt::Display for NoticeId {
 }
 
 /// What kind of matter the order is about: `child-exploitation`, `scam`. Chosen by the authority.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Category(Arc<str>);
 
 impl Category {
@@ -58,7 +59,7 @@ impl fmt::Display for Category {
 }
 
 /// How far a target reaches. Mandatory in every notice: tools that guessed it disagreed (REGULATION §2.6).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Scope {
     /// This name only.
     Exact,
@@ -83,7 +84,7 @@ impl fmt::Display for Scope {
 }
 
 /// Who may see the names of a notice.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Sensitivity {
     /// Anybody.
     #[default]
@@ -106,7 +107,7 @@ impl Sensitivity {
 }
 
 /// The law behind an order.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LegalBasis {
     /// The provision that allows the order, e.g. `CMA 1998 s.263(2)`.
     pub power: String,
@@ -115,7 +116,7 @@ pub struct LegalBasis {
 }
 
 /// From when until when an order binds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Validity {
     /// First instant in force.
     pub effective_at: Timestamp,
@@ -136,7 +137,7 @@ impl Validity {
 }
 
 /// Where to appeal.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Appeal {
     /// The body that hears it.
     pub body: String,
@@ -145,7 +146,7 @@ pub struct Appeal {
 }
 
 /// An order to restrict access, without its names.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notice {
     /// The authority's number for it.
     pub id: NoticeId,

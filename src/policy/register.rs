@@ -20,7 +20,7 @@ use super::chunked::Chunked;
 use super::compile::{Entry, Rule, rule};
 use super::diff::Diff;
 use super::digest::Digests;
-use super::index::{Built, Full, Index, Interner, Member, SetId, Slot, build};
+use super::index::{Built, Full, Index, Interner, Layer, Member, Moves, SetId, Slot, build};
 use super::pages::Page;
 use super::verdict::Snapshot;
 use crate::model::{AuthorityKind, DnsName, Sensitivity, Targets};
@@ -73,8 +73,8 @@ pub struct Register {
     notices: usize,
     /// Number of the last change.
     edit: u64,
-    /// Sets after the last build.
-    built_sets: usize,
+    /// How many names had each set after the last build.
+    built: Vec<u64>,
     /// Counts builds, so that a merge that was overtaken by one is not installed.
     builds: u64,
     /// A merge is under way.
@@ -144,7 +144,7 @@ impl Register {
             names: 0,
             notices: 0,
             edit: 0,
-            built_sets: 0,
+            built: Vec::new(),
             builds: 0,
             merging: false,
         }
@@ -432,12 +432,45 @@ impl Register {
             self.mention(set, &members);
         }
         self.rules = (0..self.index.sets() as SetId).map(|set| self.decided(set)).collect();
-        (self.built_sets, self.builds) = (self.index.sets(), self.builds + 1);
+        (self.built, self.builds) = (self.sets.counts().to_vec(), self.builds + 1);
+    }
+
+    /// How many times layers have been built.
+    pub fn builds(&self) -> u64 {
+        self.builds
+    }
+
+    /// The layers as they were built, for a file. Their sets may have slots without a notice.
+    pub fn layers(&self) -> Layers {
+        let sets = self.index.all_sets().iter().cloned();
+        Layers { layers: self.index.layers().to_vec(), sets: sets.zip(self.built.iter().copied()).collect() }
+    }
+
+    /// The slots that stand in the sets of the layers.
+    pub fn slots_in_layers(&self) -> impl Iterator<Item = u32> {
+        let sets = self.index.all_sets().iter().take(self.built.len());
+        sets.flat_map(|members| members.iter()).map(|member| member.notice)
+    }
+
+    /// Takes over layers from a file and the notices they are about, by their slots; to be done before anything else.
+    pub fn restore(&mut self, stored: Layers, notices: Vec<(u32, Entry)>, now: Timestamp) {
+        let sets = Interner::of(stored.sets.into_iter());
+        let Some(index) = Index::of(stored.layers, sets.sets().clone()) else { return };
+        let mut moves = Moves::default();
+        (0..).zip(sets.counts()).for_each(|(set, names)| moves.count_all(None, Some(set), *names));
+        self.now = now;
+        let mut batch = Batch::default(); // all rules are decided anyway
+        notices.into_iter().for_each(|(slot, entry)| self.take_in(slot, entry, &mut batch));
+        let slots =
+            sets.sets().iter().flat_map(|members| members.iter()).map(|member| member.notice as usize + 1).max();
+        self.slots.resize(self.slots.len().max(slots.unwrap_or(0)), State::default());
+        self.replace(Built { index, sets, moves });
+        self.gone = (0..self.slots.len() as u32).filter(|slot| self.entry(*slot).is_none()).collect();
     }
 
     /// What there is to merge, if it is time; to be carried out by another thread.
     pub fn merge(&mut self) -> Option<Merge> {
-        let useless = self.gone.len().max(self.index.sets() - self.built_sets);
+        let useless = self.gone.len().max(self.index.sets() - self.built.len());
         if self.merging || self.index.changed().max(useless) < self.limits.due {
             return None;
         }
@@ -485,6 +518,15 @@ impl Register {
         self.gone.retain(|slot| !gone.contains(slot));
         self.free.extend(gone);
     }
+}
+
+/// The layers of a [`Register`] as a file keeps them.
+#[derive(Clone, Debug)]
+pub struct Layers {
+    /// As in [`Index::layers`].
+    pub layers: Vec<Arc<Layer>>,
+    /// The sets by number, each with how many names have it.
+    pub sets: Vec<(Arc<[Member]>, u64)>,
 }
 
 /// The layers and the overlay of a register, to be made into new layers.

@@ -17,6 +17,7 @@
 //! | [`tcp`] | TCP as a full transport, its limits, the PROXY protocol |
 //! | [`swap`] | notices and lists that come, change, break and go under queries |
 //! | [`no_lift`] | handling of files and configurations that ends no notice |
+//! | [`stored`] | long lists over a restart: compiled, sealed, unreadable, changed meanwhile |
 //! | [`under_load`] | a whole list swapped again and again while questions come in |
 //! | [`attacks`] | floods, hoards of connections, silence, shortage: what clients notice, and how long |
 //! | [`readiness`] | `/readyz` while the service address is attacked |
@@ -58,6 +59,7 @@ mod reload;
 mod scenario;
 mod shutdown;
 mod startup;
+mod stored;
 mod swap;
 mod systemd;
 mod tcp;

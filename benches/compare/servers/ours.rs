@@ -48,8 +48,14 @@ pub(super) struct Pagar {
 }
 
 impl Pagar {
-    fn notice(site: &Site, name: &str) -> PathBuf {
-        site.path(&format!("notices/{name}.json"))
+    /// Puts a notice about `listed` in the place of the one for `name`, if there is one.
+    fn order(site: &Site, name: &str, listed: &str) -> io::Result<()> {
+        let digits: String = name.chars().filter(char::is_ascii_digit).collect();
+        let text = include_str!("../templates/pagar-notice.json");
+        let text = text.replace("@ID@", &format!("ONE-{digits}")).replace("@SEQUENCE@", &digits);
+        let aside = site.path("notices/one.new");
+        fs::write(&aside, text.replace("@NAME@", listed))?;
+        fs::rename(aside, site.path(&format!("notices/{name}.json")))
     }
 }
 
@@ -80,14 +86,11 @@ impl Server for Pagar {
     }
 
     fn add(&self, site: &Site, name: &str) -> Option<io::Result<()>> {
-        let digits: String = name.chars().filter(char::is_ascii_digit).collect();
-        let text = include_str!("../templates/pagar-notice.json");
-        let text = text.replace("@ID@", &format!("ONE-{digits}")).replace("@SEQUENCE@", &digits);
-        let (aside, place) = (site.path("notices/one.new"), Self::notice(site, name));
-        Some(fs::write(&aside, text.replace("@NAME@", name)).and_then(|()| fs::rename(aside, place)))
+        Some(Self::order(site, name, name))
     }
 
+    /// Amends the notice: a file that is deleted is waited for, since another may be on its way into its place.
     fn lift(&self, site: &Site, name: &str) -> io::Result<()> {
-        fs::remove_file(Self::notice(site, name))
+        Self::order(site, name, &format!("elsewhere.{name}"))
     }
 }

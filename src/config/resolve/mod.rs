@@ -11,6 +11,7 @@ mod dns;
 mod exempt;
 mod forwarding;
 mod identity;
+mod ledger;
 mod local;
 mod process;
 mod proxy;
@@ -48,6 +49,7 @@ pub(super) fn config(spec: Spec, path: &Path, env: &Environment, report: &mut Re
     let authorities = authority::all(&spec.authority, &mut cx);
     let pages = block::pages(&spec.block, &authorities, &mut cx);
     let sources = source::all(&spec.source, &authorities, &mut cx);
+    let ledger_key = values::optional(spec.ledger.key_file.as_ref(), |file| ledger::key(file, &mut cx));
     let ledger = spec.ledger.path.map_or_else(|| Some(base.join("state")), |written| path_of(&written, &mut cx));
     let log = log(&spec.log, &mut cx);
     let process = process::process(&spec.process, cx.report);
@@ -57,6 +59,7 @@ pub(super) fn config(spec: Spec, path: &Path, env: &Environment, report: &mut Re
         authorities,
         sources,
         ledger: ledger?,
+        ledger_key: ledger_key?,
         web: web?,
         log: log?,
         process: process?,

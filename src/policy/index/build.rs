@@ -70,11 +70,16 @@ pub struct Moves {
 impl Moves {
     /// A name that had this set, if any, has that one now.
     pub fn count(&mut self, from: Option<SetId>, to: Option<SetId>) {
+        self.count_all(from, to, 1);
+    }
+
+    /// Likewise, of so many names.
+    pub fn count_all(&mut self, from: Option<SetId>, to: Option<SetId>, names: u64) {
         if self.last.0 != (from, to) {
             self.flush();
             self.last.0 = (from, to);
         }
-        self.last.1 += 1;
+        self.last.1 += names;
     }
 
     fn flush(&mut self) {

@@ -4,8 +4,12 @@
 //! Before that, a filter says whether a bucket may have it ([`bucket`]): that is all that is read for most suffixes of a
 //! question. The octets of a name always decide, never its hash.
 //!
+//! A layer can be stored: see [`Layer::as_bytes`] and [`Layer::read`].
+//!
 //! [`symbols`]: super::symbols
 //! [`bucket`]: super::bucket
+
+use std::io;
 
 use super::bucket::{Buckets, ENTRY, WORD};
 use super::image::{Header, Places};
@@ -29,14 +33,21 @@ impl Layer {
         Some(Self { image, places: header.places()?, header, symbols: Box::new(symbols) })
     }
 
-    /// The layer that [`Self::as_bytes`] gave these octets of; `None` if they are no image of this version, or cut
-    /// short. Octets changed inside are not noticed: they can make it find other names, but not panic.
-    pub fn from_bytes(octets: &[u8]) -> Option<Self> {
-        let header = Header::read(octets)?;
+    /// The layer that [`Self::as_bytes`] gave these octets of, of which there are `len`; `None` if they are no image of
+    /// this version, or cut short. Octets changed inside are not noticed: they can make it find other names, but not
+    /// panic.
+    pub fn read(from: &mut impl io::Read, len: u64) -> io::Result<Option<Self>> {
+        let Ok(len) = usize::try_from(len) else { return Ok(None) };
+        let mut image = Octets::with_capacity(len);
+        image.zero_to(len);
+        from.read_exact(&mut image)?;
+        Ok(Self::of(image))
+    }
+
+    fn of(image: Octets) -> Option<Self> {
+        let header = Header::read(&image)?;
         let places = header.places()?;
-        let symbols = Symbols::read(octets.get(places.symbols..)?)?;
-        let mut image = Octets::with_capacity(octets.len());
-        image.extend(octets);
+        let symbols = Symbols::read(image.get(places.symbols..)?)?;
         (places.end == image.len()).then_some(())?;
         Self::new(image, header, symbols)
     }
@@ -59,6 +70,11 @@ impl Layer {
     /// Octets held on the heap.
     pub fn bytes(&self) -> usize {
         self.image.len() + size_of::<Symbols>()
+    }
+
+    /// What its names are hashed with.
+    pub(super) fn secret(&self) -> u128 {
+        self.header.key
     }
 
     /// Bit n: there is a name of n labels; see [`Header::depths`].

@@ -76,6 +76,12 @@ impl Default for Index {
 }
 
 impl Index {
+    /// An index of layers that were built together, the one that has the say first; `None` if they were not.
+    pub fn of(layers: Vec<Arc<Layer>>, sets: Sets) -> Option<Self> {
+        let secret = layers.first()?.secret();
+        layers.iter().all(|layer| layer.secret() == secret).then(|| Self::new(secret, layers, sets))
+    }
+
     fn new(secret: u128, layers: Vec<Arc<Layer>>, sets: Sets) -> Self {
         Self {
             key: Key::new(secret),
@@ -161,27 +167,13 @@ impl Index {
             *hash = self.key.finish(state);
             possible |= 1 << (skipped - first);
         });
-        self.passing(possible, hashes)
-    }
-
-    /// Which of these hashes may be those of listed names.
-    #[inline]
-    fn passing(&self, possible: u16, hashes: &[u64; BLOCK]) -> u16 {
         let mut mask = 0;
-        let each = |passes: &dyn Fn(u64) -> bool, mask: &mut u16| {
-            let mut rest = possible;
-            while rest != 0 {
-                let nth = rest.trailing_zeros() as usize;
-                rest &= rest - 1;
-                *mask |= u16::from(passes(hashes.get(nth).copied().unwrap_or_default())) << nth;
-            }
-        };
         for layer in &*self.layers {
             let buckets = layer.buckets();
-            each(&|hash| buckets.passes(hash), &mut mask);
+            mask |= passing(possible, hashes, |hash| buckets.passes(hash));
         }
         if self.overlay.len() > 0 {
-            each(&|hash| self.overlay.passes(hash), &mut mask);
+            mask |= passing(possible, hashes, |hash| self.overlay.passes(hash));
         }
         mask
     }
@@ -237,6 +229,11 @@ impl Index {
         self.sets.get(set as usize).map_or(&[], |members| members)
     }
 
+    /// The sets by number.
+    pub fn all_sets(&self) -> &Sets {
+        &self.sets
+    }
+
     /// How many sets there are; set numbers are below it.
     pub fn sets(&self) -> usize {
         self.sets.len()
@@ -268,6 +265,18 @@ impl Index {
     pub fn bytes(&self) -> usize {
         self.layers.iter().map(|layer| layer.bytes()).sum::<usize>() + self.overlay.bytes() + self.sets.bytes()
     }
+}
+
+/// Which of the `possible` hashes pass.
+#[inline]
+fn passing(possible: u16, hashes: &[u64; BLOCK], passes: impl Fn(u64) -> bool) -> u16 {
+    let (mut mask, mut rest) = (0, possible);
+    while rest != 0 {
+        let nth = rest.trailing_zeros() as usize;
+        rest &= rest - 1;
+        mask |= u16::from(hashes.get(nth).is_some_and(|hash| passes(*hash))) << nth;
+    }
+    mask
 }
 
 /// Names in the order of their hashes, out of several lists that have that order. Of those that have the same name, the

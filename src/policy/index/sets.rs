@@ -20,6 +20,16 @@ pub struct Interner {
 }
 
 impl Interner {
+    /// Sets with the numbers of their places, and how many names each has.
+    pub fn of(sets: impl Iterator<Item = (Arc<[Member]>, u64)>) -> Self {
+        let mut all = Self::default();
+        for (members, names) in sets {
+            let set = all.add(members);
+            all.counts[set as usize] = names;
+        }
+        all
+    }
+
     /// The number of a set of members, which are in order and differ.
     pub fn number(&mut self, members: &[Member]) -> SetId {
         let known = match members {
