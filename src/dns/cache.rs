@@ -206,10 +206,10 @@ impl Cache {
     /// What there is under `key`, or for all types of its name.
     pub fn find(&self, key: &[u8], now: Millis) -> Found {
         let Some(answers) = &self.answers else { return Found::Nothing };
-        let exact = answers.get(key);
-        if let Some(kept) = exact.as_ref().filter(|kept| now < kept.until) {
-            return Found::Fresh(kept.clone());
-        }
+        let exact = match answers.get(key) {
+            Some(kept) if now < kept.until => return Found::Fresh(kept),
+            exact => exact,
+        };
         match (exact, answers.get(AllTypes::of(key).key())) {
             (_, Some(denied)) if now < denied.until => Found::Fresh(denied),
             (Some(exact), Some(denied)) => Found::Expired(if exact.stored > denied.stored { exact } else { denied }),

@@ -142,24 +142,25 @@ impl Core {
 
     /// Answers what needs no waiting. `out` has room for the largest answer of the transport, at least 512 octets.
     pub fn fast(&self, message: &[u8], from: &Asker, view: &View, out: &mut [u8]) -> Fast {
-        let mut query = match parse(message) {
+        let mut parsed = parse(message); // it stays where it is: a query is too much to move
+        let query = match &mut parsed {
             Parsed::Query(query) => query,
-            Parsed::NoQuestion(asked) => return self.access.no_question(message, asked, from, view, out),
-            Parsed::Malformed(error) => return self.access.malformed(message, error, from, view, out),
+            Parsed::NoQuestion(asked) => return self.access.no_question(message, *asked, from, view, out),
+            Parsed::Malformed(error) => return self.access.malformed(message, *error, from, view, out),
             Parsed::Drop(reason) => {
-                view.counters.dropped(reason);
+                view.counters.dropped(*reason);
                 return Fast::Drop;
             }
         };
-        query.options = options(&query, from, view.settings);
-        let out = within(from.size.limit(&query), out);
-        let source = match self.access.judge(&mut query, from, view) {
+        query.options = options(query, from, view.settings);
+        let out = within(from.size.limit(query), out);
+        let source = match self.access.judge(query, from, view) {
             Ok(source) => source,
             Err(error) => return self.access.malformed(message, error, from, view, out),
         };
-        let refused = self.access.admit(&query, source, from, view, out);
-        let fast = refused.unwrap_or_else(|| self.decided(&query, from, view, out));
-        self.access.leave(&query, source, fast, from, view, out)
+        let refused = self.access.admit(query, source, from, view, out);
+        let fast = refused.unwrap_or_else(|| self.decided(query, from, view, out));
+        self.access.leave(query, source, fast, from, view, out)
     }
 
     /// Answers a query of a client we serve.

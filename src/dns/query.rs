@@ -156,7 +156,8 @@ pub fn parse(message: &[u8]) -> Parsed<'_> {
     }
     let opcode = (flags >> 3) & 0x0f;
     let question = question(message);
-    let opt = questions_end(message).and_then(|end| additional(message, end));
+    let end = question.map_or_else(|| questions_end(message), |(_, end)| Some(end));
+    let opt = end.and_then(|end| additional(message, end));
     let mut malformed = Malformed {
         rcode: rcode::FORMERR,
         question: question.map_or(0, |(_, end)| end - HEADER),
@@ -180,10 +181,32 @@ pub fn parse(message: &[u8]) -> Parsed<'_> {
 /// query is left open: this is for looking ahead.
 pub fn first_name(message: &[u8], name: &mut [u8; MAX_NAME]) -> usize {
     let wire = message.get(HEADER..).and_then(|rest| rest.get(..wire_len(rest)?)).unwrap_or_default();
-    for (to, from) in name.iter_mut().zip(wire) {
-        *to = from.to_ascii_lowercase();
-    }
+    put_lower(name, wire);
     wire.len()
+}
+
+/// Puts a name in lower case to the beginning of `place`, which has room for it and zeros behind it. Length octets are
+/// below b'A'.
+#[inline]
+fn put_lower(place: &mut [u8], name: &[u8]) {
+    place[..name.len()].copy_from_slice(name);
+    let whole = name.len().next_multiple_of(8).min(place.len());
+    let (words, rest) = place[..whole].as_chunks_mut();
+    for word in words {
+        *word = lower(u64::from_ne_bytes(*word)).to_ne_bytes();
+    }
+    rest.make_ascii_lowercase();
+}
+
+/// Eight octets in lower case.
+#[inline]
+fn lower(octets: u64) -> u64 {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = ONES << 7;
+    let low = octets & !HIGH;
+    // the high bit of each octet: from b'A' on; behind b'Z'
+    let (from_a, behind_z) = (low + ONES * (0x80 - b'A' as u64), low + ONES * (0x7f - b'Z' as u64));
+    octets | (from_a & !behind_z & !octets & HIGH) >> 2
 }
 
 /// Where the question section ends, however many questions it has: an OPT behind them is answered with one even then.
@@ -260,12 +283,10 @@ fn read_opt<'m>(message: &'m [u8], record: &Record) -> Option<Opt<'m>> {
     Some(Opt::Version0(edns))
 }
 
+#[inline]
 fn query<'m>(message: &'m [u8], name_len: usize, edns: Option<Edns<'m>>) -> Query<'m> {
     let mut key = [0; MAX_NAME + KEY_TAIL];
-    let name = &message[HEADER..HEADER + name_len];
-    for (to, from) in key.iter_mut().zip(name) {
-        *to = from.to_ascii_lowercase(); // length octets are below b'A'
-    }
+    put_lower(&mut key, &message[HEADER..HEADER + name_len]);
     let [t0, t1, c0, c1] = [0, 1, 2, 3].map(|n| message[HEADER + name_len + n]);
     let dnssec_ok = edns.is_some_and(|edns| edns.dnssec_ok);
     let flags = u8::from(dnssec_ok) << 1 | (message[3] >> 4 & 1);

@@ -134,7 +134,7 @@ impl Worker {
             }
         };
         let started = Instant::now();
-        let mut paths = [0; Path::ALL.len()];
+        let (mut queries, mut paths) = (0, [0; Path::ALL.len()]);
         {
             let (policy, settings) = (self.core.policy(), self.core.settings());
             let now = self.core.clock.at(started);
@@ -145,11 +145,14 @@ impl Worker {
                     // whatever panics here is met again, and counted, when its query is answered
                     let _ = catch_unwind(AssertUnwindSafe(|| look_ahead(batch, queries, view.policy)));
                 }
-                if let Some(path) = self.answer(batch, n, socket, started, &view) {
+                let fast = self.answer(batch, n, socket, started, &view);
+                queries += u64::from(fast != Fast::Drop);
+                if let Fast::Reply(_, Some(path)) = fast {
                     paths[path as usize] += 1;
                 }
             }
         }
+        self.counters.queries(Transport::Udp, queries);
         let lost = batch.send(socket);
         self.counters.dropped[Dropped::Send as usize].add(lost as u64);
         let took = started.elapsed();
@@ -159,19 +162,13 @@ impl Worker {
         count
     }
 
-    fn answer(
-        &self,
-        batch: &mut Batch,
-        n: usize,
-        socket: &Arc<UdpSocket>,
-        started: Instant,
-        view: &View,
-    ) -> Option<Path> {
-        let route = batch.route(n)?;
+    /// Answers one datagram into the batch.
+    fn answer(&self, batch: &mut Batch, n: usize, socket: &Arc<UdpSocket>, started: Instant, view: &View) -> Fast {
+        let Some(route) = batch.route(n) else { return Fast::Drop };
         let (datagram, out) = batch.exchange(n);
         let Some((message, client)) = without_header(datagram, route.peer.ip(), view.settings) else {
             self.counters.dropped(Dropped::Proxy);
-            return None;
+            return Fast::Drop;
         };
         let asker = Asker::datagram(client);
         let answer = || {
@@ -192,16 +189,10 @@ impl Worker {
             self.counters.dropped(Dropped::Panic);
             Fast::Drop
         });
-        if fast != Fast::Drop {
-            self.counters.query(Transport::Udp);
+        if let Fast::Reply(len, _) = fast {
+            batch.queue(n, len);
         }
-        match fast {
-            Fast::Reply(len, path) => {
-                batch.queue(n, len);
-                path
-            }
-            Fast::Drop | Fast::Held | Fast::Miss => None,
-        }
+        fast
     }
 
     fn miss(
