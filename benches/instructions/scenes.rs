@@ -22,6 +22,7 @@ use pagar::dns::core::{Asker, Core, Fast, View};
 use pagar::dns::identity::Identity;
 use pagar::dns::listen::stream::Limits;
 use pagar::dns::local::Local;
+use pagar::dns::near::Near;
 use pagar::dns::query::{Parsed, parse};
 use pagar::dns::resolve::{Failure, Outages, Question, Resolve};
 use pagar::dns::{Forwarding, Settings};
@@ -116,10 +117,11 @@ fn answers(core: &Core, counters: &Counters) {
     let [address, alias, no_data, no_name] = KEPT;
     let kept = Some(Path::Cached);
     let blocked = Some(Path::Blocked);
-    let kinds: [Asked; 10] = [
+    let kinds: [Asked; 11] = [
         ("listed", CLIENT, Opt::No, listed, blocked),
         ("listed, EDNS", CLIENT, Opt::DnssecOk, listed, blocked),
         ("cached", CLIENT, Opt::No, address, kept),
+        ("at hand", CLIENT, Opt::No, address, kept),
         ("cached, EDNS and DO", CLIENT, Opt::DnssecOk, address, kept),
         ("cached, cookie", CLIENT, Opt::Cookie, address, kept),
         ("cached, CNAME", CLIENT, Opt::No, alias, kept),
@@ -128,9 +130,11 @@ fn answers(core: &Core, counters: &Counters) {
         ("missed", CLIENT, Opt::No, |n| format!("missed{n:05}.tld{n:05}"), None),
         ("refused", STRANGER, Opt::No, address, None),
     ];
+    let at_hand = Near::default();
     for (name, client, opt, make, expected) in kinds {
+        let near = name.starts_with("at hand").then_some(&at_hand);
         let (policy, settings) = (core.policy(), core.settings());
-        let view = View { policy: &policy, settings: &settings, counters, now: core.clock.now() };
+        let view = View { policy: &policy, settings: &settings, counters, now: core.clock.now(), near };
         let questions: Vec<_> = (0..TIMES as u32).map(|n| question(&make(n), opt)).collect();
         let (asker, mut out) = (Asker::datagram(client), [0; 1232]);
         scene(name, 1, |n| match core.fast(black_box(&questions[n]), &asker, &view, &mut out) {

@@ -285,21 +285,22 @@ fn read_opt<'m>(message: &'m [u8], record: &Record) -> Option<Opt<'m>> {
 
 #[inline]
 fn query<'m>(message: &'m [u8], name_len: usize, edns: Option<Edns<'m>>) -> Query<'m> {
-    let mut key = [0; MAX_NAME + KEY_TAIL];
-    put_lower(&mut key, &message[HEADER..HEADER + name_len]);
-    let [t0, t1, c0, c1] = [0, 1, 2, 3].map(|n| message[HEADER + name_len + n]);
-    let dnssec_ok = edns.is_some_and(|edns| edns.dnssec_ok);
-    let flags = u8::from(dnssec_ok) << 1 | (message[3] >> 4 & 1);
-    key[name_len..name_len + KEY_TAIL].copy_from_slice(&[t0, t1, flags]);
-    Query {
+    let tail = message.get(HEADER + name_len..).and_then(|tail| tail.first_chunk()).copied();
+    let [t0, t1, c0, c1] = tail.unwrap_or_default(); // the question was seen to be whole
+    // made where it is to be: it is too much to move
+    let mut query = Query {
         message,
-        key,
+        key: [0; MAX_NAME + KEY_TAIL],
         name_len,
         qtype: u16::from_be_bytes([t0, t1]),
         qclass: u16::from_be_bytes([c0, c1]),
         edns,
         options: Options::default(),
-    }
+    };
+    put_lower(&mut query.key, &message[HEADER..HEADER + name_len]);
+    let flags = u8::from(query.dnssec_ok()) << 1 | u8::from(query.checking_disabled());
+    query.key[name_len..name_len + KEY_TAIL].copy_from_slice(&[t0, t1, flags]);
+    query
 }
 
 #[cfg(test)]
