@@ -352,6 +352,23 @@ mod tests {
     }
 
     #[test]
+    fn eight_octets_are_lowered_as_one_by_one() {
+        for octet in 0..=u8::MAX {
+            for place in 0..8 {
+                let mut octets = *b"Az@[`{\x80\xff";
+                octets[place] = octet;
+                let lowered = lower(u64::from_ne_bytes(octets)).to_ne_bytes();
+                assert_eq!(lowered, octets.map(|octet| octet.to_ascii_lowercase()), "{octets:02x?}");
+            }
+        }
+        for len in 0..MAX_NAME {
+            let mut place = [0; MAX_NAME];
+            put_lower(&mut place, &[b'X'; MAX_NAME][..len]);
+            assert!(place[..len].iter().all(|octet| *octet == b'x') && place[len..].iter().all(|octet| *octet == 0));
+        }
+    }
+
+    #[test]
     fn what_is_no_query_is_dropped() {
         assert!(matches!(parse(b""), Parsed::Drop(Dropped::Short)));
         assert!(matches!(parse(&[0; 11]), Parsed::Drop(Dropped::Short)));
