@@ -191,6 +191,19 @@ impl Answer {
         Self { authoritative: true, ..self }
     }
 
+    /// Whether it answers the question of `query`: names compared without case, types exactly.
+    pub(super) fn is_for(&self, query: &Query) -> bool {
+        let question = query.question();
+        let own = self.parts.message().get(HEADER..HEADER + question.len());
+        own.is_some_and(|own| same_question(own, question))
+    }
+
+    /// Octets from both its ends.
+    pub(super) fn some_octets(&self) -> u8 {
+        let octets = &self.parts.octets;
+        octets.first().copied().unwrap_or(0) ^ octets.last().copied().unwrap_or(0)
+    }
+
     /// Canonical wire names the answer leads to, end to end.
     pub fn targets(&self) -> &[u8] {
         self.parts.targets()

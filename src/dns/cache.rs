@@ -13,6 +13,8 @@
 //! - Failures (RFC 9520) have a map of their own, so that a flood of names that fail pushes out no answer. They are
 //!   kept with `[cache] size = 0` as well.
 //!
+//! A UDP worker has answers that it gave lately at hand ([`near`](super::near)) and asks here seldom.
+//!
 //! What is under way while the cache is emptied must not come in afterwards: it carries the [`Cache::epoch`] it began
 //! in.
 
@@ -58,6 +60,7 @@ pub struct Cache {
     answers: Option<Map<Kept>>,
     failures: Map<Failed>,
     epoch: AtomicU64,
+    generation: AtomicU64,
 }
 
 /// An answer and its times.
@@ -67,6 +70,8 @@ pub struct Kept {
     pub answer: Answer,
     stored: Millis,
     until: Millis,
+    /// Something newer has taken its place, or it has been forgotten.
+    replaced: AtomicBool,
     /// Whether it is being fetched ahead, or has been.
     prefetched: AtomicBool,
     /// Until when it is served stale without asking again.
@@ -124,7 +129,12 @@ impl Kept {
     pub fn new(answer: Answer, now: Millis, max_ttl: u32) -> Self {
         let until = now + u64::from(answer.keep.min(max_ttl)) * 1000;
         let (prefetched, rests_until) = (AtomicBool::new(false), AtomicU64::new(0));
-        Self { answer, stored: now, until, prefetched, rests_until }
+        Self { answer, stored: now, until, replaced: AtomicBool::new(false), prefetched, rests_until }
+    }
+
+    /// Whether it is within its TTL, and still what is known.
+    pub fn is_good(&self, now: Millis) -> bool {
+        now < self.until && !self.replaced.load(Relaxed)
     }
 
     /// Whole seconds since it came.
@@ -200,16 +210,18 @@ impl Cache {
             answers: (size > 0).then(|| Map::with_weighter(items(size), size, Octets)),
             failures: Map::with_weighter(items(FAILURES), FAILURES, Octets),
             epoch: AtomicU64::new(0),
+            generation: AtomicU64::new(0),
         }
     }
 
     /// What there is under `key`, or for all types of its name.
+    #[inline]
     pub fn find(&self, key: &[u8], now: Millis) -> Found {
         let Some(answers) = &self.answers else { return Found::Nothing };
-        let exact = answers.get(key);
-        if let Some(kept) = exact.as_ref().filter(|kept| now < kept.until) {
-            return Found::Fresh(kept.clone());
-        }
+        let exact = match answers.get(key) {
+            Some(kept) if now < kept.until => return Found::Fresh(kept),
+            exact => exact,
+        };
         match (exact, answers.get(AllTypes::of(key).key())) {
             (_, Some(denied)) if now < denied.until => Found::Fresh(denied),
             (Some(exact), Some(denied)) => Found::Expired(if exact.stored > denied.stored { exact } else { denied }),
@@ -240,6 +252,11 @@ impl Cache {
         self.epoch.load(SeqCst)
     }
 
+    /// Which time since a clearing was over this is: what was found before is not to be used any more.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(SeqCst)
+    }
+
     /// Keeps an answer to a question that was asked in `epoch`. It takes the place of what was known, also if it may
     /// not be kept itself; an NXDOMAIN does so for all types that are past their TTL, anything else for the name's
     /// NXDOMAIN.
@@ -251,7 +268,9 @@ impl Cache {
         let Some(answers) = &self.answers else { return };
         let all_types = AllTypes::of(key);
         let (place, refuted) = if kept.answer.denies_name() { (all_types.key(), key) } else { (key, all_types.key()) };
-        answers.remove(refuted);
+        let replaced = |kept: &Arc<Kept>| kept.replaced.store(true, Relaxed);
+        answers.remove(refuted).iter().for_each(|(_, old)| replaced(old));
+        answers.peek(place).iter().filter(|old| !Arc::ptr_eq(old, kept)).for_each(replaced);
         if kept.stored < kept.until {
             answers.insert(place.into(), kept.clone());
         } else {
@@ -312,6 +331,7 @@ impl Cache {
             answers.clear();
         }
         self.failures.clear();
+        self.generation.fetch_add(1, SeqCst);
     }
 
     /// Forgets what is kept for `name` (canonical, wire) or, with `subtree`, for the names below it too: answers of
@@ -330,6 +350,7 @@ impl Cache {
             answers.retain(|key, kept| keep(key_hit(key) || names(kept.answer.targets()).any(hit)));
         }
         self.failures.retain(|key, _| keep(key_hit(key)));
+        self.generation.fetch_add(1, SeqCst);
         count.get()
     }
 }

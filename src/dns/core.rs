@@ -26,6 +26,7 @@ use super::clock::{Clock, Millis};
 use super::decide::{Decision, decide, lists_additional, on_targets};
 use super::flight::Flights;
 use super::local::{Chain, Said};
+use super::near::Near;
 use super::query::{Keepalive, Options, Parsed, Query, parse};
 use super::reply::{self, Ede, UDP_SIZE};
 use super::resolve::Resolve;
@@ -110,6 +111,11 @@ impl Core {
         }
     }
 
+    /// The cache's [`generation`](Cache::generation): for what a worker has at hand.
+    pub fn cache_generation(&self) -> u64 {
+        self.cache.generation()
+    }
+
     /// The policy in force: load once per batch, drop before waiting.
     pub fn policy(&self) -> Guard<Arc<Snapshot>> {
         self.policy.load()
@@ -142,27 +148,29 @@ impl Core {
 
     /// Answers what needs no waiting. `out` has room for the largest answer of the transport, at least 512 octets.
     pub fn fast(&self, message: &[u8], from: &Asker, view: &View, out: &mut [u8]) -> Fast {
-        let mut query = match parse(message) {
+        let mut parsed = parse(message); // it stays where it is: a query is too much to move
+        let query = match &mut parsed {
             Parsed::Query(query) => query,
-            Parsed::NoQuestion(asked) => return self.access.no_question(message, asked, from, view, out),
-            Parsed::Malformed(error) => return self.access.malformed(message, error, from, view, out),
+            Parsed::NoQuestion(asked) => return self.access.no_question(message, *asked, from, view, out),
+            Parsed::Malformed(error) => return self.access.malformed(message, *error, from, view, out),
             Parsed::Drop(reason) => {
-                view.counters.dropped(reason);
+                view.counters.dropped(*reason);
                 return Fast::Drop;
             }
         };
-        query.options = options(&query, from, view.settings);
-        let out = within(from.size.limit(&query), out);
-        let source = match self.access.judge(&mut query, from, view) {
+        query.options = options(query, from, view.settings);
+        let out = within(from.size.limit(query), out);
+        let source = match self.access.judge(query, from, view) {
             Ok(source) => source,
             Err(error) => return self.access.malformed(message, error, from, view, out),
         };
-        let refused = self.access.admit(&query, source, from, view, out);
-        let fast = refused.unwrap_or_else(|| self.decided(&query, from, view, out));
-        self.access.leave(&query, source, fast, from, view, out)
+        let refused = self.access.admit(query, source, from, view, out);
+        let fast = refused.unwrap_or_else(|| self.decided(query, from, view, out));
+        self.access.leave(query, source, fast, from, view, out)
     }
 
     /// Answers a query of a client we serve.
+    #[inline]
     fn decided(&self, query: &Query, from: &Asker, view: &View, out: &mut [u8]) -> Fast {
         if from.size == Size::Stream && query.edns.is_some_and(|edns| edns.keepalive == Keepalive::WithData) {
             return view.error(query, rcode::FORMERR, Ede::OTHER, out); // RFC 7828 §3.2.1; over UDP it means nothing
@@ -189,15 +197,19 @@ impl Core {
         }
     }
 
+    #[inline]
     fn cached(&self, query: &Query, from: &Asker, view: &View, out: &mut [u8]) -> Fast {
         let epoch = self.cache.epoch(); // before the look-up: what it finds may be about to be forgotten
+        if let Some(kept) = view.near.and_then(|near| near.get(query, view.now)) {
+            return self.fresh(query, &kept, epoch, from, view, out);
+        }
         match self.known(query.key(), view) {
             Known::Fresh(kept) => {
-                view.counters.cache_hits.inc();
-                if view.settings.prefetch && kept.wants_prefetch(view.now) {
-                    self.prefetch(query, &kept, epoch, view);
+                let fast = self.fresh(query, &kept, epoch, from, view, out);
+                if let Some(near) = view.near {
+                    near.put(query, kept);
                 }
-                self.show(query, What::fresh(None, &kept, view), from, Path::Cached, view, out)
+                fast
             }
             Known::Stale(kept) => self.show(query, What::stale(None, &kept), from, Path::Cached, view, out),
             Known::Failed(failed) => view.kept_failure(query, &failed, from.size, out),
@@ -206,7 +218,17 @@ impl Core {
         }
     }
 
+    /// Answers with what the cache has.
+    fn fresh(&self, query: &Query, kept: &Kept, epoch: u64, from: &Asker, view: &View, out: &mut [u8]) -> Fast {
+        view.counters.cache_hits.inc();
+        if view.settings.prefetch && kept.wants_prefetch(view.now) {
+            self.prefetch(query, kept, epoch, view);
+        }
+        self.show(query, What::fresh(None, kept, view), from, Path::Cached, view, out)
+    }
+
     /// What is to be said under a key without asking anybody.
+    #[inline]
     fn known(&self, key: &[u8], view: &View) -> Known {
         let found = self.cache.find(key, view.now);
         if let Found::Fresh(kept) = found {
@@ -414,6 +436,8 @@ pub struct View<'a> {
     pub counters: &'a Counters,
     /// The time.
     pub now: Millis,
+    /// What the thread has at hand, if it answers by itself.
+    pub near: Option<&'a Near>,
 }
 
 impl View<'_> {

@@ -29,6 +29,7 @@ pub mod identity;
 pub mod listen;
 pub mod local;
 pub mod miss;
+pub mod near;
 pub mod query;
 pub mod reply;
 pub mod resolve;

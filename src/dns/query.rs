@@ -156,7 +156,8 @@ pub fn parse(message: &[u8]) -> Parsed<'_> {
     }
     let opcode = (flags >> 3) & 0x0f;
     let question = question(message);
-    let opt = questions_end(message).and_then(|end| additional(message, end));
+    let end = question.map_or_else(|| questions_end(message), |(_, end)| Some(end));
+    let opt = end.and_then(|end| additional(message, end));
     let mut malformed = Malformed {
         rcode: rcode::FORMERR,
         question: question.map_or(0, |(_, end)| end - HEADER),
@@ -180,10 +181,32 @@ pub fn parse(message: &[u8]) -> Parsed<'_> {
 /// query is left open: this is for looking ahead.
 pub fn first_name(message: &[u8], name: &mut [u8; MAX_NAME]) -> usize {
     let wire = message.get(HEADER..).and_then(|rest| rest.get(..wire_len(rest)?)).unwrap_or_default();
-    for (to, from) in name.iter_mut().zip(wire) {
-        *to = from.to_ascii_lowercase();
-    }
+    put_lower(name, wire);
     wire.len()
+}
+
+/// Puts a name in lower case to the beginning of `place`, which has room for it and zeros behind it. Length octets are
+/// below b'A'.
+#[inline]
+fn put_lower(place: &mut [u8], name: &[u8]) {
+    place[..name.len()].copy_from_slice(name);
+    let whole = name.len().next_multiple_of(8).min(place.len());
+    let (words, rest) = place[..whole].as_chunks_mut();
+    for word in words {
+        *word = lower(u64::from_ne_bytes(*word)).to_ne_bytes();
+    }
+    rest.make_ascii_lowercase();
+}
+
+/// Eight octets in lower case.
+#[inline]
+fn lower(octets: u64) -> u64 {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = ONES << 7;
+    let low = octets & !HIGH;
+    // the high bit of each octet: from b'A' on; behind b'Z'
+    let (from_a, behind_z) = (low + ONES * (0x80 - b'A' as u64), low + ONES * (0x7f - b'Z' as u64));
+    octets | (from_a & !behind_z & !octets & HIGH) >> 2
 }
 
 /// Where the question section ends, however many questions it has: an OPT behind them is answered with one even then.
@@ -260,25 +283,24 @@ fn read_opt<'m>(message: &'m [u8], record: &Record) -> Option<Opt<'m>> {
     Some(Opt::Version0(edns))
 }
 
+#[inline]
 fn query<'m>(message: &'m [u8], name_len: usize, edns: Option<Edns<'m>>) -> Query<'m> {
-    let mut key = [0; MAX_NAME + KEY_TAIL];
-    let name = &message[HEADER..HEADER + name_len];
-    for (to, from) in key.iter_mut().zip(name) {
-        *to = from.to_ascii_lowercase(); // length octets are below b'A'
-    }
-    let [t0, t1, c0, c1] = [0, 1, 2, 3].map(|n| message[HEADER + name_len + n]);
-    let dnssec_ok = edns.is_some_and(|edns| edns.dnssec_ok);
-    let flags = u8::from(dnssec_ok) << 1 | (message[3] >> 4 & 1);
-    key[name_len..name_len + KEY_TAIL].copy_from_slice(&[t0, t1, flags]);
-    Query {
+    let tail = message.get(HEADER + name_len..).and_then(|tail| tail.first_chunk()).copied();
+    let [t0, t1, c0, c1] = tail.unwrap_or_default(); // the question was seen to be whole
+    // made where it is to be: it is too much to move
+    let mut query = Query {
         message,
-        key,
+        key: [0; MAX_NAME + KEY_TAIL],
         name_len,
         qtype: u16::from_be_bytes([t0, t1]),
         qclass: u16::from_be_bytes([c0, c1]),
         edns,
         options: Options::default(),
-    }
+    };
+    put_lower(&mut query.key, &message[HEADER..HEADER + name_len]);
+    let flags = u8::from(query.dnssec_ok()) << 1 | u8::from(query.checking_disabled());
+    query.key[name_len..name_len + KEY_TAIL].copy_from_slice(&[t0, t1, flags]);
+    query
 }
 
 #[cfg(test)]
@@ -327,6 +349,23 @@ mod tests {
         assert_eq!(query.edns, Some(Edns { udp_size: 1232, dnssec_ok: true, ..PLAIN }));
         assert!(query.recursion_desired() && !query.checking_disabled());
         assert_eq!(&query.key()[query.name().len()..], [0, 1, 0b10]);
+    }
+
+    #[test]
+    fn eight_octets_are_lowered_as_one_by_one() {
+        for octet in 0..=u8::MAX {
+            for place in 0..8 {
+                let mut octets = *b"Az@[`{\x80\xff";
+                octets[place] = octet;
+                let lowered = lower(u64::from_ne_bytes(octets)).to_ne_bytes();
+                assert_eq!(lowered, octets.map(|octet| octet.to_ascii_lowercase()), "{octets:02x?}");
+            }
+        }
+        for len in 0..MAX_NAME {
+            let mut place = [0; MAX_NAME];
+            put_lower(&mut place, &[b'X'; MAX_NAME][..len]);
+            assert!(place[..len].iter().all(|octet| *octet == b'x') && place[len..].iter().all(|octet| *octet == 0));
+        }
     }
 
     #[test]

@@ -73,6 +73,16 @@
 //!
 //! `web/api/<x>.rs`, a line in `router` and one in `INDEX` of `web/mod.rs`; a test compares the two.
 //!
+//! # A shorter packet path
+//!
+//! 1. `cargo bench --bench instructions` says what look-ups and answers take, beside `benches/instructions/baseline.txt`.
+//!    A quiet machine is not needed. Valgrind's `callgrind_annotate` says where: run the bench's program by hand with the
+//!    arguments of `benches/instructions/callgrind.rs`.
+//! 2. Whether fewer instructions are less time is another question, above all where memory, locks or the kernel are
+//!    waited for: `cargo bench --bench compare -- run --part cpu`, with `--beside` and the program as it was before.
+//! 3. `cargo bench --bench instructions -- --save` in the same commit: CI fails if a scene takes over 3 % more than the
+//!    baseline. A new path that is asked often is a scene in `benches/instructions/scenes.rs`.
+//!
 //! # A test
 //!
 //! - Of one part: in its file, or in `tests.rs` beside it.

@@ -45,7 +45,8 @@
 //!    most: if one of them is listed, the answer leaves without that section
 //!    ([`lists_additional`](crate::dns::decide::lists_additional)), blocked it is not. So a change of policy never has
 //!    to flush the cache, and a lifted name resolves at once. Only a reload that changes the upstreams or the local
-//!    zones, or a flush, takes answers out.
+//!    zones, or a flush, takes answers out. A UDP worker asks first what it has at hand
+//!    ([`Near`](crate::dns::near::Near)): the same answers, found without a lock.
 //! 6. **Local zones** ([`Local`](crate::dns::local::Local)), see below. The cache never holds a name of theirs, so they
 //!    can stand behind it and cost cached answers nothing.
 //! 7. **Upstream** ([`Pool`](crate::dns::upstream::Pool)), once for all who ask the same at a time: "Questions under

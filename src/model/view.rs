@@ -33,7 +33,10 @@ pub enum NetworkError {
 impl Network {
     /// Whether the address lies in the network; an IPv4-mapped IPv6 address counts as IPv4.
     pub fn contains(&self, address: IpAddr) -> bool {
-        let (bits, v4) = to_bits(address);
+        self.has(to_bits(address))
+    }
+
+    fn has(&self, (bits, v4): (u128, bool)) -> bool {
         v4 == self.v4 && bits & self.mask == self.bits
     }
 }
@@ -88,7 +91,8 @@ pub struct Networks(Vec<Network>);
 impl Networks {
     /// Whether any of them contains the address.
     pub fn contains(&self, address: IpAddr) -> bool {
-        self.0.iter().any(|network| network.contains(address))
+        let bits = to_bits(address);
+        self.0.iter().any(|network| network.has(bits))
     }
 }
 

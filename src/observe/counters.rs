@@ -15,12 +15,14 @@ pub struct Counter(AtomicU64);
 impl Counter {
     /// One more.
     pub fn inc(&self) {
-        self.add(1);
+        self.0.fetch_add(1, Relaxed);
     }
 
-    /// `n` more.
+    /// `n` more. Nothing more costs nothing: an addition that others could see is twenty of others.
     pub fn add(&self, n: u64) {
-        self.0.fetch_add(n, Relaxed);
+        if n > 0 {
+            self.0.fetch_add(n, Relaxed);
+        }
     }
 
     /// The count so far.
@@ -274,7 +276,12 @@ impl Default for Counters {
 impl Counters {
     /// A query arrived.
     pub fn query(&self, transport: Transport) {
-        self.queries[transport as usize].inc();
+        self.queries(transport, 1);
+    }
+
+    /// So many queries arrived.
+    pub fn queries(&self, transport: Transport, n: u64) {
+        self.queries[transport as usize].add(n);
     }
 
     /// An answer with this (extended) response code leaves.

@@ -24,6 +24,7 @@ use pagar::dns::core::{Asker, Core, Fast, View};
 use pagar::dns::identity::Identity;
 use pagar::dns::listen::mmsg::Batch;
 use pagar::dns::listen::stream::Limits;
+use pagar::dns::near::Near;
 use pagar::dns::resolve::{Failure, Outages, Question, Resolve};
 use pagar::model::*;
 use pagar::observe::counters::{Counters, Path};
@@ -159,12 +160,12 @@ fn query(name: &str) -> Vec<u8> {
 }
 
 /// One batch, as the worker does it; returns the paths its answers took.
-fn answer_batch(core: &Core, socket: &UdpSocket, batch: &mut Batch, counters: &Counters) -> [u64; 4] {
+fn answer_batch(core: &Core, socket: &UdpSocket, batch: &mut Batch, near: &Near, counters: &Counters) -> [u64; 4] {
     let mut paths = [0; 4];
     let count = batch.receive(socket).unwrap();
     let started = Instant::now();
     let (policy, settings) = (core.policy(), core.settings());
-    let view = View { policy: &policy, settings: &settings, counters, now: core.clock.at(started) };
+    let view = View { policy: &policy, settings: &settings, counters, now: core.clock.at(started), near: Some(near) };
     for n in 0..count {
         let asker = Asker::datagram(batch.route(n).unwrap().peer.ip());
         let (message, out) = batch.exchange(n);
@@ -198,7 +199,7 @@ fn a_listed_a_cached_and_a_failed_query_allocate_nothing() {
     let (server, client) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
     client.connect(server.local_addr().unwrap()).unwrap();
     client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-    let mut batch = Batch::default();
+    let (mut batch, near) = (Batch::default(), Near::default());
     for round in 0..3 {
         for _ in 0..10 {
             client.send(&query("www.listed.example")).unwrap();
@@ -207,7 +208,7 @@ fn a_listed_a_cached_and_a_failed_query_allocate_nothing() {
             client.send(&beside).unwrap();
         }
         let before = allocations();
-        let paths = answer_batch(&core, &server, &mut batch, &counters);
+        let paths = answer_batch(&core, &server, &mut batch, &near, &counters);
         let allocated = allocations() - before;
         assert_eq!(paths, [10, 30, 0, 0]);
         // the first look of a thread at an ArcSwap makes the thread's debt node: once in its life

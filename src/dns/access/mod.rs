@@ -126,6 +126,7 @@ impl Access {
 
     /// Reads the COOKIE option of a query, counts it and writes ours into its options; what is known about the source
     /// then.
+    #[inline]
     pub fn judge(&self, query: &mut Query, from: &Asker, view: &View) -> Result<Source, Malformed> {
         let cookie = query.edns.and_then(|edns| edns.cookie).and_then(|option| self.counted(option, from.client, view));
         self.source(query, from, cookie)
@@ -179,6 +180,7 @@ impl Access {
     }
 
     /// Refuses strangers and clients that ask too often; `None` for all others.
+    #[inline]
     pub fn admit(&self, query: &Query, source: Source, from: &Asker, view: &View, out: &mut [u8]) -> Option<Fast> {
         let error = |code, ede, out: &mut [u8]| {
             view.counters.response(code);
@@ -195,6 +197,7 @@ impl Access {
     }
 
     /// Why a message is not looked at, whatever it says: its client is a stranger, or asks too often. `None`: it is.
+    #[inline]
     fn turned_away(&self, source: Source, client: IpAddr, view: &View) -> Option<Ede> {
         if !view.settings.allow.contains(client) {
             return Some(Ede::PROHIBITED);
@@ -249,6 +252,7 @@ impl Access {
     }
 
     /// The last word on an answer: it leaves, leaves empty with TC, or does not leave.
+    #[inline]
     pub fn leave(&self, query: &Query, source: Source, fast: Fast, from: &Asker, view: &View, out: &mut [u8]) -> Fast {
         let Fast::Reply(len, path) = fast else { return fast };
         match self.limit(source, len, from, view, out) {
@@ -269,6 +273,7 @@ impl Access {
         }
     }
 
+    #[inline]
     fn limit(&self, source: Source, len: usize, from: &Asker, view: &View, out: &[u8]) -> Judgement {
         let (Some(rrl), Some(responses)) = (&view.settings.access.rrl, self.responses.get()) else {
             return Judgement::Within;
@@ -394,7 +399,7 @@ mod tests {
             self.core.fast(
                 message,
                 from,
-                &View { policy: &policy, settings: &settings, counters: &self.counters, now },
+                &View { policy: &policy, settings: &settings, counters: &self.counters, now, near: None },
                 out,
             )
         }

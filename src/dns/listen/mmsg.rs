@@ -15,6 +15,9 @@ use libc::{c_int, c_void, cmsghdr, in_pktinfo, in6_pktinfo, iovec, mmsghdr, msgh
 pub const BATCH: usize = 64;
 /// Largest query taken; a longer one arrives cut off and is answered FORMERR.
 pub const RECEIVE: usize = 4_096;
+/// Octets by which two buffers are further apart than a page: what begins at the same place of every page has its place
+/// in the same few lines of a processor's cache, too few for a batch.
+const APART: usize = 64;
 /// Largest answer sent.
 pub const SEND: usize = crate::dns::reply::UDP_SIZE;
 
@@ -28,7 +31,7 @@ const _: () = assert!(CONTROL >= size_of::<cmsghdr>() + size_of::<in6_pktinfo>()
 
 /// Buffers for one batch in and one batch out. About 340 KiB; one per worker and never reallocated.
 pub struct Batch {
-    received: Vec<[u8; RECEIVE]>,
+    received: Vec<[u8; RECEIVE + APART]>,
     replies: Vec<[u8; SEND]>,
     peers: Vec<sockaddr_storage>,
     controls: Vec<Control>,
@@ -57,7 +60,7 @@ impl Default for Batch {
         let (peer, header) = unsafe { (zeroed::<sockaddr_storage>(), zeroed::<mmsghdr>()) };
         let empty = iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
         Self {
-            received: vec![[0; RECEIVE]; BATCH],
+            received: vec![[0; RECEIVE + APART]; BATCH],
             replies: vec![[0; SEND]; BATCH],
             peers: vec![peer; BATCH],
             controls: vec![Control([0; CONTROL]); BATCH],
@@ -156,7 +159,8 @@ impl Batch {
         let total = self.queued.len();
         for at in 0..total {
             let (n, len) = self.queued[at];
-            let route = self.route(n);
+            // where the kernel did not say, there is nothing to say
+            let route = if self.lengths[n].2 > 0 { self.route(n) } else { None };
             self.iovecs[at] = iovec { iov_base: self.replies[n].as_mut_ptr().cast(), iov_len: len };
             let control = route.map_or(0, |route| write_pktinfo(&mut self.controls[n], &route));
             self.headers[at].msg_hdr = msghdr {

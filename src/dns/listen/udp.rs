@@ -2,8 +2,9 @@
 //!
 //! Each worker owns a socket per listen address (SO_REUSEPORT: the kernel spreads clients over the workers), takes what
 //! waits in batches, has the policy read ahead for them, answers what needs no waiting into the same batch and sends it
-//! with one call. Per batch: one look at the policy, two at the clock (and one a wake-up); per query no lock and no
-//! allocation but those [`Core::fast`] owns up to. Misses go to the async side, which replies by itself.
+//! with one call. Per batch: one look at the policy, two at the clock (and one a wake-up); per query no allocation but
+//! those [`Core::fast`] owns up to, and no lock where the worker has the answer at hand ([`Near`]). Misses go to the
+//! async side, which replies by itself.
 
 use std::io;
 use std::net::{IpAddr, UdpSocket};
@@ -23,7 +24,9 @@ use super::proxy;
 use crate::dns::Settings;
 use crate::dns::core::{Asker, Core, Fast, View};
 use crate::dns::miss::Permit;
+use crate::dns::near::{self, Near};
 use crate::dns::query::first_name;
+use crate::dns::wire::{HEADER, u16_at};
 use crate::model::name::MAX_NAME;
 use crate::observe::counters::{Counters, Dropped, Path, Transport};
 use crate::policy::Snapshot;
@@ -83,7 +86,7 @@ impl Worker {
 
     /// Answers until stopped.
     pub fn run(mut self) {
-        let mut batch = Batch::default();
+        let (mut batch, near) = (Batch::default(), Near::default());
         let mut events = Events::with_capacity(self.sockets.len() + 1);
         let mut ready = vec![true; self.sockets.len()]; // edge-triggered: datagrams may have come before we registered
         while !self.stop.load(Relaxed) {
@@ -107,16 +110,16 @@ impl Worker {
             }
             for (socket, ready) in self.sockets.iter().zip(&mut ready).filter(|(_, ready)| **ready) {
                 // fewer than a full batch: the queue was empty, and the next datagram makes a new edge
-                *ready = self.batch(&mut batch, socket) == BATCH;
+                *ready = self.batch(&mut batch, &near, socket) == BATCH;
             }
         }
-        self.finish(&mut batch);
+        self.finish(&mut batch, &near);
     }
 
     /// Answers what was already in the sockets' queues when it was told to stop.
-    fn finish(&self, batch: &mut Batch) {
+    fn finish(&self, batch: &mut Batch, near: &Near) {
         for socket in &self.sockets {
-            let full = (0..LAST_BATCHES).take_while(|_| self.batch(batch, socket) == BATCH).count();
+            let full = (0..LAST_BATCHES).take_while(|_| self.batch(batch, near, socket) == BATCH).count();
             if full == LAST_BATCHES {
                 tracing::warn!("stopped under full load: queries that came meanwhile are lost");
             }
@@ -124,7 +127,7 @@ impl Worker {
     }
 
     /// Answers one batch from a socket; returns how many datagrams it had.
-    fn batch(&self, batch: &mut Batch, socket: &Arc<UdpSocket>) -> usize {
+    fn batch(&self, batch: &mut Batch, near: &Near, socket: &Arc<UdpSocket>) -> usize {
         let count = match batch.receive(socket) {
             Ok(0) => return 0,
             Ok(count) => count,
@@ -134,22 +137,26 @@ impl Worker {
             }
         };
         let started = Instant::now();
-        let mut paths = [0; Path::ALL.len()];
+        let (mut queries, mut paths) = (0, [0; Path::ALL.len()]);
         {
             let (policy, settings) = (self.core.policy(), self.core.settings());
             let now = self.core.clock.at(started);
-            let view = View { policy: &policy, settings: &settings, counters: &self.counters, now };
+            near.follow(self.core.cache_generation());
+            let view = View { policy: &policy, settings: &settings, counters: &self.counters, now, near: Some(near) };
             for n in 0..count {
                 if n % AHEAD == 0 {
                     let queries = n..count.min(n + AHEAD);
                     // whatever panics here is met again, and counted, when its query is answered
-                    let _ = catch_unwind(AssertUnwindSafe(|| look_ahead(batch, queries, view.policy)));
+                    let _ = catch_unwind(AssertUnwindSafe(|| look_ahead(batch, queries, view.policy, near)));
                 }
-                if let Some(path) = self.answer(batch, n, socket, started, &view) {
+                let fast = self.answer(batch, n, socket, started, &view);
+                queries += u64::from(fast != Fast::Drop);
+                if let Fast::Reply(_, Some(path)) = fast {
                     paths[path as usize] += 1;
                 }
             }
         }
+        self.counters.queries(Transport::Udp, queries);
         let lost = batch.send(socket);
         self.counters.dropped[Dropped::Send as usize].add(lost as u64);
         let took = started.elapsed();
@@ -159,19 +166,13 @@ impl Worker {
         count
     }
 
-    fn answer(
-        &self,
-        batch: &mut Batch,
-        n: usize,
-        socket: &Arc<UdpSocket>,
-        started: Instant,
-        view: &View,
-    ) -> Option<Path> {
-        let route = batch.route(n)?;
+    /// Answers one datagram into the batch.
+    fn answer(&self, batch: &mut Batch, n: usize, socket: &Arc<UdpSocket>, started: Instant, view: &View) -> Fast {
+        let Some(route) = batch.route(n) else { return Fast::Drop };
         let (datagram, out) = batch.exchange(n);
         let Some((message, client)) = without_header(datagram, route.peer.ip(), view.settings) else {
             self.counters.dropped(Dropped::Proxy);
-            return None;
+            return Fast::Drop;
         };
         let asker = Asker::datagram(client);
         let answer = || {
@@ -192,16 +193,10 @@ impl Worker {
             self.counters.dropped(Dropped::Panic);
             Fast::Drop
         });
-        if fast != Fast::Drop {
-            self.counters.query(Transport::Udp);
+        if let Fast::Reply(len, _) = fast {
+            batch.queue(n, len);
         }
-        match fast {
-            Fast::Reply(len, path) => {
-                batch.queue(n, len);
-                path
-            }
-            Fast::Drop | Fast::Held | Fast::Miss => None,
-        }
+        fast
     }
 
     fn miss(
@@ -234,17 +229,21 @@ impl Worker {
     }
 }
 
-/// Has the policy read what it needs for these queries of a batch, so that they wait for memory together. Nothing
+/// Has policy and answers at hand read for these queries of a batch, so that they wait for memory together. Nothing
 /// depends on it: what comes with a PROXY header is not understood, and answered no worse.
-fn look_ahead(batch: &mut Batch, queries: Range<usize>, policy: &Snapshot) {
+fn look_ahead(batch: &mut Batch, queries: Range<usize>, policy: &Snapshot, near: &Near) {
     if queries.len() < 2 {
         return;
     }
     let mut names = [const { [0; MAX_NAME] }; AHEAD];
-    let mut lens = [0; AHEAD];
-    for ((name, len), n) in names.iter_mut().zip(&mut lens).zip(queries) {
-        *len = first_name(batch.exchange(n).0, name);
+    let (mut lens, mut hashes) = ([0; AHEAD], [0; AHEAD]);
+    let count = queries.len();
+    for (((name, len), hash), n) in names.iter_mut().zip(&mut lens).zip(&mut hashes).zip(queries) {
+        let message = batch.exchange(n).0;
+        *len = first_name(message, name);
+        *hash = near::hash(&name[..*len], u16_at(message, HEADER + *len).unwrap_or(0));
     }
+    near.warm(hashes.into_iter().take(count));
     policy.warm(names.iter().zip(lens).map(|(name, len)| &name[..len]).filter(|name| !name.is_empty()));
 }
 

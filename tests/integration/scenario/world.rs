@@ -18,6 +18,7 @@ use pagar::dns::core::{Asker, Core, Fast, View};
 use pagar::dns::listen::stream::Limits;
 use pagar::dns::local::{Local, parse as parse_zone};
 use pagar::dns::miss::Permit;
+use pagar::dns::near::Near;
 use pagar::dns::{Forwarding, Settings, Stale};
 use pagar::ingest::Document;
 use pagar::model::{
@@ -62,6 +63,8 @@ pub(super) fn run(file: &str, text: &str) -> Vec<String> {
 struct World {
     runtime: Runtime,
     core: Arc<Core>,
+    /// What a UDP worker has at hand.
+    near: Near,
     upstream: Arc<Scripted>,
     metrics: Metrics,
     counters: Arc<Counters>,
@@ -95,6 +98,7 @@ impl World {
         Self {
             runtime,
             core: Arc::new(core),
+            near: Near::default(),
             upstream,
             counters: metrics.worker(),
             metrics,
@@ -308,7 +312,9 @@ impl World {
         let fast = {
             let (policy, settings) = (self.core.policy(), self.core.settings());
             let now = self.core.clock.now();
-            let view = View { policy: &policy, settings: &settings, counters: &self.counters, now };
+            self.near.follow(self.core.cache_generation());
+            let near = (!tcp).then_some(&self.near);
+            let view = View { policy: &policy, settings: &settings, counters: &self.counters, now, near };
             self.core.fast(sent, &asker, &view, &mut out)
         };
         if fast != Fast::Drop {

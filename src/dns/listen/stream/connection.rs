@@ -249,7 +249,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let (policy, settings, counters) = (core.policy(), core.settings(), self.counters.clone());
         let asker = Asker::stream(self.client, self.place.offered(limits, self.ending.is_some()));
         let started = Instant::now();
-        let view = View { policy: &policy, settings: &settings, counters: &counters, now: core.clock.at(started) };
+        let view =
+            View { policy: &policy, settings: &settings, counters: &counters, now: core.clock.at(started), near: None };
         while self.has_room(limits) {
             match Frame::read(input) {
                 Frame::Whole(message, after) => {
