@@ -1,7 +1,8 @@
 //! Batches of datagrams: recvmmsg(2), sendmmsg(2) and the address a datagram was sent to (IP_PKTINFO, IPV6_PKTINFO).
 //!
 //! All `unsafe` code of the program is in this file: three system calls and the control messages they carry. The arrays the
-//! kernel reads and writes live in [`Batch`]; the pointers into them are made right before each call and die with it.
+//! kernel reads and writes live in [`Batch`] or [`Few`]; the pointers into them are made right before each call and die with
+//! it.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -38,6 +39,46 @@ pub struct Batch {
     queued: Vec<(usize, usize)>,
     iovecs: Vec<iovec>,
     headers: Vec<mmsghdr>,
+}
+
+/// Datagrams a call takes from a socket that seldom has more than one.
+pub const FEW: usize = 4;
+
+/// Buffers for a connected socket, whose datagrams all come from where they may: 16 KiB, one per thread that reads.
+pub struct Few {
+    received: [[u8; RECEIVE]; FEW],
+    lengths: [usize; FEW],
+}
+
+impl Default for Few {
+    fn default() -> Self {
+        Self { received: [[0; RECEIVE]; FEW], lengths: [0; FEW] }
+    }
+}
+
+impl Few {
+    /// Takes what waits in the socket's queue, up to [`FEW`] datagrams, without waiting for any. What comes back are all
+    /// of them; if they are fewer, the queue was empty.
+    pub fn receive(&mut self, socket: &impl AsRawFd) -> io::Result<impl ExactSizeIterator<Item = &[u8]>> {
+        let mut iovecs =
+            self.received.each_mut().map(|buffer| iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: RECEIVE });
+        // SAFETY: all-zero octets are a valid mmsghdr: one that wants neither addresses nor control messages
+        let mut headers = [unsafe { zeroed::<mmsghdr>() }; FEW];
+        for (header, iov) in headers.iter_mut().zip(&mut iovecs) {
+            header.msg_hdr.msg_iov = &raw mut *iov;
+            header.msg_hdr.msg_iovlen = 1;
+        }
+        let timeout = std::ptr::null_mut(); // as in Batch::receive()
+        // SAFETY: every header points to one buffer of the length it states, alive in `self`
+        let count = unsafe {
+            libc::recvmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), FEW as u32, libc::MSG_DONTWAIT, timeout)
+        };
+        let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
+        for (len, header) in self.lengths.iter_mut().zip(&headers[..count]) {
+            *len = (header.msg_len as usize).min(RECEIVE);
+        }
+        Ok(self.received.iter().zip(&self.lengths).map(|(buffer, len)| &buffer[..*len]).take(count))
+    }
 }
 
 /// Where a datagram came from and was sent to, for a reply outside the batch.

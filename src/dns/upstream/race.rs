@@ -21,12 +21,14 @@ use super::breaker::State;
 use super::group::Group;
 use super::server::{Over, Sent, Server, TryError, is_final};
 use super::{DEADLINE, PATIENCE};
+use crate::dns::Forwarding;
 use crate::dns::answer::Answer;
 use crate::dns::clock::Millis;
 use crate::dns::resolve::{Failure, Question};
 use crate::dns::wire::rcode;
-use crate::dns::{Forwarding, SOCKETS_A_MISS};
 
+/// Tries that are listened to at a time.
+const AT_A_TIME: usize = 5;
 /// The ways of an upstream's tries, if it is not heard.
 const ROUNDS: [Over; 3] = [Over::Datagram, Over::Datagram, Over::Stream];
 
@@ -60,7 +62,7 @@ impl Race<'_> {
         let mut goes_out = true;
         loop {
             if goes_out {
-                let next = if tries.len() < SOCKETS_A_MISS { plan.next() } else { None };
+                let next = if tries.len() < AT_A_TIME { plan.next() } else { None };
                 pace.launched(next.and_then(|(at, _)| runners[at].server.late_after()));
                 tries.extend(next.map(|(at, over)| self.launch(at, over, &runners[at])));
             }
