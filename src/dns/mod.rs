@@ -60,10 +60,10 @@ use self::listen::udp::{Stop, Worker};
 use self::local::{Local, LocalConfig};
 use self::upstream::Pool;
 
-/// Different questions that may be under way at a time, where file descriptors allow it.
-const MAX_MISSES: u64 = 4_096;
-/// Sockets a waiting question holds at the most: tries that are listened to at a time.
-const SOCKETS_A_MISS: usize = 5;
+/// Different questions that may be under way at a time.
+const MAX_MISSES: u32 = 4_096;
+/// UDP sockets towards all upstreams together, where file descriptors allow it, and where there are few.
+const SOCKETS: (u64, u64) = (8_192, 64);
 /// File descriptors kept for everything but those and the TCP clients: listeners, files.
 const RESERVE: u64 = 1_024;
 /// How long questions under way are waited for on shutdown.
@@ -164,10 +164,10 @@ pub enum Strategy {
     Spread,
 }
 
-/// How many questions may be under way at a time with so many file descriptors, of which so many are for TCP clients.
-fn max_misses(files: u64, connections: usize) -> u32 {
-    let enough = files.saturating_sub(RESERVE + connections as u64) / SOCKETS_A_MISS as u64;
-    enough.clamp(16, MAX_MISSES) as u32
+/// How many UDP sockets towards upstreams there may be with so many file descriptors, of which so many are for TCP clients.
+fn max_sockets(files: u64, connections: usize) -> usize {
+    let (most, fewest) = SOCKETS;
+    files.saturating_sub(RESERVE + connections as u64).clamp(fewest, most) as usize
 }
 
 /// The running data plane.
@@ -179,8 +179,8 @@ pub struct Dns {
     places: Arc<Places>,
     /// File descriptors the process may have.
     files: u64,
-    /// Questions that may be under way at a time: fixed when it starts.
-    misses: u32,
+    /// UDP sockets towards upstreams that there may be: fixed when it starts.
+    sockets: usize,
     streams: Vec<tokio::task::JoinHandle<()>>,
 }
 
@@ -196,7 +196,6 @@ impl Dns {
         files: u64,
     ) -> io::Result<Self> {
         let settings = config.settings.clone();
-        let pool = Arc::new(Pool::new(&settings, metrics.clone(), clock.clone()));
         let cache = Arc::new(Cache::new(config.cache_size));
         metrics.cache_bytes.read_from({
             let cache = cache.clone();
@@ -204,9 +203,10 @@ impl Dns {
         });
         let places = Places::new(files, metrics.tcp.clone());
         places.warn(&settings.tcp);
-        let misses = max_misses(files, settings.tcp.connections.min(places.most()));
+        let towards = max_sockets(files, settings.tcp.connections.min(places.most()));
+        let pool = Arc::new(Pool::new(&settings, metrics.clone(), clock.clone(), towards));
         let runtime = tokio::runtime::Handle::current();
-        let core = Arc::new(Core::new(policy, settings, cache, pool.clone(), misses, clock, runtime.clone()));
+        let core = Arc::new(Core::new(policy, settings, cache, pool.clone(), MAX_MISSES, clock, runtime.clone()));
         let async_counters = metrics.worker();
         let (stop_streams, stopped) = watch::channel(false);
         let mut per_worker: Vec<Vec<_>> = (0..config.workers).map(|_| Vec::new()).collect();
@@ -227,7 +227,7 @@ impl Dns {
             let thread = std::thread::Builder::new().name(format!("pagar-udp-{n}")).spawn(|| worker.run())?;
             workers.push((thread, stop));
         }
-        Ok(Self { core, pool, workers, stop_streams, places, files, misses, streams })
+        Ok(Self { core, pool, workers, stop_streams, places, files, sockets: towards, streams })
     }
 
     /// Takes over reloaded settings; no query is lost.
@@ -235,12 +235,12 @@ impl Dns {
         self.pool.reconfigure(&settings);
         self.places.warn(&settings.tcp);
         let (started_with, left) =
-            (self.misses, max_misses(self.files, settings.tcp.connections.min(self.places.most())));
+            (self.sockets, max_sockets(self.files, settings.tcp.connections.min(self.places.most())));
         if left < started_with {
             tracing::warn!(
                 started_with,
                 left,
-                "more TCP connections leave fewer file descriptors for questions under way than are counted on: \
+                "more TCP connections leave fewer file descriptors for sockets to upstreams than are counted on: \
                  restart, or SIGUSR2"
             );
         }

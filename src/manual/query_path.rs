@@ -84,23 +84,23 @@
 //! # Questions under way
 //!
 //! A question is a task of its own ([`Core::wait`](crate::dns::core::Core::wait) joins it or begins it): it goes on
-//! when the asker has gone, for as long as the upstreams take. Four bounds: (limit of open files - 1,024 -
-//! `[dns.tcp] connections`) / 5 questions under way, at least 16 and at most 4,096, reckoned when the server starts; once
-//! half of these places are taken, names of one registered domain hold an eighth of them at most
+//! when the asker has gone, for as long as the upstreams take. Four bounds: 4,096 questions under way; once half of
+//! these places are taken, names of one registered domain hold an eighth of them at most
 //! ([`domains`](crate::dns::access::domains)); 256 queries wait for one question, and four times as many as there are
-//! places wait in all, shared out among domains alike. Beyond each the answer is SERVFAIL with EDE 23 and a text, or a
-//! stale answer if there is one, and is counted (`pagar_dns_shed_total{reason}`).
+//! places wait in all, shared out among domains alike. Beyond each the answer is SERVFAIL with EDE 23 and a text, or
+//! a stale answer if there is one, and is counted (`pagar_dns_shed_total{reason}`).
 //!
 //! # UDP
 //!
 //! Every worker owns one socket per listen address; SO_REUSEPORT lets the kernel spread clients over them. (After an
-//! upgrade to fewer workers, one owns several; with a single socket from systemd, all read that one.) A batch of
-//! up to 64 datagrams comes with one `recvmmsg` and leaves with one `sendmmsg`. Before sixteen of them are answered the
-//! policy reads ahead for all of their names, so that they wait for memory together and not one by one. A miss leaves the batch as a task that
-//! replies by itself from the address that was asked. Answers are at most 1,232 octets, or what the client offers, or
-//! 512 without EDNS. What does not fit gives way in this order: what the OPT record can do without, the additional
-//! section, both without TC; then all sections, with TC and the OPT record kept. The kernel is told not to believe path
-//! MTUs (IP_PMTUDISC_OMIT), since a forged one would make it send fragments.
+//! upgrade to fewer workers, one owns several; with a single socket from systemd, all read that one.) A batch of up
+//! to 64 datagrams comes with one `recvmmsg` and leaves with one `sendmmsg`. Before sixteen of them are answered the
+//! policy reads ahead for all of their names, so that they wait for memory together and not one by one. The misses of
+//! a batch are handed to the async side together, each as a task that replies from the address that was asked;
+//! replies that are ready together leave together (`listen/outbox.rs`). Answers are at most 1,232 octets, or what the
+//! client offers, or 512 without EDNS. What does not fit gives way in this order: what the OPT record can do without,
+//! the additional section, both without TC; then all sections, with TC and the OPT record kept. The kernel is told
+//! not to believe path MTUs (IP_PMTUDISC_OMIT), since a forged one would make it send fragments.
 //!
 //! A panic over one message is caught, counted as `pagar_dns_dropped_total{reason="panic"}`, and the worker goes on.
 //!
@@ -148,14 +148,22 @@
 //! asked of anybody else, who has no business to learn them. Among the upstreams of a zone those in use come first, in
 //! the order of `[forwarding] strategy`, then those on trial, then the silent ones. Nobody is left out.
 //!
-//! **When** (`upstream/race.rs`): a try has its own socket on a random port and a random id (RFC 5452). The next goes
+//! **When** (`upstream/race.rs`): a try goes out from a random port under a random id (RFC 5452; below). The next goes
 //! out as soon as one fails, or after 600 ms, while earlier ones are still listened to. Once a question it goes out
 //! earlier, the hedge: when the upstream takes longer than for 95 of 100 answers lately (20 ms at least), for one
 //! question in ten at the most. An upstream gets three tries, the last one by TCP if nothing at all has come from
 //! it by UDP meanwhile, three datagrams at most with the retries below (RFC 9520 §3.1), and a question 2.5 s.
 //!
-//! **What counts** (`upstream/server.rs`): a message with another id, question or client cookie is not an answer, and
-//! listening goes on (`pagar_upstream_mismatches_total`).
+//! **From where** (`upstream/sockets.rs`, `upstream/socket.rs`): an upstream has 512 places for connected sockets,
+//! each on a random port from 1,024 to 65,535. A try draws a place; if that is empty, a socket is opened there. One
+//! is used for 64 to 191 questions and 5 to 15 s, both drawn at random, and no longer once it has met an error or
+//! left a question unanswered for 600 ms; it is listened to until nobody waits on it any more. All upstreams together
+//! have (limit of open files - 1,024 - `[dns.tcp] connections`) sockets, at least 64 and at most 8,192, reckoned when
+//! the server starts; when these are out, what is open is used. Ids are random and no socket uses one twice while its
+//! answer may still come.
+//!
+//! **What counts** (`upstream/udp.rs`): a message with another id, question or client cookie is not an answer, and
+//! listening goes on (`pagar_upstream_mismatches_total`). One that comes after its asker has gone is not counted.
 //!
 //! **By TCP** (`upstream/exchange.rs`, `upstream/connection.rs`; RFC 7766) an upstream has one connection, with up to
 //! 256 questions on it at a time, each under a random id of its own. Answers come in any order and are held to the same

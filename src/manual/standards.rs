@@ -21,7 +21,7 @@
 //! | 1.10 | TTLs count down; what has expired is not used; TTL 0 is for the question at hand | `dns::cache` | `ttl.rpl` |
 //! | 1.11 | an answer that does not fit is cut whole, with TC; additional data may go without (2181 §9) | `dns::answer` | `truncation.rpl`, `dns::answer::tests::additional_data_gives_way_without_tc_and_answers_with_it` |
 //! | 1.12 | an upstream's answer must match address, port, id, name, type and class; listening goes on after a mismatch (5452 §9.1) | `dns::upstream::udp`, `dns::answer` | `upstreams::an_answer_with_another_id_is_ignored`, `upstreams::an_answer_to_another_question_is_ignored`, `upstreams::an_answer_from_another_port_or_address_is_ignored`, `upstreams::a_query_sent_back_is_no_answer` |
-//! | 1.13 | id and port of every try are unpredictable (5452 §9.2) | `dns::upstream::udp` | `upstreams::every_try_has_a_fresh_port_and_id` |
+//! | 1.13 | id and port of every try are unpredictable (5452 §9.2) | `dns::upstream::sockets`, `dns::upstream::socket` | `upstreams::every_try_has_a_fresh_port_and_id`, `dns::upstream::socket::tests::ports_are_drawn_over_the_whole_range`, `dns::upstream::socket::tests::no_two_questions_of_a_socket_have_one_id` |
 //! | 1.14 | one question under way for a name, type, class, DO and CD (5452 §5) | `dns::flight` | `joined.rpl`, `dns::flight::tests::of_many_askers_one_asks_the_upstream`, `caching::a_burst_of_one_question_is_one_question` |
 //! | 1.15 | a class other than IN is never treated as IN | `dns::decide` | `class_ch.rpl` |
 //!

@@ -15,7 +15,7 @@
 //! | who | may try | what stands against it |
 //! |---|---|---|
 //! | a client | malformed messages, compression loops, responses | checked reads; a malformed message gets an error or is dropped and counted ([`dns::query`](crate::dns::query), [`dns::wire`](crate::dns::wire)); a panic is caught |
-//! | a client | more questions than upstreams answer | as many are under way as there are file descriptors for, at most 4,096, and four times as many queries wait for them; further ones get SERVFAIL with EDE 23; listed and cached names do not pass there |
+//! | a client | more questions than upstreams answer | 4,096 are under way at the most, and four times as many queries wait for them; further ones get SERVFAIL with EDE 23; listed and cached names do not pass there |
 //! | a client | random names below one domain, whose servers are dead by then | once half of the places are taken, one domain holds an eighth of them ([`domains`](crate::dns::access::domains)) |
 //! | a client | more questions, or malformed messages, than its share | `[dns.rate_limit]`, if it is on ([`access`](crate::dns::access)) |
 //! | anybody who forges addresses | sending our answers to a victim | `[dns.rrl]`, if it is on; no limited answer is larger than its query but for 22 octets |
@@ -28,7 +28,7 @@
 //! | a client | asking without reading the answers | 64 KiB unwritten stop the reading; of what was asked before, 256 KiB wait, the rest becomes SERVFAIL; 10 s close it |
 //! | a stranger | connections that keep clients out | strangers have 64 of their own, 1 s idle |
 //! | a stranger | using the resolver to attack others | networks outside `[dns] allow` get REFUSED, for malformed messages too, and no cookie without a question; by default only this machine is allowed; at most 1,232 octets by UDP |
-//! | a host off the path | forging an upstream's answer | random port and id for each try, a connected socket, the question compared (RFC 5452); cookies where the upstream knows them (RFC 7873) |
+//! | a host off the path | forging an upstream's answer | one of hundreds of random ports and a random id for each try, connected sockets that go after seconds, the question compared (RFC 5452); cookies where the upstream knows them (RFC 7873) |
 //! | a host off the path | forging path MTUs, so that answers leave in fragments | the UDP listeners do not believe them (RFC 9715) |
 //! | the owner of a dead zone | making the upstream look dead | only unanswered probes make it asked last; a question without an answer makes it probed |
 //! | the owner of a listed name | CNAME or HTTPS records that lead there from another name | targets in answers are put to the policy: [`on_targets`](crate::dns::decide::on_targets) |

@@ -1,7 +1,8 @@
 //! Batches of datagrams: recvmmsg(2), sendmmsg(2) and the address a datagram was sent to (IP_PKTINFO, IPV6_PKTINFO).
 //!
 //! All `unsafe` code of the program is in this file: three system calls and the control messages they carry. The arrays the
-//! kernel reads and writes live in [`Batch`]; the pointers into them are made right before each call and die with it.
+//! kernel reads and writes live in [`Batch`] or [`Few`]; the pointers into them are made right before each call and die with
+//! it.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -41,6 +42,46 @@ pub struct Batch {
     queued: Vec<(usize, usize)>,
     iovecs: Vec<iovec>,
     headers: Vec<mmsghdr>,
+}
+
+/// Datagrams a call takes from a socket that seldom has more than one.
+pub const FEW: usize = 4;
+
+/// Buffers for a connected socket, whose datagrams all come from where they may: 16 KiB, one per thread that reads.
+pub struct Few {
+    received: [[u8; RECEIVE]; FEW],
+    lengths: [usize; FEW],
+}
+
+impl Default for Few {
+    fn default() -> Self {
+        Self { received: [[0; RECEIVE]; FEW], lengths: [0; FEW] }
+    }
+}
+
+impl Few {
+    /// Takes what waits in the socket's queue, up to [`FEW`] datagrams, without waiting for any. What comes back are all
+    /// of them; if they are fewer, the queue was empty.
+    pub fn receive(&mut self, socket: &impl AsRawFd) -> io::Result<impl ExactSizeIterator<Item = &[u8]>> {
+        let mut iovecs =
+            self.received.each_mut().map(|buffer| iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: RECEIVE });
+        // SAFETY: all-zero octets are a valid mmsghdr: one that wants neither addresses nor control messages
+        let mut headers = [unsafe { zeroed::<mmsghdr>() }; FEW];
+        for (header, iov) in headers.iter_mut().zip(&mut iovecs) {
+            header.msg_hdr.msg_iov = &raw mut *iov;
+            header.msg_hdr.msg_iovlen = 1;
+        }
+        let timeout = std::ptr::null_mut(); // as in Batch::receive()
+        // SAFETY: every header points to one buffer of the length it states, alive in `self`
+        let count = unsafe {
+            libc::recvmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), FEW as u32, libc::MSG_DONTWAIT, timeout)
+        };
+        let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
+        for (len, header) in self.lengths.iter_mut().zip(&headers[..count]) {
+            *len = (header.msg_len as usize).min(RECEIVE);
+        }
+        Ok(self.received.iter().zip(&self.lengths).map(|(buffer, len)| &buffer[..*len]).take(count))
+    }
 }
 
 /// Where a datagram came from and was sent to, for a reply outside the batch.
@@ -173,40 +214,65 @@ impl Batch {
                 msg_flags: 0,
             };
         }
-        let (mut at, mut lost) = (0, 0);
-        while at < total {
-            let rest = &mut self.headers[at..total];
-            // SAFETY: every header points to buffers of the lengths it states, all alive in `self`
-            let sent =
-                unsafe { libc::sendmmsg(socket.as_raw_fd(), rest.as_mut_ptr(), rest.len() as u32, libc::MSG_DONTWAIT) };
-            match usize::try_from(sent) {
-                Ok(sent) if sent > 0 => at += sent,
-                _ => (at, lost) = (at + 1, lost + 1), // the error is the first message's: skip it
-            }
-        }
+        let lost = send_headers(socket, &mut self.headers[..total]);
         self.queued.clear();
         lost
     }
 }
 
-/// Sends one reply outside a batch, from the address that was asked.
-pub fn send(socket: &UdpSocket, route: &Route, message: &[u8]) -> io::Result<()> {
-    let (mut peer, peer_len) = write_address(route.peer);
-    let mut control = Control([0; CONTROL]);
-    let control_len = write_pktinfo(&mut control, route);
-    let mut iov = iovec { iov_base: message.as_ptr().cast_mut().cast(), iov_len: message.len() };
-    let head = msghdr {
-        msg_name: (&raw mut peer).cast(),
-        msg_namelen: peer_len,
-        msg_iov: &raw mut iov,
-        msg_iovlen: 1,
-        msg_control: if control_len == 0 { std::ptr::null_mut() } else { control.0.as_mut_ptr().cast() },
-        msg_controllen: control_len as _,
-        msg_flags: 0,
-    };
-    // SAFETY: all pointers are to locals that outlive the call; sendmsg does not write through them
-    let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const head, libc::MSG_DONTWAIT) };
-    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+/// Replies outside a batch that one call sends.
+const REPLIES: usize = 16;
+
+/// Sends replies outside a batch, each from the address that was asked; returns how many the kernel did not take.
+pub fn send<'m>(socket: &UdpSocket, replies: impl IntoIterator<Item = (Route, &'m [u8])>) -> usize {
+    let mut replies = replies.into_iter();
+    let mut lost = 0;
+    loop {
+        let (count, not_taken) = send_some(socket, replies.by_ref().take(REPLIES));
+        lost += not_taken;
+        if count < REPLIES {
+            return lost;
+        }
+    }
+}
+
+/// Sends up to [`REPLIES`] of them: how many there were, and how many were not taken.
+fn send_some<'m>(socket: &UdpSocket, replies: impl Iterator<Item = (Route, &'m [u8])>) -> (usize, usize) {
+    // SAFETY: all-zero octets are a valid value of these C structs
+    let (mut headers, mut peers) = unsafe { ([zeroed::<mmsghdr>(); REPLIES], [zeroed::<sockaddr_storage>(); REPLIES]) };
+    let mut iovecs = [iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; REPLIES];
+    let mut controls = [Control([0; CONTROL]); REPLIES];
+    let mut count = 0;
+    for (n, (route, message)) in replies.take(REPLIES).enumerate() {
+        let (peer, peer_len) = write_address(route.peer);
+        peers[n] = peer;
+        iovecs[n] = iovec { iov_base: message.as_ptr().cast_mut().cast(), iov_len: message.len() };
+        let control = write_pktinfo(&mut controls[n], &route);
+        let head = &mut headers[n].msg_hdr;
+        (head.msg_name, head.msg_namelen) = ((&raw mut peers[n]).cast(), peer_len);
+        (head.msg_iov, head.msg_iovlen) = (&raw mut iovecs[n], 1);
+        if control > 0 {
+            (head.msg_control, head.msg_controllen) = (controls[n].0.as_mut_ptr().cast(), control as _);
+        }
+        count = n + 1;
+    }
+    (count, send_headers(socket, &mut headers[..count]))
+}
+
+/// Sends what the headers say; returns how many of them the kernel did not take.
+fn send_headers(socket: &UdpSocket, headers: &mut [mmsghdr]) -> usize {
+    let (mut at, mut lost) = (0, 0);
+    while at < headers.len() {
+        let rest = &mut headers[at..];
+        // SAFETY: every header points to buffers of the lengths it states, all alive where the headers were made
+        let sent =
+            unsafe { libc::sendmmsg(socket.as_raw_fd(), rest.as_mut_ptr(), rest.len() as u32, libc::MSG_DONTWAIT) };
+        match usize::try_from(sent) {
+            Ok(sent) if sent > 0 => at += sent,
+            _ => (at, lost) = (at + 1, lost + 1), // the error is the first message's: skip it
+        }
+    }
+    lost
 }
 
 /// Asks the kernel to say which address each datagram was sent to.

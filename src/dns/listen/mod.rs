@@ -3,6 +3,7 @@
 //! on. A new transport is a file here.
 
 pub mod mmsg;
+mod outbox;
 pub mod proxy;
 pub mod stream;
 pub mod udp;

@@ -3,8 +3,8 @@
 //! Each worker owns a socket per listen address (SO_REUSEPORT: the kernel spreads clients over the workers), takes what
 //! waits in batches, has the policy read ahead for them, answers what needs no waiting into the same batch and sends it
 //! with one call. Per batch: one look at the policy, two at the clock (and one a wake-up); per query no allocation but
-//! those [`Core::fast`] owns up to, and no lock where the worker has the answer at hand ([`Near`]). Misses go to the
-//! async side, which replies by itself.
+//! those [`Core::fast`] owns up to, and no lock where the worker has the answer at hand ([`Near`]). The misses of a batch
+//! go to the async side together, once the rest is answered; it replies by itself.
 
 use std::io;
 use std::net::{IpAddr, UdpSocket};
@@ -19,7 +19,8 @@ use futures_util::FutureExt;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 
-use super::mmsg::{self, BATCH, Batch, Route, SEND};
+use super::mmsg::{BATCH, Batch, Route, SEND};
+use super::outbox::Outbox;
 use super::proxy;
 use crate::dns::Settings;
 use crate::dns::core::{Asker, Core, Fast, View};
@@ -42,12 +43,21 @@ const WAKE: Token = Token(usize::MAX);
 /// See the module's header.
 pub struct Worker {
     core: Arc<Core>,
-    sockets: Vec<Arc<UdpSocket>>,
+    sockets: Vec<(Arc<UdpSocket>, Arc<Outbox>)>,
     poll: Poll,
     runtime: tokio::runtime::Handle,
     counters: Arc<Counters>,
     async_counters: Arc<Counters>,
     stop: Arc<AtomicBool>,
+}
+
+/// A query that has to wait.
+struct Miss {
+    message: Box<[u8]>,
+    asker: Asker,
+    route: Route,
+    since: Instant,
+    permit: Permit,
 }
 
 /// Stops a worker from outside.
@@ -80,7 +90,11 @@ impl Worker {
         }
         let stop = Arc::new(AtomicBool::new(false));
         let handle = Stop { stop: stop.clone(), waker: Waker::new(poll.registry(), WAKE)? };
-        let sockets = sockets.into_iter().map(Arc::new).collect();
+        let with_outbox = |socket: UdpSocket| {
+            let socket = Arc::new(socket);
+            (socket.clone(), Outbox::new(socket, async_counters.clone()))
+        };
+        let sockets = sockets.into_iter().map(with_outbox).collect();
         Ok((Self { core, sockets, poll, runtime, counters, async_counters, stop }, handle))
     }
 
@@ -108,9 +122,9 @@ impl Worker {
             if events.is_empty() {
                 ready.fill(true); // a beat passed: whatever an error left in a queue is looked at now
             }
-            for (socket, ready) in self.sockets.iter().zip(&mut ready).filter(|(_, ready)| **ready) {
+            for ((socket, outbox), ready) in self.sockets.iter().zip(&mut ready).filter(|(_, ready)| **ready) {
                 // fewer than a full batch: the queue was empty, and the next datagram makes a new edge
-                *ready = self.batch(&mut batch, &near, socket) == BATCH;
+                *ready = self.batch(&mut batch, &near, socket, outbox) == BATCH;
             }
         }
         self.finish(&mut batch, &near);
@@ -118,8 +132,8 @@ impl Worker {
 
     /// Answers what was already in the sockets' queues when it was told to stop.
     fn finish(&self, batch: &mut Batch, near: &Near) {
-        for socket in &self.sockets {
-            let full = (0..LAST_BATCHES).take_while(|_| self.batch(batch, near, socket) == BATCH).count();
+        for (socket, outbox) in &self.sockets {
+            let full = (0..LAST_BATCHES).take_while(|_| self.batch(batch, near, socket, outbox) == BATCH).count();
             if full == LAST_BATCHES {
                 tracing::warn!("stopped under full load: queries that came meanwhile are lost");
             }
@@ -127,7 +141,7 @@ impl Worker {
     }
 
     /// Answers one batch from a socket; returns how many datagrams it had.
-    fn batch(&self, batch: &mut Batch, near: &Near, socket: &Arc<UdpSocket>) -> usize {
+    fn batch(&self, batch: &mut Batch, near: &Near, socket: &UdpSocket, outbox: &Arc<Outbox>) -> usize {
         let count = match batch.receive(socket) {
             Ok(0) => return 0,
             Ok(count) => count,
@@ -138,6 +152,7 @@ impl Worker {
         };
         let started = Instant::now();
         let (mut queries, mut paths) = (0, [0; Path::ALL.len()]);
+        let mut misses = Vec::new();
         {
             let (policy, settings) = (self.core.policy(), self.core.settings());
             let now = self.core.clock.at(started);
@@ -149,7 +164,7 @@ impl Worker {
                     // whatever panics here is met again, and counted, when its query is answered
                     let _ = catch_unwind(AssertUnwindSafe(|| look_ahead(batch, queries, view.policy, near)));
                 }
-                let fast = self.answer(batch, n, socket, started, &view);
+                let fast = self.answer(batch, n, started, &view, &mut misses);
                 queries += u64::from(fast != Fast::Drop);
                 if let Fast::Reply(_, Some(path)) = fast {
                     paths[path as usize] += 1;
@@ -159,6 +174,7 @@ impl Worker {
         self.counters.queries(Transport::Udp, queries);
         let lost = batch.send(socket);
         self.counters.dropped[Dropped::Send as usize].add(lost as u64);
+        self.wait(misses, outbox);
         let took = started.elapsed();
         for (path, _) in Path::ALL {
             self.counters.took(path, took, paths[path as usize]);
@@ -167,7 +183,7 @@ impl Worker {
     }
 
     /// Answers one datagram into the batch.
-    fn answer(&self, batch: &mut Batch, n: usize, socket: &Arc<UdpSocket>, started: Instant, view: &View) -> Fast {
+    fn answer(&self, batch: &mut Batch, n: usize, since: Instant, view: &View, misses: &mut Vec<Miss>) -> Fast {
         let Some(route) = batch.route(n) else { return Fast::Drop };
         let (datagram, out) = batch.exchange(n);
         let Some((message, client)) = without_header(datagram, route.peer.ip(), view.settings) else {
@@ -182,7 +198,7 @@ impl Worker {
             }
             match self.core.permit(message) {
                 Ok(permit) => {
-                    self.miss(message.into(), asker, route, socket.clone(), started, permit);
+                    misses.push(Miss { message: message.into(), asker, route, since, permit });
                     Fast::Miss
                 }
                 Err(shed) => self.core.overloaded(message, &asker, shed, &self.counters, out),
@@ -199,33 +215,38 @@ impl Worker {
         fast
     }
 
-    fn miss(
-        &self,
-        message: Box<[u8]>,
-        asker: Asker,
-        route: Route,
-        socket: Arc<UdpSocket>,
-        started: Instant,
-        permit: Permit,
-    ) {
-        let (core, counters) = (self.core.clone(), self.async_counters.clone());
+    /// Hands the misses of a batch over, all at once: the thread that takes them is woken once, and often shares the core.
+    fn wait(&self, misses: Vec<Miss>, outbox: &Arc<Outbox>) {
+        if misses.is_empty() {
+            return;
+        }
+        let (core, counters, outbox) = (self.core.clone(), self.async_counters.clone(), outbox.clone());
         self.runtime.spawn(async move {
-            let answer = async {
-                let awaited = core.wait(&message, &counters).await;
-                let mut out = [0; SEND];
-                let fast = core.conclude(&message, &asker, awaited, &counters, &mut out);
-                if let Fast::Reply(len, path) = fast {
-                    if mmsg::send(&socket, &route, &out[..len]).is_err() {
-                        counters.dropped(Dropped::Send);
-                    }
-                    counters.took(path.unwrap_or(Path::Forwarded), started.elapsed(), 1);
-                }
-            };
-            if AssertUnwindSafe(answer).catch_unwind().await.is_err() {
-                counters.dropped(Dropped::Panic);
+            for miss in misses {
+                tokio::spawn(miss.end(core.clone(), counters.clone(), outbox.clone()));
             }
-            drop(permit);
         });
+    }
+}
+
+impl Miss {
+    /// Waits, and replies. One block without names for its parts: a task has room for each once, and small tasks are
+    /// cheaper to make.
+    fn end(self, core: Arc<Core>, counters: Arc<Counters>, outbox: Arc<Outbox>) -> impl Future<Output = ()> + Send {
+        let panicked = counters.clone();
+        let answer = async move {
+            let awaited = core.wait(&self.message, &counters).await;
+            let mut out = [0; SEND];
+            let fast = core.conclude(&self.message, &self.asker, awaited, &counters, &mut out);
+            if let Fast::Reply(len, path) = fast {
+                outbox.put(&out[..len], self.route, path.unwrap_or(Path::Forwarded), self.since, self.permit);
+            }
+        };
+        AssertUnwindSafe(answer).catch_unwind().map(move |ended| {
+            if ended.is_err() {
+                panicked.dropped(Dropped::Panic);
+            }
+        })
     }
 }
 

@@ -9,6 +9,7 @@ use std::hash::Hasher;
 use std::net::IpAddr;
 
 use siphasher::sip::SipHasher24;
+use smallvec::SmallVec;
 
 use crate::dns::clock::Millis;
 
@@ -30,7 +31,7 @@ pub(super) struct Jar {
 
 /// A cookie as it was sent: our half, then the upstream's if it is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Cookie(Vec<u8>);
+pub(super) struct Cookie(SmallVec<[u8; CLIENT + 32]>);
 
 /// What an answer's cookie says about the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,9 +63,9 @@ impl Jar {
                 IpAddr::V6(v6) => hasher.write(&v6.octets()),
             }
         }
-        let mut cookie = hasher.finish().to_be_bytes().to_vec();
+        let mut cookie = SmallVec::from_slice(&hasher.finish().to_be_bytes());
         if let Some((client, server)) = &self.known
-            && cookie == client
+            && cookie[..] == client[..]
         {
             cookie.extend_from_slice(server);
         }
@@ -73,7 +74,9 @@ impl Jar {
 
     /// Keeps the upstream's half for the next question.
     pub(super) fn learn(&mut self, sent: &Cookie, server: &[u8]) {
-        self.known = sent.0.first_chunk().map(|client| (*client, server.to_vec()));
+        if sent.0.get(CLIENT..) != Some(server) {
+            self.known = sent.0.first_chunk().map(|client| (*client, server.to_vec()));
+        }
     }
 
     /// Whether the upstream has shown that it knows cookies.

@@ -9,7 +9,8 @@
 //! | `breaker` | whether an upstream is in use |
 //! | `latency`, `cookie` | what is known of an upstream's speed and cookies |
 //! | `message` | what is sent, by either way |
-//! | `udp`; `exchange`, `connection` | the wire: UDP; TCP |
+//! | `udp`, `sockets`, `socket` | the wire by UDP: what is an answer, which port a question leaves from, one port |
+//! | `exchange`, `connection` | the wire by TCP |
 
 mod breaker;
 mod connection;
@@ -20,6 +21,8 @@ mod latency;
 mod message;
 mod race;
 mod server;
+mod socket;
+mod sockets;
 mod udp;
 
 use std::collections::BTreeMap;
@@ -29,6 +32,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use futures_util::future::{BoxFuture, FutureExt};
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
 use crate::model::DnsName;
@@ -58,6 +62,8 @@ pub struct Pool {
     metrics: Arc<Metrics>,
     clock: Clock,
     runtime: Handle,
+    /// For the sockets towards all upstreams.
+    descriptors: Arc<Semaphore>,
 }
 
 /// Who is asked for what, and how.
@@ -82,9 +88,11 @@ impl Drop for Minded {
 }
 
 impl Pool {
-    /// A pool of the upstreams in these settings. To be called within the runtime that carries the questions.
-    pub fn new(settings: &Settings, metrics: Arc<Metrics>, clock: Clock) -> Self {
-        let pool = Self { table: ArcSwap::default(), metrics, clock, runtime: Handle::current() };
+    /// A pool of the upstreams in these settings, which are asked from `sockets` UDP sockets in all. To be called within
+    /// the runtime that carries the questions.
+    pub fn new(settings: &Settings, metrics: Arc<Metrics>, clock: Clock, sockets: usize) -> Self {
+        let descriptors = Arc::new(Semaphore::new(sockets));
+        let pool = Self { table: ArcSwap::default(), metrics, clock, runtime: Handle::current(), descriptors };
         pool.reconfigure(settings);
         pool
     }
@@ -116,7 +124,12 @@ impl Pool {
     }
 
     fn mind(&self, config: &UpstreamConfig) -> Minded {
-        let server = Arc::new(Server::new(config.clone(), &self.metrics.upstreams, self.clock.clone()));
+        let server = Arc::new(Server::new(
+            config.clone(),
+            &self.metrics.upstreams,
+            self.clock.clone(),
+            self.descriptors.clone(),
+        ));
         let task = self.runtime.spawn(server.clone().mind()).abort_handle();
         Minded { server, task }
     }

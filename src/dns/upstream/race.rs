@@ -10,10 +10,12 @@
 //! perhaps nobody knows better.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
-use futures_util::stream::{FuturesUnordered, StreamExt};
+use futures_util::future::{BoxFuture, FutureExt};
 use prometheus::IntCounter;
 use tokio::time::{Instant, sleep_until};
 
@@ -21,12 +23,14 @@ use super::breaker::State;
 use super::group::Group;
 use super::server::{Over, Sent, Server, TryError, is_final};
 use super::{DEADLINE, PATIENCE};
+use crate::dns::Forwarding;
 use crate::dns::answer::Answer;
 use crate::dns::clock::Millis;
 use crate::dns::resolve::{Failure, Question};
 use crate::dns::wire::rcode;
-use crate::dns::{Forwarding, SOCKETS_A_MISS};
 
+/// Tries that are listened to at a time.
+const AT_A_TIME: usize = 5;
 /// The ways of an upstream's tries, if it is not heard.
 const ROUNDS: [Over; 3] = [Over::Datagram, Over::Datagram, Over::Stream];
 
@@ -52,7 +56,7 @@ impl Race<'_> {
         let runners: Vec<_> = ranked.into_iter().map(|server| Runner { server, sent: Sent::default() }).collect();
         let mut plan = Plan::new(runners.len());
         let mut pace = Pace::new(self.forwarding.hedge);
-        let mut tries = FuturesUnordered::new();
+        let mut tries = Tries::default();
         let mut best: Option<Answer> = None;
         let mut failure = Failure::Silence;
         self.group.budget.earn();
@@ -60,12 +64,13 @@ impl Race<'_> {
         let mut goes_out = true;
         loop {
             if goes_out {
-                let next = if tries.len() < SOCKETS_A_MISS { plan.next() } else { None };
+                let next = if tries.0.len() < AT_A_TIME { plan.next() } else { None };
                 pace.launched(next.and_then(|(at, _)| runners[at].server.late_after()));
-                tries.extend(next.map(|(at, over)| self.launch(at, over, &runners[at])));
+                tries.0.extend(next.map(|(at, over)| self.launch(at, over, &runners[at]).boxed()));
             }
+            let due = if plan.0.is_empty() { deadline } else { deadline.min(pace.next()) };
             tokio::select! {
-                () = sleep_until(deadline) => return best.ok_or(failure),
+                biased; // an answer that is there is taken, however late it is
                 next = tries.next() => match next {
                     None => return best.ok_or(failure),
                     Some((_, Ok(answer))) if is_final(&answer) => return Ok(answer),
@@ -75,7 +80,10 @@ impl Race<'_> {
                     }
                     Some((_, Err(error))) => failure = error.failure().unwrap_or(failure),
                 },
-                () = sleep_until(pace.next()), if !plan.0.is_empty() => {
+                () = sleep_until(due) => {
+                    if due == deadline {
+                        return best.ok_or(failure);
+                    }
                     goes_out = pace.is_up(|| self.group.budget.take(), self.hedges);
                     continue;
                 }
@@ -84,7 +92,7 @@ impl Race<'_> {
         }
     }
 
-    async fn launch(&self, at: usize, over: Over, runner: &Runner) -> (usize, Result<Answer, TryError>) {
+    async fn launch(&self, at: usize, over: Over, runner: &Runner) -> Outcome {
         let Runner { server, sent } = runner;
         // a dead zone is as dead by TCP
         let over = if server.is_heard_since(self.since) { Over::Datagram } else { over };
@@ -101,6 +109,29 @@ fn better(kept: Option<Answer>, new: Answer) -> Answer {
     match kept {
         Some(kept) if worth(&kept) > worth(&new) => kept,
         _ => new,
+    }
+}
+
+/// The tries under way. They are few: each is looked at whenever one has something to say.
+#[derive(Default)]
+struct Tries<'a>(Vec<BoxFuture<'a, Outcome>>);
+
+/// Which runner's try it was, and what came of it.
+type Outcome = (usize, Result<Answer, TryError>);
+
+impl Tries<'_> {
+    /// The outcome of the next that ends; none if there is none under way.
+    async fn next(&mut self) -> Option<Outcome> {
+        poll_fn(|context| {
+            for at in 0..self.0.len() {
+                if let Poll::Ready(outcome) = self.0[at].poll_unpin(context) {
+                    drop(self.0.remove(at));
+                    return Poll::Ready(Some(outcome));
+                }
+            }
+            if self.0.is_empty() { Poll::Ready(None) } else { Poll::Pending }
+        })
+        .await
     }
 }
 

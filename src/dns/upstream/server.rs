@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use super::breaker::{Breaker, Probe, State};
@@ -22,6 +23,8 @@ use super::cookie::{Cookie, Jar};
 use super::exchange::Stream;
 use super::latency::Latency;
 use super::message::Edns;
+use super::socket::Peer;
+use super::sockets::Sockets;
 use super::{DATAGRAMS, PATIENCE, udp};
 use crate::dns::UpstreamConfig;
 use crate::dns::answer::{Answer, Bad};
@@ -94,6 +97,7 @@ impl Sent {
 /// One upstream with what is known of it.
 pub(super) struct Server {
     config: UpstreamConfig,
+    sockets: Sockets,
     stream: Stream,
     series: UpstreamSeries,
     clock: Clock,
@@ -107,12 +111,20 @@ struct Known {
 }
 
 impl Server {
-    pub(super) fn new(config: UpstreamConfig, metrics: &UpstreamMetrics, clock: Clock) -> Self {
+    /// `descriptors` are those its UDP sockets may take, with others.
+    pub(super) fn new(
+        config: UpstreamConfig,
+        metrics: &UpstreamMetrics,
+        clock: Clock,
+        descriptors: Arc<Semaphore>,
+    ) -> Self {
         let now = clock.now();
         let known = Known { breaker: Breaker::new(now), latency: Latency::default(), jar: Jar::new(now) };
         let series = metrics.declare(&config.address.to_string());
         let stream = Stream::new(config.address, config.trust_ad, series.mismatches.clone());
-        Self { config, stream, series, clock, known: Mutex::new(known) }
+        let peer = Peer { address: config.address, trust_ad: config.trust_ad, mismatches: series.mismatches.clone() };
+        let sockets = Sockets::new(peer, descriptors);
+        Self { config, sockets, stream, series, clock, known: Mutex::new(known) }
     }
 
     /// Whether it can go on serving under this configuration, with what is known of it.
@@ -125,12 +137,8 @@ impl Server {
         self.config.address
     }
 
-    pub(super) fn trusts_ad(&self) -> bool {
-        self.config.trust_ad
-    }
-
-    pub(super) fn series(&self) -> &UpstreamSeries {
-        &self.series
+    pub(super) fn sockets(&self) -> &Sockets {
+        &self.sockets
     }
 
     /// Whether it is in use, half trusted or asked last.
@@ -239,13 +247,14 @@ impl Server {
         Ok(outcome?)
     }
 
-    /// Probes it when that is due, for as long as the task lives.
+    /// Probes it when that is due, and closes sockets that have had their time, for as long as the task lives.
     pub(super) async fn mind(self: Arc<Self>) {
         loop {
             let now = self.clock.now();
             if self.lock().breaker.due() <= now {
                 self.probe(now).await;
             }
+            self.sockets.sweep();
             sleep(TICK).await;
         }
     }

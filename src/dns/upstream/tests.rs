@@ -38,7 +38,7 @@ fn settings(upstreams: Vec<UpstreamConfig>) -> Settings {
 
 fn pool(settings: &Settings) -> Pool {
     let metrics = Arc::new(Metrics::new("0", "0").unwrap());
-    Pool::new(settings, metrics, Clock::Manual(Arc::new(AtomicU64::new(0))))
+    Pool::new(settings, metrics, Clock::Manual(Arc::new(AtomicU64::new(0))), 64)
 }
 
 /// The last octets of those who are asked, in order.

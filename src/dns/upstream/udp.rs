@@ -1,27 +1,22 @@
-//! One question to one upstream over UDP: a socket of its own on a random port, a random id (RFC 5452 §9.2).
+//! One question to one upstream over UDP, and what counts as its answer.
 //!
-//! The socket is connected, so the kernel lets only the upstream's address and port through and reports a refused port
-//! at once. What does not carry our id, our question and, if it has one, our cookie is ignored and listening goes on
-//! (RFC 5452 §9.1, RFC 7873 §5.3).
+//! The question goes out on one of the upstream's [`Sockets`](super::sockets::Sockets), drawn at random, under a random
+//! id (RFC 5452 §9.2). What does not carry our id, our question and, if it has one, our cookie is ignored and listening
+//! goes on (RFC 5452 §9.1, RFC 7873 §5.3).
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-
-use tokio::net::UdpSocket;
+use std::net::IpAddr;
 
 use super::cookie::{Cookie, Returned};
-use super::message::{self, Edns};
+use super::message::Edns;
 use super::server::Server;
 use crate::dns::answer::{Answer, Bad};
+use crate::dns::listen::mmsg::RECEIVE;
 use crate::dns::resolve::Question;
 use crate::dns::wire::{HEADER, option, options, record, rtype, u16_at};
 
-/// Attempts at a random port before the kernel chooses one.
-const PORT_ATTEMPTS: usize = 8;
-/// Largest datagram taken: upstreams may ignore the size offered.
-const RECEIVE: usize = 4_096;
-
 /// A message that answers the question.
+#[derive(Debug)]
 pub(super) struct Received {
     pub(super) outcome: Result<Answer, Bad>,
     /// It had an OPT record.
@@ -30,6 +25,8 @@ pub(super) struct Received {
     pub(super) misses_cookie: bool,
     /// It is longer than the buffer: the kernel has cut it.
     pub(super) cut: bool,
+    /// The upstream's half of our cookie.
+    theirs: Option<Box<[u8]>>,
 }
 
 impl Received {
@@ -45,48 +42,30 @@ impl Received {
 
 /// Sends the question and waits for its answer for as long as the caller does.
 pub(super) async fn exchange(server: &Server, question: &Question, edns: Edns) -> io::Result<Received> {
-    let socket = bind(server.address())?;
-    socket.connect(server.address()).await?;
-    let id: [u8; 2] = rand::random();
-    let cookie = match edns {
-        Edns::Cookie => Some(server.cookie(socket.local_addr()?.ip())),
-        Edns::Plain | Edns::None => None,
-    };
-    socket.send(&message::write(id, question, edns, cookie.as_ref())).await?;
-    let mut buffer = vec![0; RECEIVE];
-    loop {
-        let len = socket.recv(&mut buffer).await?;
-        match received(server, &buffer[..len], id, question, cookie.as_ref()) {
-            Some(received) => return Ok(received),
-            None => server.series().mismatches.inc(),
-        }
+    let cookie = |own: IpAddr| (edns == Edns::Cookie).then(|| server.cookie(own));
+    let mut waiting = server.sockets().ask(question, edns, cookie)?;
+    let received = waiting.answer().await?;
+    if let (Some(theirs), Some(cookie)) = (&received.theirs, waiting.cookie()) {
+        server.learn(cookie, theirs);
     }
+    Ok(received)
 }
 
-/// The message, if it is the answer.
-fn received(
-    server: &Server,
-    message: &[u8],
-    id: [u8; 2],
-    question: &Question,
-    cookie: Option<&Cookie>,
-) -> Option<Received> {
-    if !message.starts_with(&id) {
-        return None;
-    }
-    let outcome = Answer::parse(message, &question.section, server.trusts_ad());
+/// What a message with our id says, if it is the answer to the question with this section and cookie.
+pub(super) fn received(message: &[u8], section: &[u8], cookie: Option<&Cookie>, trust_ad: bool) -> Option<Received> {
+    let outcome = Answer::parse(message, section, trust_ad);
     if outcome == Err(Bad::Mismatch) {
         return None;
     }
-    let opt = opt(message, question.section.len());
+    let opt = opt(message, section.len());
     let returned = cookie.map_or(Returned::None, |cookie| cookie.judge(opt.flatten()));
-    match (returned, cookie) {
-        (Returned::Foreign, _) => return None,
-        (Returned::Ours(Some(theirs)), Some(cookie)) => server.learn(cookie, theirs),
-        _ => {}
-    }
+    let theirs = match returned {
+        Returned::Foreign => return None,
+        Returned::Ours(theirs) => theirs.map(Box::from),
+        Returned::None | Returned::Missing => None,
+    };
     let cut = outcome == Err(Bad::Malformed) && message.len() == RECEIVE;
-    Some(Received { outcome, has_opt: opt.is_some(), misses_cookie: returned == Returned::Missing, cut })
+    Some(Received { outcome, has_opt: opt.is_some(), misses_cookie: returned == Returned::Missing, cut, theirs })
 }
 
 /// The OPT record of a message with our question or none, and the COOKIE option in it.
@@ -104,30 +83,12 @@ pub(super) fn opt(message: &[u8], question: usize) -> Option<Option<&[u8]>> {
     None
 }
 
-/// A socket on a port nobody can guess: chosen over the whole range, since the kernel's own choice covers half of it.
-fn bind(upstream: SocketAddr) -> io::Result<UdpSocket> {
-    let any = |port| match upstream {
-        SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)),
-        SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)),
-    };
-    for _ in 0..PORT_ATTEMPTS {
-        if let Ok(socket) = std::net::UdpSocket::bind(any(rand::random_range(1_024..=u16::MAX))) {
-            return from_std(socket);
-        }
-    }
-    from_std(std::net::UdpSocket::bind(any(0))?)
-}
-
-fn from_std(socket: std::net::UdpSocket) -> io::Result<UdpSocket> {
-    socket.set_nonblocking(true)?;
-    UdpSocket::from_std(socket)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::dns::upstream::message;
 
     fn question() -> Question {
         let section = b"\x03www\x07example\x00\x00\x01\x00\x01".to_vec();
