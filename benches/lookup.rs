@@ -85,9 +85,9 @@ fn resident() -> usize {
 }
 
 fn index(names: &Names) -> Index {
-    let added = [(0, names.targets())];
+    let mut added = [(0, names.targets())];
     let (before, started) = (resident(), Instant::now());
-    let index = compile::index(&Index::default(), &[], &added).expect("it fits");
+    let index = compile::index(&Index::default(), &[], &mut added).expect("it fits");
     let (took, count) = (started.elapsed(), index.len() as f64);
     println!(
         "{count} names built in {took:?}, {:.1} octets a name, {:.1} resident",

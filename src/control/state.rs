@@ -246,7 +246,7 @@ impl State {
                 None => added.push((new, std::mem::take(&mut known.pending))),
             }
         }
-        match compile::index(&self.index, &kept, &added) {
+        match compile::index(&self.index, &kept, &mut added) {
             Ok(index) => {
                 for (new, known) in (0u32..).zip(self.accepted.values_mut()) {
                     known.number = Some(new);

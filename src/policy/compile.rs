@@ -181,7 +181,7 @@ pub(crate) mod tests {
                 Entry::new(Arc::new(notice.clone()), *kind, *order, &pages(), Slots::default())
             })
             .collect();
-        let added: Vec<_> = listings
+        let mut added: Vec<_> = listings
             .iter()
             .enumerate()
             .map(|(n, (.., targets))| {
@@ -189,7 +189,7 @@ pub(crate) mod tests {
                 (n as u32, names.iter().map(|(name, scope)| (name, *scope)).collect())
             })
             .collect();
-        let index = index(&Index::default(), &[], &added).unwrap();
+        let index = index(&Index::default(), &[], &mut added).unwrap();
         resolve(Arc::new(index), entries.into(), 30, at(now), 1)
     }
 

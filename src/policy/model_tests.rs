@@ -90,7 +90,7 @@ fn contents(index: &Index) -> Vec<(Vec<u8>, Vec<index::Member>)> {
 proptest! {
     #[test]
     fn a_look_up_is_the_scan(listings in vec(listing(), 0..6), asked in vec(name(), 1..20), now in 0i64..8) {
-        let index = compile::index(&Index::default(), &[], &added(&listings)).unwrap();
+        let index = compile::index(&Index::default(), &[], &mut added(&listings)).unwrap();
         let snapshot = compile::resolve(Arc::new(index), entries(&listings), 30, at(now), 1);
         for name in &asked {
             for consider in [Consider::All, Consider::SubtreesOnly] {
@@ -116,20 +116,20 @@ proptest! {
         new in vec(listing(), 0..3),
         keep in vec(any::<bool>(), 6),
     ) {
-        let before = compile::index(&Index::default(), &[], &added(&listings)).unwrap();
+        let before = compile::index(&Index::default(), &[], &mut added(&listings)).unwrap();
         let survivors: Vec<_> = listings.iter().zip(&keep).filter(|(_, keep)| **keep).map(|(l, _)| l.clone()).collect();
         let mut next = 0u32;
         let kept: Vec<_> = listings.iter().zip(&keep).map(|(_, keep)| keep.then(|| { next += 1; next - 1 })).collect();
-        let fresh: Vec<_> = (next..).zip(&new).map(|(n, listing)| (n, targets(listing))).collect();
-        let changed = compile::index(&before, &kept, &fresh).unwrap();
+        let mut fresh: Vec<_> = (next..).zip(&new).map(|(n, listing)| (n, targets(listing))).collect();
+        let changed = compile::index(&before, &kept, &mut fresh).unwrap();
         let all: Vec<_> = survivors.into_iter().chain(new).collect();
-        let rebuilt = compile::index(&Index::default(), &[], &added(&all)).unwrap();
+        let rebuilt = compile::index(&Index::default(), &[], &mut added(&all)).unwrap();
         prop_assert_eq!(contents(&changed), contents(&rebuilt));
     }
 
     #[test]
     fn names_in_force_are_those_the_scan_finds_live(listings in vec(listing(), 0..6), now in 0i64..8) {
-        let index = compile::index(&Index::default(), &[], &added(&listings)).unwrap();
+        let index = compile::index(&Index::default(), &[], &mut added(&listings)).unwrap();
         let snapshot = compile::resolve(Arc::new(index), entries(&listings), 30, at(now), 1);
         let live: std::collections::BTreeSet<_> = listings.iter()
             .filter(|listing| listing.notice.validity.contains(at(now)))

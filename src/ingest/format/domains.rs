@@ -38,7 +38,7 @@ mod tests {
     fn one_name_a_line() {
         let listed =
             read("\u{feff}# Title\r\n\r\nBad.Example.\r\n\t bücher.example # why\nlast.example", Sensitivity::Public);
-        let names: Vec<_> = listed.targets.iter().map(|(wire, _)| wire_to_text(wire)).collect();
+        let names: Vec<_> = listed.targets.iter().map(|(wire, _)| wire_to_text(&wire)).collect();
         assert_eq!(names, ["bad.example.", "xn--bcher-kva.example.", "last.example."]);
         assert_eq!((listed.good, listed.bad, listed.verdict()), (3, 0, Verdict::List));
     }

@@ -85,7 +85,7 @@ mod tests {
     }
 
     fn names(listed: &Listed) -> Vec<String> {
-        listed.targets.iter().map(|(wire, _)| wire_to_text(wire)).collect()
+        listed.targets.iter().map(|(wire, _)| wire_to_text(&wire)).collect()
     }
 
     #[test]

@@ -1,27 +1,24 @@
 //! [`build`]: an index from the one before and the targets that came.
 //!
 //! The names go into the new index in the order of their hashes. Those of the index before come out of it in that
-//! order, so they are merged in without being kept anywhere. The added ones are sorted, an eighth at a time where they
-//! are many: the memory needed beside the two indexes is 8 octets for each added name.
+//! order, so they are merged in without being kept anywhere. The added ones come in parts ([`Added`]), whose memory goes
+//! back as the index grows: at no time are there more than the two indexes and a part of the names.
 
 use std::iter::Peekable;
 
-use super::bucket::{self, ENTRY, Filling, MOST, WORD};
+use super::added::{Added, Part, hash};
+use super::bucket::{self, Buckets, ENTRY, Filling, MOST, Record, WORD};
 use super::image::{DEEP, Header, Places};
-use super::laid::{Key, Laid};
+use super::laid::Key;
 use super::octets::Octets;
 use super::sets::Interner;
 use super::symbols::Coder;
 use super::{Index, Listed, Member, SetId};
 use crate::model::Targets;
-use crate::model::name::labels;
+use crate::model::name::{WireName, labels};
 
 /// Names a bucket, on average.
 const BUCKET: u64 = 7;
-/// Up to this many added names are sorted at once.
-const AT_ONCE: usize = 1 << 16;
-/// From more, this many parts are made, a power of two.
-const PARTS: u8 = 8;
 /// Names from which symbols are chosen.
 const SAMPLE: usize = 4096;
 
@@ -33,94 +30,36 @@ pub struct Full;
 /// Puts the names together: those of `previous` whose entry is kept, under its new number, and the added ones.
 ///
 /// `kept[old]` is the new number of an entry of the previous index, or `None` if it is gone or replaced. A reason that
-/// is given twice counts once.
-pub fn build(previous: &Index, kept: &[Option<u32>], added: &[(u32, Targets)]) -> Result<Index, Full> {
+/// is given twice counts once. The added names are taken out; if they do not fit they are all there again, in another
+/// order and each once.
+pub fn build(previous: &Index, kept: &[Option<u32>], added: &mut [(u32, Targets)]) -> Result<Index, Full> {
+    build_at_most(previous, kept, added, u64::MAX)
+}
+
+/// The same for no more names than `most`.
+pub(super) fn build_at_most(
+    previous: &Index,
+    kept: &[Option<u32>],
+    added: &mut [(u32, Targets)],
+    most: u64,
+) -> Result<Index, Full> {
     let before = Before { index: previous, kept };
-    let added = Added::new(added, previous.key);
-    let first = added.part(0);
-    let names = before.survivors() + distinct(&first) * u64::from(added.parts());
-    let writer = Writer::new(previous.header.key, names, &sample(before, &first, added.len()))?;
+    let total: usize = added.iter().map(|(_, targets)| targets.len()).sum();
+    let (mut added, mut part) = (Added::new(added, previous.key), Part::default());
+    added.take(&mut part);
+    // as many of all the targets are repeats as of the first; there are too few of them to say how many there are in all
+    let distinct = (total as u64 * part.names().count() as u64).checked_div(part.len() as u64).unwrap_or(total as u64);
+    let names = before.survivors() + distinct;
+    let Ok(writer) = Writer::new(previous.header.key, names, &sample(before, &part, total), most) else {
+        added.give_back(&mut part, std::iter::empty());
+        return Err(Full);
+    };
     let mut merge = Merge::new(writer, before, before.names().peekable());
-    merge.add(&first)?;
-    drop(first);
-    for part in 1..added.parts() {
-        merge.add(&added.part(part))?;
+    let built = merge.all(&mut added, &mut part);
+    if built.is_err() {
+        added.give_back(&mut part, merge.written());
     }
-    merge.finish()
-}
-
-/// A reason that is to be added.
-struct Item<'a> {
-    hash: u64,
-    wire: &'a [u8],
-    member: Member,
-}
-
-impl Item<'_> {
-    fn place(&self) -> (u64, &[u8]) {
-        (self.hash, self.wire)
-    }
-}
-
-/// All of them.
-struct Added<'a> {
-    targets: &'a [(u32, Targets)],
-    key: Key,
-    /// The part of each, if there are several.
-    parts: Option<Box<[u8]>>,
-}
-
-impl<'a> Added<'a> {
-    fn new(targets: &'a [(u32, Targets)], key: Key) -> Self {
-        let mut added = Self { targets, key, parts: None };
-        if added.len() > AT_ONCE {
-            added.parts = Some(added.targets().map(|(wire, _)| part_of(hash(wire, &key))).collect());
-        }
-        added
-    }
-
-    fn len(&self) -> usize {
-        self.targets.iter().map(|(_, targets)| targets.len()).sum()
-    }
-
-    fn targets(&self) -> impl Iterator<Item = (&'a [u8], Member)> {
-        let of = |(notice, targets): &'a (u32, Targets)| {
-            targets.iter().map(move |(wire, scope)| (wire, Member { notice: *notice, scope }))
-        };
-        self.targets.iter().flat_map(of)
-    }
-
-    fn parts(&self) -> u8 {
-        if self.parts.is_some() { PARTS } else { 1 }
-    }
-
-    /// Those of one part in their order.
-    fn part(&self, part: u8) -> Vec<Item<'a>> {
-        let item = |(wire, member)| Item { hash: hash(wire, &self.key), wire, member };
-        let mut items: Vec<_> = match &self.parts {
-            None => self.targets().map(item).collect(),
-            Some(parts) => {
-                let here = self.targets().zip(parts).filter(|(_, of)| **of == part);
-                here.map(|(target, _)| item(target)).collect()
-            }
-        };
-        items.sort_unstable_by(|a, b| a.place().cmp(&b.place()));
-        items
-    }
-}
-
-fn hash(wire: &[u8], key: &Key) -> u64 {
-    let mut name = Laid::new(wire);
-    name.lay(); // targets are names
-    name.hash(key)
-}
-
-fn part_of(hash: u64) -> u8 {
-    (hash >> (64 - PARTS.ilog2())) as u8
-}
-
-fn distinct(items: &[Item]) -> u64 {
-    items.chunk_by(|a, b| a.place() == b.place()).count() as u64
+    built
 }
 
 /// What stays of the index before.
@@ -152,10 +91,10 @@ impl<'a> Before<'a> {
 }
 
 /// Names to choose symbols by, old and new ones in proportion. What comes first by hash is as good as drawn by lot.
-fn sample(before: Before, first: &[Item], added: usize) -> Vec<Box<[u8]>> {
+fn sample(before: Before, first: &Part, added: usize) -> Vec<Box<[u8]>> {
     let old = (SAMPLE * before.index.len()).checked_div(before.index.len() + added).unwrap_or(0);
     let old = before.index.iter().take(old).map(|(name, _)| name.to_vec().into());
-    old.chain(first.iter().map(|item| item.wire.into())).take(SAMPLE).collect()
+    old.chain(first.names().flatten().map(|item| first.wire(item).into())).take(SAMPLE).collect()
 }
 
 /// Two streams in order of hash on their way into one.
@@ -175,14 +114,35 @@ impl<'a, I: Iterator<Item = (u64, Listed, SetId)>> Merge<'a, I> {
         Self { writer, before, from, sets: Interner::default(), carried, members: Vec::new() }
     }
 
+    /// Takes in the part that was taken, all that follow, and what is left of the old names.
+    fn all(&mut self, added: &mut Added, part: &mut Part) -> Result<Index, Full> {
+        loop {
+            self.add(part)?;
+            if !added.take(part) {
+                break;
+            }
+        }
+        while let Some(old) = self.before.next() {
+            self.carry(old)?;
+        }
+        self.writer.finish(&self.sets)
+    }
+
+    /// The names that are in, with their reasons.
+    fn written(&self) -> impl Iterator<Item = (WireName, Member)> {
+        let reasons = |(name, set): (WireName, SetId)| self.sets.members(set).iter().map(move |of| (name.clone(), *of));
+        self.writer.names().flat_map(reasons)
+    }
+
     /// Takes in a part of the added names, and all old ones up to its last.
-    fn add(&mut self, part: &[Item]) -> Result<(), Full> {
-        for same in part.chunk_by(|a, b| a.place() == b.place()) {
+    fn add(&mut self, part: &Part) -> Result<(), Full> {
+        for same in part.names() {
             let Some(first) = same.first() else { continue };
-            while let Some(old) = self.next_before(|place| place < first.place()) {
+            let here = (first.hash, part.wire(first));
+            while let Some(old) = self.next_before(|place| place < here) {
                 self.carry(old)?;
             }
-            let both = self.next_before(|place| place == first.place());
+            let both = self.next_before(|place| place == here);
             self.members.clear();
             self.members.extend(same.iter().map(|item| item.member));
             self.members.extend(both.into_iter().flat_map(|(_, _, set)| self.from.members(set)));
@@ -190,7 +150,7 @@ impl<'a, I: Iterator<Item = (u64, Listed, SetId)>> Merge<'a, I> {
             self.members.dedup();
             let set = self.sets.number(&self.members);
             self.sets.count(set);
-            self.writer.put(first.hash, first.wire, set)?;
+            self.writer.put(here.0, here.1, set)?;
         }
         Ok(())
     }
@@ -222,13 +182,6 @@ impl<'a, I: Iterator<Item = (u64, Listed, SetId)>> Merge<'a, I> {
         self.sets.count(set);
         self.writer.put(hash, &name, set)
     }
-
-    fn finish(mut self) -> Result<Index, Full> {
-        while let Some(old) = self.before.next() {
-            self.carry(old)?;
-        }
-        self.writer.finish(&self.sets)
-    }
 }
 
 /// Writes an image.
@@ -240,11 +193,13 @@ struct Writer {
     /// The bucket that fills, and its number.
     bucket: Filling,
     number: usize,
+    /// More names do not fit.
+    most: u64,
 }
 
 impl Writer {
     /// Starts an image for about this many names.
-    fn new(key: u128, names: u64, sample: &[Box<[u8]>]) -> Result<Self, Full> {
+    fn new(key: u128, names: u64, sample: &[Box<[u8]>], most: u64) -> Result<Self, Full> {
         let buckets = u32::try_from(names.div_ceil(BUCKET)).map_err(|_| Full)?;
         let header = Header { key, buckets, ..Header::default() };
         let places = header.places().ok_or(Full)?;
@@ -253,7 +208,7 @@ impl Writer {
         image.zero_to(places.symbols);
         coder.symbols().write(&mut image);
         image.align();
-        Ok(Self { image, header, places, coder, bucket: Filling::default(), number: 0 })
+        Ok(Self { image, header, places, coder, bucket: Filling::default(), number: 0, most })
     }
 
     /// Adds a name; they come in order of hash.
@@ -271,7 +226,7 @@ impl Writer {
         let labels = labels(wire).count();
         self.header.depths |= 1 << labels.min(DEEP);
         self.header.deepest = self.header.deepest.max(labels as u32);
-        if self.bucket.len() > MOST { Err(Full) } else { Ok(()) }
+        if self.bucket.len() > MOST || self.header.names > self.most { Err(Full) } else { Ok(()) }
     }
 
     /// Ends the buckets before this one.
@@ -286,7 +241,16 @@ impl Writer {
         Ok(())
     }
 
-    fn finish(mut self, sets: &Interner) -> Result<Index, Full> {
+    /// The names put so far.
+    fn names(&self) -> impl Iterator<Item = (WireName, SetId)> {
+        let directory = &self.image[self.places.directory..][..ENTRY * self.number];
+        let records = Buckets::new(&[], directory, &self.image[self.places.buckets..]).records();
+        let name =
+            |record: Record| (WireName::from_fn(|octets| record.decode(self.coder.symbols(), octets)), record.set);
+        records.chain(self.bucket.records()).map(name)
+    }
+
+    fn finish(&mut self, sets: &Interner) -> Result<Index, Full> {
         self.go_to(self.header.buckets as usize)?;
         self.header.octets = (self.image.len() - self.places.buckets) as u64;
         self.image.align();
@@ -298,7 +262,7 @@ impl Writer {
             key: Key::new(self.header.key),
             header: self.header,
             symbols: Box::new(self.coder.symbols().clone()),
-            image: self.image,
+            image: std::mem::take(&mut self.image),
         })
     }
 }

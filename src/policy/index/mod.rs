@@ -12,6 +12,7 @@
 
 use std::ops::ControlFlow;
 
+mod added;
 mod bucket;
 mod build;
 mod image;

@@ -48,6 +48,11 @@ impl Interner {
         set
     }
 
+    /// The members of a set.
+    pub(super) fn members(&self, set: SetId) -> &[Member] {
+        self.sets.get(set as usize).map(|members| &**members).unwrap_or_default()
+    }
+
     /// Counts a name.
     pub(super) fn count(&mut self, set: SetId) {
         self.counts[set as usize] += 1;

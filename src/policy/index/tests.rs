@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::build::build_at_most;
 use super::*;
 use crate::model::{DnsName, Targets};
 
@@ -25,7 +26,7 @@ fn targets(names: impl IntoIterator<Item = DnsName>) -> Targets {
 }
 
 fn index_of(names: impl IntoIterator<Item = DnsName>) -> Index {
-    build(&Index::default(), &[], &[(0, targets(names))]).unwrap()
+    build(&Index::default(), &[], &mut [(0, targets(names))]).unwrap()
 }
 
 fn found(index: &Index, name: &[u8]) -> Vec<Vec<u8>> {
@@ -107,11 +108,11 @@ fn equal_reasons_share_a_set_and_repeats_change_nothing() {
     use Scope::{Exact, Subtree};
     let (a, b) = (name("a.x"), name("b.x"));
     let listed = |names: &[(&DnsName, Scope)]| names.iter().copied().collect::<Targets>();
-    let added = [
+    let mut added = [
         (0, listed(&[(&a, Exact), (&b, Exact), (&a, Exact), (&b, Subtree)])),
         (2, listed(&[(&b, Subtree), (&b, Subtree)])),
     ];
-    let index = build(&Index::default(), &[], &added).unwrap();
+    let index = build(&Index::default(), &[], &mut added).unwrap();
     let reasons = |name: &DnsName| index.members(index.find(name.as_wire()).unwrap()).collect::<Vec<_>>();
     assert_eq!(reasons(&a), [member(0, Exact)]);
     assert_eq!(reasons(&b), [member(0, Exact), member(0, Subtree), member(2, Subtree)]);
@@ -191,9 +192,9 @@ fn many_names_below_one_parent_spread_like_any_others() {
 fn parts_and_merges_lose_nothing() {
     let of = |n: u32| name(&format!("host-{n}.{}.example", n % 1000));
     let notice = |from: u32, to: u32| targets((from..to).map(of));
-    let first = build(&Index::default(), &[], &[(0, notice(0, 60_000)), (1, notice(50_000, 90_000))]).unwrap();
+    let first = build(&Index::default(), &[], &mut [(0, notice(0, 60_000)), (1, notice(50_000, 90_000))]).unwrap();
     assert_eq!(first.len(), 90_000);
-    let second = build(&first, &[None, Some(5)], &[(3, notice(80_000, 200_000)), (4, notice(0, 10))]).unwrap();
+    let second = build(&first, &[None, Some(5)], &mut [(3, notice(80_000, 200_000)), (4, notice(0, 10))]).unwrap();
     let contents = contents(&second);
     assert_eq!(contents.len(), 150_010);
     for n in [0, 9, 10, 49_999, 50_000, 79_999, 80_000, 89_999, 90_000, 199_999, 200_000] {
@@ -204,10 +205,33 @@ fn parts_and_merges_lose_nothing() {
     }
 }
 
+/// What was taken out of the targets is in them again when the build stops, wherever it stops.
+#[test]
+fn a_build_that_fails_gives_the_names_back() {
+    let of = |n: u32| name(&format!("host-{n}.{}.example", n % 1000));
+    let first = build(&Index::default(), &[], &mut [(0, targets((0..5_000).map(of)))]).unwrap();
+    let listed = |added: &[(u32, Targets)]| -> BTreeSet<_> {
+        let of = |(notice, targets): &(u32, Targets)| {
+            targets.iter().map(|(name, scope)| (*notice, name.to_vec(), scope)).collect::<Vec<_>>()
+        };
+        added.iter().flat_map(of).collect()
+    };
+    let fresh = || [(3, targets((2_000..14_000).map(of))), (7, targets((9_000..9_003).map(of)))];
+    let expected = listed(&fresh());
+    for limit in [0, 1, 6_000, 13_999] {
+        let mut added = fresh();
+        assert!(build_at_most(&first, &[Some(0)], &mut added, limit).is_err());
+        assert_eq!(listed(&added), expected, "stopped at {limit}");
+        let whole = build(&first, &[Some(0)], &mut added).unwrap();
+        assert_eq!(whole.len(), 14_000);
+        assert!(added.iter().all(|(_, targets)| targets.is_empty()));
+    }
+}
+
 #[test]
 fn set_numbers_of_any_length_come_back() {
-    let added: Vec<_> = (0..20_000).map(|n| (n, targets([name(&format!("n{n}.example"))]))).collect();
-    let index = build(&Index::default(), &[], &added).unwrap();
+    let mut added: Vec<_> = (0..20_000).map(|n| (n, targets([name(&format!("n{n}.example"))]))).collect();
+    let index = build(&Index::default(), &[], &mut added).unwrap();
     assert_eq!(index.sets(), 20_000);
     for n in (0..20_000).step_by(7) {
         let set = index.find(&wire(&format!("n{n}.example"))).unwrap();
@@ -221,7 +245,7 @@ fn an_image_comes_back_as_the_index_it_was() {
     let again = Index::from_bytes(index.as_bytes()).unwrap();
     assert_eq!(again.as_bytes(), index.as_bytes());
     assert_eq!(contents(&again), contents(&index));
-    let rebuilt = build(&again, &[Some(0)], &[]).unwrap();
+    let rebuilt = build(&again, &[Some(0)], &mut []).unwrap();
     assert_eq!(contents(&rebuilt), contents(&index));
     for len in (0..index.as_bytes().len()).step_by(101) {
         assert!(Index::from_bytes(&index.as_bytes()[..len]).is_none(), "{len} octets of it");
@@ -266,10 +290,10 @@ proptest! {
         let numbered = |from: u32, listings: &[Vec<(DnsName, Scope)>]| -> Vec<(u32, Targets)> {
             (from..).zip(listings).map(|(n, l)| (n, l.iter().map(|(name, scope)| (name, *scope)).collect())).collect()
         };
-        let before = build(&Index::default(), &[], &numbered(0, &listings)).unwrap();
+        let before = build(&Index::default(), &[], &mut numbered(0, &listings)).unwrap();
         // what stays is numbered from the other end
         let kept: Vec<_> = (0..listings.len()).map(|n| keep[n].then_some(9 - n as u32)).collect();
-        let index = build(&before, &kept, &numbered(20, &more)).unwrap();
+        let index = build(&before, &kept, &mut numbered(20, &more)).unwrap();
         let mut model = Model::new();
         let old = kept.iter().zip(&listings).filter_map(|(number, listing)| Some(((*number)?, listing)));
         for (number, listing) in old.chain((20..).zip(&more)) {
