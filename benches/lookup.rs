@@ -85,9 +85,9 @@ fn resident() -> usize {
 }
 
 fn index(names: &Names) -> Index {
-    let targets = names.targets();
+    let mut added = [(0, names.targets())];
     let (before, started) = (resident(), Instant::now());
-    let index = build(&Index::default(), &[], &[Slot::Open], &[(0, &targets)]).expect("it fits").index;
+    let index = build(&Index::default(), &[], &[Slot::Open], &mut added).expect("it fits").index;
     let (took, count) = (started.elapsed(), index.len() as f64);
     println!(
         "{count} names built in {took:?}, {:.1} octets a name, {:.1} resident",

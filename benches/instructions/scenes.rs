@@ -225,7 +225,7 @@ fn policy() -> io::Result<Snapshot> {
     let slots = Slots { blocked: 0, hit: Some(0) };
     let entry = Entry::new(Arc::new(notice()), AuthorityKind::Statutory, 0, &pages, slots);
     let mut register = Register::default();
-    register.change(&[], vec![(entry, &list())], Timestamp::UNIX_EPOCH).map_err(io::Error::other)?;
+    register.change(&[], vec![(entry, &mut list())], Timestamp::UNIX_EPOCH).map_err(io::Error::other)?;
     Ok(register.snapshot(pages.ttl, 1))
 }
 

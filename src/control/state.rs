@@ -260,10 +260,10 @@ impl State {
     /// the next time.
     pub fn compile(&mut self, pages: &Pages, slots: impl Fn(&Notice) -> Slots, now: Timestamp) -> Result<Change, Full> {
         let Self { new, accepted, order, gone, register, .. } = self;
-        let added = new.iter().filter_map(|place| {
-            let known = accepted.get(place)?;
-            Some((entry(place, known, order, pages, slots(&known.notice)), &known.pending))
-        });
+        let added = accepted
+            .iter_mut()
+            .filter(|(place, _)| new.contains(*place))
+            .map(|(place, known)| (entry(place, known, order, pages, slots(&known.notice)), &mut known.pending));
         let (given, change) = register.change(gone, added.collect(), now)?;
         for (place, slot) in std::mem::take(new).iter().zip(given) {
             if let Some(known) = accepted.get_mut(place) {

@@ -340,11 +340,11 @@ mod tests {
             let names: Vec<_> = names.map(|name| (DnsName::from_text(&name).unwrap(), Scope::Subtree)).collect();
             names.iter().map(|(name, scope)| (name, *scope)).collect::<Targets>()
         };
-        let open = targets(&mut (0..5_000).map(|n| format!("host-{n}.example")));
-        let hidden = targets(&mut (0..50).map(|n| format!("zqxj-{n}.example")).chain(["host-7.example".into()]));
+        let mut open = targets(&mut (0..5_000).map(|n| format!("host-{n}.example")));
+        let mut hidden = targets(&mut (0..50).map(|n| format!("zqxj-{n}.example")).chain(["host-7.example".into()]));
         let mut register = Register::default();
         let notices = [notice("a", "open", 1, None), secret];
-        let new = notices.iter().map(entry).zip([&open, &hidden]).collect();
+        let new = notices.iter().map(entry).zip([&mut open, &mut hidden]).collect();
         let (slots, _) = register.change(&[], new, now).unwrap();
         let problem = Problem {
             severity: Severity::Error,
@@ -405,7 +405,7 @@ mod tests {
         back.restore(register.layers(), vec![(documents[0].slot, entry(&documents[0].notice))], at(5));
         assert_eq!((back.snapshot(30, 1).names(), back.snapshot(30, 1).notices()), (5_000, 1));
         let (given, change) =
-            back.change(&[], vec![(entry(&documents[1].notice), &Targets::default())], at(6)).unwrap();
+            back.change(&[], vec![(entry(&documents[1].notice), &mut Targets::default())], at(6)).unwrap();
         assert_eq!((given, change.diff.added), (vec![2], 0), "not slot 1, which sets mention");
     }
 

@@ -13,6 +13,9 @@ use super::{Problem, Severity};
 /// How often a file that changes under the reader is read again before it is left for the next look.
 const TRIES: usize = 3;
 
+/// Octets that are read at once.
+const BLOCK: usize = 64 << 10;
+
 /// A change within the clock tick of the last look leaves no trace in a fingerprint; one taken this soon after the file's
 /// last change is not relied on.
 const TICK: Duration = Duration::from_millis(100);
@@ -59,9 +62,9 @@ impl From<&Metadata> for Fingerprint {
 
 /// What an attempt to read a file gave.
 #[derive(Debug)]
-pub(super) enum Content {
+pub(super) enum Content<T> {
     /// All of it, and the state of the file it is from.
-    Whole(Vec<u8>, Fingerprint),
+    Whole(T, Fingerprint),
     /// Somebody is writing it right now.
     Changing,
     /// More than the limit.
@@ -69,7 +72,20 @@ pub(super) enum Content {
 }
 
 /// Reads a file of at most `limit` octets in one state of it.
-pub(super) fn read(path: &Path, limit: u64) -> io::Result<Content> {
+pub(super) fn read(path: &Path, limit: u64) -> io::Result<Content<Vec<u8>>> {
+    let start = |size: u64| Vec::with_capacity(size as usize + 1);
+    read_in_blocks(path, limit, start, Vec::extend_from_slice)
+}
+
+/// The same for what need not lie in memory as a whole: `start` makes what takes it in, by the size of the file, and
+/// `take` gives it the next octets. What took in a state that was none is dropped.
+pub(super) fn read_in_blocks<T>(
+    path: &Path,
+    limit: u64,
+    start: impl Fn(u64) -> T,
+    take: impl Fn(&mut T, &[u8]),
+) -> io::Result<Content<T>> {
+    let mut block = Vec::new();
     for _ in 0..TRIES {
         // Without O_NONBLOCK, a FIFO in the place of a notice would stop the thread for good.
         let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
@@ -81,10 +97,20 @@ pub(super) fn read(path: &Path, limit: u64) -> io::Result<Content> {
         if before.size > limit {
             return Ok(Content::TooLarge);
         }
-        let mut bytes = Vec::with_capacity(before.size as usize + 1);
-        Read::by_ref(&mut file).take(limit + 1).read_to_end(&mut bytes)?;
-        if is_still(&file, before)? && bytes.len() as u64 == before.size {
-            return Ok(Content::Whole(bytes, before));
+        block.resize((before.size as usize + 1).min(BLOCK), 0);
+        let (mut taken, mut read) = (start(before.size), 0);
+        while read <= before.size {
+            let octets = match file.read(&mut block) {
+                Ok(0) => break,
+                Ok(octets) => octets,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            take(&mut taken, &block[..octets]);
+            read += octets as u64;
+        }
+        if is_still(&file, before)? && read == before.size {
+            return Ok(Content::Whole(taken, before));
         }
     }
     Ok(Content::Changing)

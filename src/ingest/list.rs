@@ -32,11 +32,11 @@ pub(super) struct List {
     scope: Scope,
     seen: Option<Fingerprint>, // of the state last read; `None` if it must be read
     digest: Option<[u8; 32]>,  // of the octets last read
+    size: u64,                 // how many they were
     trouble: Option<Problem>,  // why those octets are no list
     unread: Option<Problem>,   // why nothing newer could be read
     in_force: bool,
-    /// From an earlier run; until it has been read once.
-    known: Option<Known>,
+    known: Option<Known>, // from an earlier run, until the file has been read once
     absent_since: Option<Instant>,
     again: Option<Duration>,
 }
@@ -50,6 +50,7 @@ impl List {
             scope,
             seen: None,
             digest: None,
+            size: 0,
             trouble: None,
             unread: None,
             in_force: false,
@@ -116,7 +117,7 @@ impl List {
     }
 
     fn read(&mut self, update: &mut Update) {
-        match file::read(&self.path, MAX_SIZE) {
+        match self.look() {
             Err(error) => self.fail(update, &error),
             Ok(Content::Changing) => {
                 self.again = Some(QUIET);
@@ -130,37 +131,76 @@ impl List {
                     format!("the list is larger than {} GiB; its last good state stays in force", MAX_SIZE >> 30);
                 self.set_unread(self.problem("size", message, None), update);
             }
-            Ok(Content::Whole(bytes, print)) => {
+            Ok(Content::Whole((digest, listed), print)) => {
                 self.seen = print.is_reliable(update.at).then_some(print);
                 self.unread = None;
                 update.failure = self.standing();
-                let digest: [u8; 32] = Sha256::digest(&bytes).into();
-                if self.digest != Some(digest) {
-                    self.digest = Some(digest);
-                    self.take(&bytes, digest, update);
+                (self.digest, self.size) = (Some(digest), print.size);
+                let known = self.known.take();
+                if let Some(listed) = listed {
+                    self.take(listed, digest, update);
+                } else if let Some(known) = known {
+                    update.settled.push(String::new());
+                    update.problems = known.problems;
                 }
             }
         }
     }
 
-    fn take(&mut self, bytes: &[u8], digest: [u8; 32], update: &mut Update) {
-        let mut notice = self.notice.clone();
-        notice.digest = Sha256::new().chain_update(self.notice.digest).chain_update(digest).finalize().into();
-        if let Some(known) = self.known.take().filter(|known| known.digest == notice.digest) {
-            update.settled.push(String::new());
-            update.problems = known.problems;
-            return;
+    /// Reads the file as it comes, for its text never lies in memory as a whole: its digest, and what it lists if that
+    /// is another one than before.
+    fn look(&self) -> io::Result<Content<([u8; 32], Option<Listed>)>> {
+        // in force since an earlier run, or written again with as many octets: most likely the same ones, which need not
+        // be parsed
+        let is_likely = self.digest.is_some() && Fingerprint::of(&self.path)?.size == self.size;
+        if is_likely || self.known.is_some() {
+            let content =
+                file::read_in_blocks(&self.path, MAX_SIZE, |_| Sha256::new(), |digest, block| digest.update(block));
+            if let Content::Whole(digest, print) = content? {
+                let digest = digest.finalize().into();
+                if self.is_in_force(digest) {
+                    return Ok(Content::Whole((digest, None), print));
+                }
+            }
         }
-        let parse = match self.format {
-            ListFormat::Hosts => hosts::parse,
-            ListFormat::Domains => domains::parse,
+        let reader = match self.format {
+            ListFormat::Hosts => hosts::reader,
+            ListFormat::Domains => domains::reader,
         };
-        let listed = parse(bytes, &self.path, self.scope, self.notice.sensitivity);
+        let start = |_| (Sha256::new(), reader(&self.path, self.scope, self.notice.sensitivity));
+        let content = file::read_in_blocks(&self.path, MAX_SIZE, start, |(digest, reader), block| {
+            digest.update(block);
+            reader.read(block);
+        });
+        Ok(match content? {
+            Content::Whole((digest, reader), print) => {
+                let digest = digest.finalize().into();
+                let listed = (self.digest != Some(digest)).then(|| reader.finish());
+                Content::Whole((digest, listed), print)
+            }
+            Content::Changing => Content::Changing,
+            Content::TooLarge => Content::TooLarge,
+        })
+    }
+
+    fn is_in_force(&self, digest: [u8; 32]) -> bool {
+        let known = self.known.as_ref().map(|known| known.digest);
+        self.digest == Some(digest) || known == Some(self.notice_digest(digest))
+    }
+
+    /// The digest of the notice with a list of this digest.
+    fn notice_digest(&self, digest: [u8; 32]) -> [u8; 32] {
+        Sha256::new().chain_update(self.notice.digest).chain_update(digest).finalize().into()
+    }
+
+    fn take(&mut self, listed: Listed, digest: [u8; 32], update: &mut Update) {
         self.trouble = self.judge(&listed);
         update.failure = self.standing();
         update.problems = listed.problems;
         if self.trouble.is_none() {
             self.in_force = true;
+            let mut notice = self.notice.clone();
+            notice.digest = self.notice_digest(digest);
             update.put.insert(String::new(), Document { notice, targets: listed.targets });
         }
     }
@@ -233,6 +273,8 @@ mod tests {
         assert!(loader.scan(now(), Mode::Now).is_empty());
         fs::write(&path, "a.example\nb.example\n").unwrap();
         assert!(loader.scan(now(), Mode::Now).is_empty(), "written again without a change");
+        fs::write(&path, "a.example\nd.example\n").unwrap();
+        assert_eq!(loader.scan(now(), Mode::Now).put.len(), 1, "as many octets, and others");
         fs::write(&path, "c.example\nhttp://d.example\n").unwrap();
         let changed = loader.scan(now(), Mode::Now);
         assert_eq!((changed.put[""].targets.len(), changed.problems.len(), changed.failure), (1, 1, None));

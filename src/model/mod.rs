@@ -6,11 +6,15 @@ pub mod action;
 pub mod authority;
 pub mod name;
 pub mod notice;
+pub(crate) mod pile;
 pub mod rtype;
+pub(crate) mod symbols;
+pub mod targets;
 pub mod view;
 
 pub use action::Action;
 pub use authority::{Authority, AuthorityId, AuthorityKind};
 pub use name::{DnsName, NameError};
-pub use notice::{Category, LegalBasis, Notice, NoticeId, Scope, Sensitivity, Targets, Validity};
+pub use notice::{Category, LegalBasis, Notice, NoticeId, Scope, Sensitivity, Validity};
+pub use targets::Targets;
 pub use view::{Exemption, Exemptions, Network, NetworkError, Networks};

@@ -196,6 +196,46 @@ impl FromStr for DnsName {
     }
 }
 
+//------ WireName ----------------------------------------------------------------------------------------------------------
+
+/// Canonical wire octets by value: read from where names stand coded, without an allocation.
+#[derive(Clone)]
+pub struct WireName {
+    octets: [u8; MAX_NAME],
+    len: u8,
+}
+
+impl WireName {
+    /// What `write` writes and says the length of; nothing if it says nothing.
+    pub(crate) fn from_fn(write: impl FnOnce(&mut [u8; MAX_NAME]) -> Option<usize>) -> Self {
+        let mut octets = [0; MAX_NAME];
+        let len = write(&mut octets).map_or(0, |len| len.min(MAX_NAME)) as u8;
+        Self { octets, len }
+    }
+}
+
+impl std::ops::Deref for WireName {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.octets[..usize::from(self.len)]
+    }
+}
+
+impl PartialEq for WireName {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for WireName {}
+
+impl fmt::Debug for WireName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_wire(f, self)
+    }
+}
+
 //------ names in place ----------------------------------------------------------------------------------------------------
 
 /// Octets of the uncompressed name at the start of `wire`, the root label included; `None` if it is compressed, of a

@@ -1,7 +1,8 @@
-//! [`Notice`]: what an authority ordered, and [`Targets`]: the names it ordered it for.
+//! [`Notice`]: what an authority ordered.
 //!
-//! The two are kept apart on purpose. A notice's words live as long as it is known; its names are handed to the policy
-//! index once and stand nowhere else (DESIGN §3: the index is the only copy of the names).
+//! The names it ordered it for, its [`Targets`](super::Targets), are kept apart on purpose. A notice's words live as long
+//! as it is known; its names are handed to the policy index once and stand nowhere else (DESIGN §3: the index is the only
+//! copy of the names).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +13,6 @@ use serde::{Deserialize, Serialize};
 
 use super::action::Action;
 use super::authority::AuthorityId;
-use super::name::DnsName;
 
 /// The authority's number for a notice: `MCMC-2026-000123`. Unique per authority.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -180,54 +180,6 @@ pub struct Notice {
     pub digest: [u8; 32],
 }
 
-/// The names of one notice, on their way into the index: canonical wire names end to end in one allocation.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Targets {
-    octets: Vec<u8>, // scope octet, length octet, wire name; repeated
-    count: usize,
-}
-
-impl Targets {
-    /// Adds one target; duplicates are kept, the index folds them.
-    pub fn push(&mut self, name: &DnsName, scope: Scope) {
-        let wire = name.as_wire();
-        self.octets.extend_from_slice(&[u8::from(scope == Scope::Subtree), wire.len() as u8]); // at most MAX_NAME
-        self.octets.extend_from_slice(wire);
-        self.count += 1;
-    }
-
-    /// How many were added.
-    pub fn len(&self) -> usize {
-        self.count
-    }
-
-    /// Whether none was added.
-    pub fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-
-    /// The targets in the order they were added, names as canonical wire octets.
-    pub fn iter(&self) -> impl Iterator<Item = (&[u8], Scope)> {
-        let mut rest = &self.octets[..];
-        std::iter::from_fn(move || {
-            let (&[scope, len], tail) = rest.split_first_chunk()?;
-            let (wire, tail) = tail.split_at_checked(usize::from(len))?;
-            rest = tail;
-            Some((wire, if scope == 1 { Scope::Subtree } else { Scope::Exact }))
-        })
-    }
-}
-
-impl<'a> FromIterator<(&'a DnsName, Scope)> for Targets {
-    fn from_iter<I: IntoIterator<Item = (&'a DnsName, Scope)>>(targets: I) -> Self {
-        let mut all = Self::default();
-        for (name, scope) in targets {
-            all.push(name, scope);
-        }
-        all
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -243,14 +195,5 @@ mod tests {
         assert_eq!(validity.next_change(at(9)), Some(at(10)));
         assert_eq!(validity.next_change(at(10)), Some(at(20)));
         assert_eq!(validity.next_change(at(20)), None);
-    }
-
-    #[test]
-    fn targets_come_back_in_order() {
-        let (a, b) = (DnsName::from_text("a.example").unwrap(), DnsName::from_text("b").unwrap());
-        let targets = Targets::from_iter([(&a, Scope::Exact), (&b, Scope::Subtree)]);
-        let back: Vec<_> = targets.iter().collect();
-        assert_eq!(back, [(a.as_wire(), Scope::Exact), (b.as_wire(), Scope::Subtree)]);
-        assert_eq!(targets.len(), 2);
     }
 }

@@ -157,8 +157,8 @@ pub(crate) mod tests {
 
     pub(crate) fn snapshot(listings: &[Listing], now: i64) -> Snapshot {
         let mut register = Register::default();
-        let prepared: Vec<_> = listings.iter().map(prepared).collect();
-        let new = prepared.iter().map(|(entry, targets)| (entry.clone(), targets)).collect();
+        let mut prepared: Vec<_> = listings.iter().map(prepared).collect();
+        let new = prepared.iter_mut().map(|(entry, targets)| (entry.clone(), targets)).collect();
         register.change(&[], new, at(now)).unwrap();
         register.snapshot(30, 1)
     }

@@ -82,8 +82,8 @@ fn targets(listing: &Listing) -> Targets {
 
 /// Puts notices in and takes others out.
 fn change(register: &mut Register, gone: &[u32], new: &[Listing], now: i64) -> (Vec<u32>, Change) {
-    let targets: Vec<_> = new.iter().map(targets).collect();
-    let new = new.iter().map(entry).zip(&targets).collect();
+    let mut targets: Vec<_> = new.iter().map(targets).collect();
+    let new = new.iter().map(entry).zip(&mut targets).collect();
     register.change(gone, new, at(now)).unwrap()
 }
 

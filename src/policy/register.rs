@@ -150,20 +150,20 @@ impl Register {
         }
     }
 
-    /// Takes notices out and in, all at once, and lets time pass until `now`; returns the slots of the new ones. If
-    /// there are too many names, nothing changes.
+    /// Takes notices out and in, all at once, and lets time pass until `now`; returns the slots of the new ones. Of
+    /// many names the memory is given back on the way. If there are too many, nothing changes.
     ///
     /// `gone` are slots that this gave out before.
     pub fn change(
         &mut self,
         gone: &[u32],
-        new: Vec<(Entry, &Targets)>,
+        mut new: Vec<(Entry, &mut Targets)>,
         now: Timestamp,
     ) -> Result<(Vec<u32>, Change), Full> {
         let names = new.iter().map(|(_, targets)| targets.len()).sum::<usize>();
         let large = names > self.limits.large || names + self.index.changed() > self.limits.most;
         let given = self.numbers(new.len());
-        let built = if large { Some(self.build(gone, &given, &new)?) } else { None };
+        let built = if large { Some(self.build(gone, &given, &mut new)?) } else { None };
         let mut batch = Batch::default();
         self.edit += 1;
         self.free.truncate(self.free.len().saturating_sub(given.len()));
@@ -171,7 +171,7 @@ impl Register {
         for (slot, (entry, targets)) in given.iter().zip(new) {
             self.take_in(*slot, entry, &mut batch);
             if built.is_none() {
-                targets.iter().for_each(|(wire, scope)| self.list(wire, Member { notice: *slot, scope }, &mut batch));
+                targets.iter().for_each(|(wire, scope)| self.list(&wire, Member { notice: *slot, scope }, &mut batch));
             }
         }
         self.pass(now, &mut batch);
@@ -396,15 +396,20 @@ impl Register {
     }
 
     /// Builds layers of all names that stay and the new ones.
-    fn build(&self, gone: &[u32], given: &[u32], new: &[(Entry, &Targets)]) -> Result<Built, Full> {
+    fn build(&self, gone: &[u32], given: &[u32], new: &mut [(Entry, &mut Targets)]) -> Result<Built, Full> {
         let mut slots: Vec<_> = self.slots.iter().map(|state| state.kind).collect();
         gone.iter().for_each(|slot| slots[*slot as usize] = Slot::Gone);
-        for (slot, (entry, _)) in given.iter().zip(new) {
+        for (slot, (entry, _)) in given.iter().zip(&*new) {
             slots.resize(slots.len().max(*slot as usize + 1), Slot::Gone);
             slots[*slot as usize] = kind(entry);
         }
-        let added: Vec<_> = given.iter().zip(new).map(|(slot, (_, targets))| (*slot, *targets)).collect();
-        build(&self.index, self.sets.counts(), &slots, &added)
+        let taken = given.iter().zip(&mut *new).map(|(slot, (_, targets))| (*slot, std::mem::take(*targets)));
+        let mut added: Vec<_> = taken.collect();
+        let built = build(&self.index, self.sets.counts(), &slots, &mut added);
+        if built.is_err() {
+            new.iter_mut().zip(added).for_each(|((_, place), (_, targets))| **place = targets);
+        }
+        built
     }
 
     /// Puts new layers in the place of index and sets.
@@ -544,7 +549,7 @@ impl Merge {
     /// Does it; takes its time.
     pub fn run(self) -> Merged {
         let Self { index, counts, slots, gone, edit, builds } = self;
-        Merged { built: build(&index, &counts, &slots, &[]), gone, edit, builds }
+        Merged { built: build(&index, &counts, &slots, &mut []), gone, edit, builds }
     }
 }
 

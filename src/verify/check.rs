@@ -49,7 +49,7 @@ pub fn notice<'a>(
     if !authority.may_order(&notice.category) {
         return Err(Rejection::Category { authority: authority.id.clone(), category: notice.category.clone() });
     }
-    if notice.action == Action::NxDomain && targets.iter().any(|(_, scope)| scope == Scope::Exact) {
+    if notice.action == Action::NxDomain && targets.has(Scope::Exact) {
         return Err(Rejection::NxDomainExact);
     }
     if notice.validity.expires_at.is_some_and(|end| end <= notice.validity.effective_at) {

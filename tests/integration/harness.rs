@@ -42,10 +42,15 @@ pub(crate) fn skip(why: &str) {
 }
 
 /// Waits until it holds, [`LIMIT`] at most.
-pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, holds: impl FnMut() -> bool) {
+    wait_at_most(LIMIT, what, holds);
+}
+
+/// Waits until it holds, this long at most.
+pub(crate) fn wait_at_most(limit: Duration, what: &str, mut holds: impl FnMut() -> bool) {
     let started = Instant::now();
     while !holds() {
-        assert!(started.elapsed() < LIMIT, "waited in vain until {what}");
+        assert!(started.elapsed() < limit, "waited in vain until {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -183,6 +188,11 @@ impl Pagar {
 
     /// Starts it by this command and waits until it serves.
     pub(crate) fn spawn(command: &mut Command) -> Self {
+        Self::spawn_within(command, LIMIT)
+    }
+
+    /// The same for what takes longer: each line it prints may take so long.
+    pub(crate) fn spawn_within(command: &mut Command, limit: Duration) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = Reaped(command.spawn().unwrap());
         let log = Arc::<Mutex<String>>::default();
@@ -199,7 +209,7 @@ impl Pagar {
         });
         let mut announced = String::new();
         while !announced.contains("try an unlisted name") {
-            let Ok(line) = printed.recv_timeout(LIMIT) else {
+            let Ok(line) = printed.recv_timeout(limit) else {
                 panic!("it did not start: {announced}{}", log.lock().unwrap());
             };
             announced += &(line + "\n");

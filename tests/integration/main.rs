@@ -19,6 +19,7 @@
 //! | [`no_lift`] | handling of files and configurations that ends no notice |
 //! | [`stored`] | long lists over a restart: compiled, sealed, unreadable, changed meanwhile |
 //! | [`under_load`] | a whole list swapped again and again while questions come in |
+//! | [`memory`] | what a list costs in memory, and at most while it is swapped |
 //! | [`attacks`] | floods, hoards of connections, silence, shortage: what clients notice, and how long |
 //! | [`readiness`] | `/readyz` while the service address is attacked |
 //! | [`reload`] | SIGHUP |
@@ -49,6 +50,7 @@ mod layering;
 mod local_zones;
 mod logging;
 mod manual;
+mod memory;
 mod no_lift;
 mod operations;
 mod packets;

@@ -2,12 +2,19 @@
 
 use std::path::Path;
 
-use super::lines::{self, Line, Listed};
+use super::lines::{Line, Listed, Reader};
 use crate::model::{Scope, Sensitivity};
 
 /// Reads a list. Names of a secret list get into no message.
 pub fn parse(bytes: &[u8], file: &Path, scope: Scope, sensitivity: Sensitivity) -> Listed {
-    lines::scan(bytes, file, scope, sensitivity, read_line)
+    let mut reader = reader(file, scope, sensitivity);
+    reader.read(bytes);
+    reader.finish()
+}
+
+/// Reads a list piece by piece.
+pub fn reader(file: &Path, scope: Scope, sensitivity: Sensitivity) -> Reader<'_> {
+    Reader::new(read_line, file, scope, sensitivity)
 }
 
 fn read_line(line: &mut Line<'_, '_>) {
@@ -38,7 +45,7 @@ mod tests {
     fn one_name_a_line() {
         let listed =
             read("\u{feff}# Title\r\n\r\nBad.Example.\r\n\t bücher.example # why\nlast.example", Sensitivity::Public);
-        let names: Vec<_> = listed.targets.iter().map(|(wire, _)| wire_to_text(wire)).collect();
+        let names: Vec<_> = listed.targets.iter().map(|(wire, _)| wire_to_text(&wire)).collect();
         assert_eq!(names, ["bad.example.", "xn--bcher-kva.example.", "last.example."]);
         assert_eq!((listed.good, listed.bad, listed.verdict()), (3, 0, Verdict::List));
     }
@@ -96,6 +103,26 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn pieces_of_a_file_say_what_the_whole_says(
+            text in "\u{feff}?([a-c]{1,3}\\.example|[a#.\r \t]{0,3}|https://x/|\n){0,40}",
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
+        ) {
+            let whole = read(&text, Sensitivity::Public);
+            let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(text.len() + 1)).collect();
+            cuts.sort_unstable();
+            let mut reader = reader(Path::new("phishing.domains"), Scope::Exact, Sensitivity::Public);
+            let mut from = 0;
+            for cut in cuts {
+                reader.read(&text.as_bytes()[from..cut]);
+                from = cut;
+            }
+            reader.read(&text.as_bytes()[from..]);
+            let pieces = reader.finish();
+            prop_assert_eq!(pieces.targets, whole.targets);
+            prop_assert_eq!((pieces.good, pieces.bad, pieces.problems), (whole.good, whole.bad, whole.problems));
+        }
+
         #[test]
         fn never_panics(bytes: Vec<u8>) {
             parse(&bytes, Path::new("x"), Scope::Exact, Sensitivity::Public);

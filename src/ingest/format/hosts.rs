@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::path::Path;
 
-use super::lines::{self, Line, Listed};
+use super::lines::{Line, Listed, Reader};
 use crate::model::{Scope, Sensitivity};
 
 /// What hosts files list for the machine itself. Nobody means to block these; they are passed over in silence.
@@ -30,7 +30,14 @@ const OWN_NAMES: [&str; 17] = [
 
 /// Reads a list. Names of a secret list get into no message.
 pub fn parse(bytes: &[u8], file: &Path, scope: Scope, sensitivity: Sensitivity) -> Listed {
-    lines::scan(bytes, file, scope, sensitivity, read_line)
+    let mut reader = reader(file, scope, sensitivity);
+    reader.read(bytes);
+    reader.finish()
+}
+
+/// Reads a list piece by piece.
+pub fn reader(file: &Path, scope: Scope, sensitivity: Sensitivity) -> Reader<'_> {
+    Reader::new(read_line, file, scope, sensitivity)
 }
 
 fn read_line(line: &mut Line<'_, '_>) {
@@ -85,7 +92,7 @@ mod tests {
     }
 
     fn names(listed: &Listed) -> Vec<String> {
-        listed.targets.iter().map(|(wire, _)| wire_to_text(wire)).collect()
+        listed.targets.iter().map(|(wire, _)| wire_to_text(&wire)).collect()
     }
 
     #[test]

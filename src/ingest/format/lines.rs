@@ -5,8 +5,11 @@
 
 use std::path::Path;
 
+use memchr::memchr;
+
 use super::{BYTE_ORDER_MARK, place, target};
 use crate::ingest::{Problem, Severity};
+use crate::model::name::MAX_NAME;
 use crate::model::{Scope, Sensitivity, Targets};
 
 /// Bad lines reported one by one; the others are only counted.
@@ -47,29 +50,66 @@ impl Listed {
     }
 }
 
-/// Goes through the lines of a file and collects what `read_line` makes of each.
-pub(super) fn scan(
-    bytes: &[u8],
-    file: &Path,
-    scope: Scope,
-    sensitivity: Sensitivity,
-    mut read_line: impl FnMut(&mut Line<'_, '_>),
-) -> Listed {
-    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
-    let mut sink =
-        Sink { listed: Listed::default(), file, scope, names_may_be_shown: sensitivity != Sensitivity::Secret };
-    for (index, octets) in bytes.split(|&octet| octet == b'\n').enumerate() {
-        let content = octets.iter().position(|&octet| octet == b'#').map_or(octets, |comment| &octets[..comment]);
-        if content.trim_ascii().is_empty() {
-            continue;
-        }
-        let mut line = Line { number: index + 1, content, good: false, bad: false, sink: &mut sink };
-        read_line(&mut line);
-        let (good, bad) = (line.good, line.bad);
-        sink.listed.good += usize::from(good);
-        sink.listed.bad += usize::from(bad);
+/// What a syntax makes of a line.
+type ReadLine = fn(&mut Line<'_, '_>);
+
+/// Reads a list piece by piece, as it comes from the file.
+pub struct Reader<'f> {
+    read_line: ReadLine,
+    /// Lines that ended.
+    lines: usize,
+    /// The beginning of one that has not.
+    begun: Vec<u8>,
+    sink: Sink<'f>,
+}
+
+impl<'f> Reader<'f> {
+    pub(super) fn new(read_line: ReadLine, file: &'f Path, scope: Scope, sensitivity: Sensitivity) -> Self {
+        let names_may_be_shown = sensitivity != Sensitivity::Secret;
+        let sink = Sink { listed: Listed::default(), file, scope, names_may_be_shown };
+        Self { read_line, lines: 0, begun: Vec::new(), sink }
     }
-    sink.finish()
+
+    /// Takes in the next octets of the file.
+    pub fn read(&mut self, mut octets: &[u8]) {
+        while let Some(end) = memchr(b'\n', octets) {
+            let (line, rest) = (&octets[..end], &octets[end + 1..]);
+            if self.begun.is_empty() {
+                self.line(line);
+            } else {
+                let mut whole = std::mem::take(&mut self.begun);
+                whole.extend_from_slice(line);
+                self.line(&whole);
+                whole.clear();
+                self.begun = whole; // with its room
+            }
+            octets = rest;
+        }
+        self.begun.extend_from_slice(octets);
+    }
+
+    fn line(&mut self, mut octets: &[u8]) {
+        self.lines += 1;
+        if self.lines == 1 {
+            octets = octets.strip_prefix(BYTE_ORDER_MARK).unwrap_or(octets);
+        }
+        let content = memchr(b'#', octets).map_or(octets, |comment| &octets[..comment]);
+        if content.trim_ascii().is_empty() {
+            return;
+        }
+        let mut line = Line { number: self.lines, content, good: false, bad: false, sink: &mut self.sink };
+        (self.read_line)(&mut line);
+        let (good, bad) = (line.good, line.bad);
+        self.sink.listed.good += usize::from(good);
+        self.sink.listed.bad += usize::from(bad);
+    }
+
+    /// All of it, at the end of the file.
+    pub fn finish(mut self) -> Listed {
+        let last = std::mem::take(&mut self.begun);
+        self.line(&last);
+        self.sink.finish()
+    }
 }
 
 /// A line without its comment that is not blank.
@@ -89,6 +129,12 @@ impl<'s> Line<'s, '_> {
 
     /// Lists the name, or refuses it with the reason.
     pub(super) fn name(&mut self, word: &[u8]) {
+        let mut wire = [0; MAX_NAME];
+        if let Some(wire) = target::read_plain(word, &mut wire) {
+            self.sink.listed.targets.push_wire(wire, self.sink.scope);
+            self.good = true;
+            return;
+        }
         let Ok(text) = std::str::from_utf8(word) else {
             return self.refuse(word, "encoding", "the text is not UTF-8".to_owned(), None);
         };

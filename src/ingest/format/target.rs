@@ -6,7 +6,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::model::name::labels;
+use crate::model::name::{MAX_LABEL, MAX_NAME, labels};
 use crate::model::{DnsName, NameError};
 use crate::verify::guard;
 
@@ -48,6 +48,42 @@ impl Refused {
             _ => Some(hint),
         }
     }
+}
+
+/// What stands for an octet of a plain name in its canonical form; 0 for the others.
+const PLAIN: [u8; 256] = {
+    let (mut plain, mut octet) = ([0; 256], 0);
+    while octet < 256 {
+        let (word, lower) = (octet as u8, (octet as u8).to_ascii_lowercase());
+        if word.is_ascii_alphanumeric() || matches!(word, b'-' | b'_') {
+            plain[octet] = lower;
+        }
+        octet += 1;
+    }
+    plain
+};
+
+/// The wire octets of what nearly every target is, letters and digits in two labels or more, without an allocation.
+/// `None` says nothing of the text: [`read`] does.
+pub(super) fn read_plain<'w>(text: &[u8], wire: &'w mut [u8; MAX_NAME]) -> Option<&'w [u8]> {
+    let text = text.strip_suffix(b".").unwrap_or(text);
+    let (mut start, mut labels, mut number) = (0, 0, true);
+    let wire = wire.get_mut(..text.len() + 2)?;
+    for (at, octet) in text.iter().chain(b".").enumerate() {
+        if *octet == b'.' {
+            let len = at - start;
+            (1..=MAX_LABEL).contains(&len).then_some(())?;
+            wire[start] = len as u8;
+            (start, labels) = (at + 1, labels + 1);
+            continue;
+        }
+        let plain = PLAIN[usize::from(*octet)];
+        (plain != 0).then_some(())?;
+        number &= plain.is_ascii_digit();
+        wire[at + 1] = plain;
+    }
+    wire[start] = 0;
+    (labels > 1 && !number).then_some(wire)
 }
 
 /// Reads the name of a target.
@@ -149,6 +185,8 @@ fn host_of(url: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -226,6 +264,19 @@ mod tests {
         assert!(!refused.hint(false).unwrap().contains("bad.example"));
         assert!(refused.message(Some(text)).starts_with("\"https://user@bad"));
         assert!(!refused.message(None).contains("bad.example"));
+    }
+
+    proptest! {
+        #[test]
+        fn the_plain_way_says_what_the_other_does(text in "([A-Za-z0-9_-]{0,12}\\.|[0-9]{1,3}\\.|a{62,64}\\.|[*ü\\\\ ]){0,6}[A-Za-z0-9_.-]{0,4}") {
+            let mut wire = [0xaa; MAX_NAME];
+            if let Some(wire) = read_plain(text.as_bytes(), &mut wire) {
+                let name = read(&text).unwrap();
+                prop_assert_eq!(name.as_wire(), wire);
+            } else if let Ok(name) = read(&text) {
+                prop_assert!(!text.is_ascii() || text.contains('\\'), "{} is plain", name);
+            }
+        }
     }
 
     #[test]

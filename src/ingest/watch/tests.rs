@@ -84,7 +84,7 @@ impl Received {
     fn take(&mut self, update: Update) {
         let is_change = !update.put.is_empty() || !update.removed.is_empty();
         for (key, document) in update.put {
-            self.names.insert(key, document.targets.iter().map(|(wire, _)| wire_to_text(wire)).collect());
+            self.names.insert(key, document.targets.iter().map(|(wire, _)| wire_to_text(&wire)).collect());
         }
         for key in update.removed {
             self.names.remove(&key).expect("only what was put is removed");

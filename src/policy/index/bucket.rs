@@ -292,6 +292,16 @@ impl Filling {
         self.prints.len()
     }
 
+    /// The names so far.
+    pub(super) fn records(&self) -> impl Iterator<Item = Record<'_>> {
+        let mut rest = &self.records[..];
+        self.lens.iter().filter_map(move |len| {
+            let (record, behind) = rest.split_at_checked(usize::from(*len))?;
+            rest = behind;
+            Record::read(record)
+        })
+    }
+
     /// Appends the bucket to an image, where it begins at `place`, and starts the next one; returns its entry.
     pub(super) fn write(&mut self, place: u32, image: &mut Octets) -> [u8; ENTRY] {
         let mut entry = [0; ENTRY];

@@ -1,8 +1,8 @@
 //! [`build`]: layers from the index before and the targets that came.
 //!
 //! The names go into the new layers in the order of their hashes. Those of the index before come out of it in that
-//! order, so they are merged in without being kept anywhere. The added ones are sorted, an eighth at a time where they
-//! are many: the memory needed beside the two indexes is 8 octets for each added name.
+//! order, so they are merged in without being kept anywhere. The added ones come in parts ([`Added`]), whose memory goes
+//! back as the layers grow: at no time are there more than the two indexes and a part of the names.
 //!
 //! Names that a secret notice lists stand in a layer of their own, so that they can be stored encrypted. Nothing of them
 //! is in the other layer, its symbols included.
@@ -11,23 +11,19 @@ use std::collections::HashMap;
 use std::iter::Peekable;
 use std::sync::Arc;
 
-use super::bucket::{self, ENTRY, Filling, MOST, WORD};
+use super::added::{Added, Part};
+use super::bucket::{self, Buckets, ENTRY, Filling, MOST, Record, WORD};
 use super::image::{DEEP, Header, Places};
-use super::laid::Key;
 use super::layer::Layer;
 use super::octets::Octets;
 use super::sets::Interner;
 use super::symbols::Coder;
 use super::{Index, Listed, Member, SetId};
 use crate::model::Targets;
-use crate::model::name::labels;
+use crate::model::name::{WireName, labels};
 
 /// Names a bucket, on average.
 const BUCKET: u64 = 7;
-/// Up to this many added names are sorted at once.
-const AT_ONCE: usize = 1 << 16;
-/// From more, this many parts are made, a power of two.
-const PARTS: u8 = 8;
 /// Names from which symbols are chosen.
 const SAMPLE: usize = 4096;
 
@@ -99,101 +95,46 @@ impl Moves {
 /// Puts the names together: those of `previous` that a notice in `slots` still lists, and the added ones. `counts` says
 /// how many names of `previous` have each of its sets.
 ///
-/// A reason that is given twice counts once.
-pub fn build(previous: &Index, counts: &[u64], slots: &[Slot], added: &[(u32, &Targets)]) -> Result<Built, Full> {
+/// A reason that is given twice counts once. The added names are taken out; if they do not fit they are all there again,
+/// in another order and each once.
+pub fn build(previous: &Index, counts: &[u64], slots: &[Slot], added: &mut [(u32, Targets)]) -> Result<Built, Full> {
+    build_at_most(previous, counts, slots, added, u64::MAX)
+}
+
+/// The same for no more names than `most` in a layer.
+pub(super) fn build_at_most(
+    previous: &Index,
+    counts: &[u64],
+    slots: &[Slot],
+    added: &mut [(u32, Targets)],
+    most: u64,
+) -> Result<Built, Full> {
     let before = Before { index: previous, counts, slots };
-    let added = Added::new(added, previous.key);
-    let first = added.part(0);
-    let writer = |kind: Slot, new: u64, first: &[&Item]| {
-        Writer::new(previous.secret, before.survivors(kind) + new, &sample(before, kind, first, added.len()))
-    };
-    let of = |kind: Slot| -> Vec<_> { first.iter().filter(|item| before.slot(item.member.notice) == kind).collect() };
-    let (open, secret) = (of(Slot::Open), of(Slot::Secret));
-    let open = Some(writer(Slot::Open, distinct(&open) * u64::from(added.parts()), &open)?);
-    // secret names have nowhere else to go, so there is a place for them however few there are
-    let secret = slots.contains(&Slot::Secret).then(|| writer(Slot::Secret, added.of(Slot::Secret, slots), &secret));
-    let writers = [open, secret.transpose()?];
-    let mut merge = Merge::new(writers, before, before.index.names().peekable());
-    merge.add(&first)?;
-    drop(first);
-    for part in 1..added.parts() {
-        merge.add(&added.part(part))?;
-    }
-    merge.finish()
-}
-
-/// A reason that is to be added.
-struct Item<'a> {
-    hash: u64,
-    wire: &'a [u8],
-    member: Member,
-}
-
-impl Item<'_> {
-    fn place(&self) -> (u64, &[u8]) {
-        (self.hash, self.wire)
-    }
-}
-
-/// All of them.
-struct Added<'a> {
-    targets: &'a [(u32, &'a Targets)],
-    key: Key,
-    /// The part of each, if there are several.
-    parts: Option<Box<[u8]>>,
-}
-
-impl<'a> Added<'a> {
-    fn new(targets: &'a [(u32, &'a Targets)], key: Key) -> Self {
-        let mut added = Self { targets, key, parts: None };
-        if added.len() > AT_ONCE {
-            added.parts = Some(added.targets().map(|(wire, _)| part_of(key.hash(wire))).collect());
-        }
-        added
-    }
-
-    fn len(&self) -> usize {
-        self.targets.iter().map(|(_, targets)| targets.len()).sum()
-    }
-
-    /// How many there are for slots of a kind.
-    fn of(&self, kind: Slot, slots: &[Slot]) -> u64 {
-        let here = self.targets.iter().filter(|(notice, _)| slots.get(*notice as usize) == Some(&kind));
+    let total = |kind: Slot, added: &[(u32, Targets)]| -> u64 {
+        let here = added.iter().filter(|(notice, _)| before.slot(*notice) == kind);
         here.map(|(_, targets)| targets.len() as u64).sum()
+    };
+    let (open, secret) = (total(Slot::Open, added), total(Slot::Secret, added));
+    let (mut added, mut part) = (Added::new(added, previous.key), Part::default());
+    added.take(&mut part);
+    let writer = |kind: Slot, new: u64| {
+        // as many of all the targets are repeats as of the first; those are too few to say how many there are in all
+        let distinct = (new * part.names().count() as u64).checked_div(part.len() as u64).unwrap_or(new);
+        let sample = sample(before, kind, &part, (open + secret) as usize);
+        Writer::new(previous.secret, before.survivors(kind) + distinct, &sample, most)
+    };
+    // secret names have nowhere else to go, so there is a place for them however few there are
+    let secret = slots.contains(&Slot::Secret).then(|| writer(Slot::Secret, secret)).transpose();
+    let (Ok(open), Ok(secret)) = (writer(Slot::Open, open), secret) else {
+        added.give_back(&mut part, std::iter::empty());
+        return Err(Full);
+    };
+    let mut merge = Merge::new([Some(open), secret], before, before.index.names().peekable());
+    let built = merge.all(&mut added, &mut part);
+    if built.is_err() {
+        added.give_back(&mut part, merge.written());
     }
-
-    fn targets(&self) -> impl Iterator<Item = (&'a [u8], Member)> {
-        let of = |(notice, targets): &'a (u32, &'a Targets)| {
-            targets.iter().map(move |(wire, scope)| (wire, Member { notice: *notice, scope }))
-        };
-        self.targets.iter().flat_map(of)
-    }
-
-    fn parts(&self) -> u8 {
-        if self.parts.is_some() { PARTS } else { 1 }
-    }
-
-    /// Those of one part in their order.
-    fn part(&self, part: u8) -> Vec<Item<'a>> {
-        let item = |(wire, member)| Item { hash: self.key.hash(wire), wire, member };
-        let mut items: Vec<_> = match &self.parts {
-            None => self.targets().map(item).collect(),
-            Some(parts) => {
-                let here = self.targets().zip(parts).filter(|(_, of)| **of == part);
-                here.map(|(target, _)| item(target)).collect()
-            }
-        };
-        items.sort_unstable_by(|a, b| a.place().cmp(&b.place()));
-        items
-    }
-}
-
-fn part_of(hash: u64) -> u8 {
-    (hash >> (64 - PARTS.ilog2())) as u8
-}
-
-fn distinct(items: &[&Item]) -> u64 {
-    items.chunk_by(|a, b| a.place() == b.place()).count() as u64
+    built
 }
 
 /// What stays of the index before.
@@ -233,11 +174,12 @@ impl<'a> Before<'a> {
 
 /// Names of a kind to choose symbols by, old and new ones in proportion. What comes first by hash is as good as drawn by
 /// lot.
-fn sample(before: Before, kind: Slot, first: &[&Item], added: usize) -> Vec<Box<[u8]>> {
+fn sample(before: Before, kind: Slot, first: &Part, added: usize) -> Vec<Box<[u8]>> {
     let share = (SAMPLE * before.index.len()).checked_div(before.index.len() + added).unwrap_or(0);
     let old = before.index.iter().filter(|(_, set)| before.kind(before.index.members(*set)) == kind);
     let old = old.take(share).map(|(name, _)| name.to_vec().into());
-    old.chain(first.iter().map(|item| item.wire.into())).take(SAMPLE).collect()
+    let new = first.names().flatten().filter(|item| before.slot(item.member.notice) == kind);
+    old.chain(new.map(|item| first.wire(item).into())).take(SAMPLE).collect()
 }
 
 /// Two streams in order of hash on their way into one.
@@ -262,20 +204,46 @@ impl<'a, I: Iterator<Item = (u64, Listed, SetId)>> Merge<'a, I> {
         Self { writers, before, from, sets, moves, kinds: Vec::new(), carried, members: Vec::new() }
     }
 
+    /// Takes in the part that was taken, all that follow, and what is left of the old names.
+    fn all(&mut self, added: &mut Added, part: &mut Part) -> Result<Built, Full> {
+        loop {
+            self.add(part)?;
+            if !added.take(part) {
+                break;
+            }
+        }
+        while let Some(old) = self.before.next() {
+            self.carry(old)?;
+        }
+        let [open, secret] = &mut self.writers;
+        let layers = [secret, open].into_iter().flatten().map(|writer| writer.finish().map(Arc::new));
+        let layers = layers.collect::<Result<_, Full>>()?;
+        let index = Index::new(self.from.index.secret, layers, self.sets.sets().clone());
+        Ok(Built { index, sets: std::mem::take(&mut self.sets), moves: std::mem::take(&mut self.moves) })
+    }
+
+    /// The names that are in, with their reasons.
+    fn written(&self) -> impl Iterator<Item = (WireName, Member)> {
+        let members = |set: SetId| self.sets.sets().get(set as usize).map_or(&[][..], |members| members);
+        let reasons = move |(name, set): (WireName, SetId)| members(set).iter().map(move |of| (name.clone(), *of));
+        self.writers.iter().flatten().flat_map(Writer::names).flat_map(reasons)
+    }
+
     /// Takes in a part of the added names, and all old ones up to its last.
-    fn add(&mut self, part: &[Item]) -> Result<(), Full> {
-        for same in part.chunk_by(|a, b| a.place() == b.place()) {
+    fn add(&mut self, part: &Part) -> Result<(), Full> {
+        for same in part.names() {
             let Some(first) = same.first() else { continue };
-            while let Some(old) = self.next_before(|place| place < first.place()) {
+            let here = (first.hash, part.wire(first));
+            while let Some(old) = self.next_before(|place| place < here) {
                 self.carry(old)?;
             }
-            let both = self.next_before(|place| place == first.place()).map(|(_, _, set)| set);
+            let both = self.next_before(|place| place == here).map(|(_, _, set)| set);
             self.members.clear();
             self.members.extend(same.iter().map(|item| item.member));
             self.members.extend(both.into_iter().flat_map(|set| self.from.members(set)));
             let set = self.number();
             self.moves.count(both, Some(set));
-            self.put(first.hash, first.wire, set)?;
+            self.put(here.0, here.1, set)?;
         }
         Ok(())
     }
@@ -327,17 +295,6 @@ impl<'a, I: Iterator<Item = (u64, Listed, SetId)>> Merge<'a, I> {
             _ => open.as_mut().map_or(Ok(()), |open| open.put(hash, wire, set)),
         }
     }
-
-    fn finish(mut self) -> Result<Built, Full> {
-        while let Some(old) = self.before.next() {
-            self.carry(old)?;
-        }
-        let [open, secret] = self.writers;
-        let layers = [secret, open].into_iter().flatten().map(|writer| writer.finish().map(Arc::new));
-        let layers = layers.collect::<Result<_, Full>>()?;
-        let index = Index::new(self.from.index.secret, layers, self.sets.sets().clone());
-        Ok(Built { index, sets: self.sets, moves: self.moves })
-    }
 }
 
 /// Writes an image.
@@ -349,11 +306,13 @@ struct Writer {
     /// The bucket that fills, and its number.
     bucket: Filling,
     number: usize,
+    /// More names do not fit.
+    most: u64,
 }
 
 impl Writer {
     /// Starts an image for about this many names.
-    fn new(key: u128, names: u64, sample: &[Box<[u8]>]) -> Result<Self, Full> {
+    fn new(key: u128, names: u64, sample: &[Box<[u8]>], most: u64) -> Result<Self, Full> {
         let buckets = u32::try_from(names.div_ceil(BUCKET)).map_err(|_| Full)?;
         let header = Header { key, buckets, ..Header::default() };
         let places = header.places().ok_or(Full)?;
@@ -362,7 +321,7 @@ impl Writer {
         image.zero_to(places.symbols);
         coder.symbols().write(&mut image);
         image.align();
-        Ok(Self { image, header, places, coder, bucket: Filling::default(), number: 0 })
+        Ok(Self { image, header, places, coder, bucket: Filling::default(), number: 0, most })
     }
 
     /// Adds a name; they come in order of hash.
@@ -380,7 +339,7 @@ impl Writer {
         let labels = labels(wire).count();
         self.header.depths |= 1 << labels.min(DEEP);
         self.header.deepest = self.header.deepest.max(labels as u32);
-        if self.bucket.len() > MOST { Err(Full) } else { Ok(()) }
+        if self.bucket.len() > MOST || self.header.names > self.most { Err(Full) } else { Ok(()) }
     }
 
     /// Ends the buckets before this one.
@@ -395,12 +354,21 @@ impl Writer {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<Layer, Full> {
+    /// The names put so far.
+    fn names(&self) -> impl Iterator<Item = (WireName, SetId)> {
+        let directory = &self.image[self.places.directory..][..ENTRY * self.number];
+        let records = Buckets::new(&[], directory, &self.image[self.places.buckets..]).records();
+        let name =
+            |record: Record| (WireName::from_fn(|octets| record.decode(self.coder.symbols(), octets)), record.set);
+        records.chain(self.bucket.records()).map(name)
+    }
+
+    fn finish(&mut self) -> Result<Layer, Full> {
         self.go_to(self.header.buckets as usize)?;
         self.header.octets = (self.image.len() - self.places.buckets) as u64;
         self.header.write(&mut self.image);
         self.image.trim();
-        Layer::new(self.image, self.header, self.coder.symbols().clone()).ok_or(Full)
+        Layer::new(std::mem::take(&mut self.image), self.header, self.coder.symbols().clone()).ok_or(Full)
     }
 }
 

@@ -11,6 +11,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+mod added;
 mod bucket;
 mod build;
 mod image;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::build::build_at_most;
 use super::*;
 use crate::model::{DnsName, Targets};
 
@@ -26,8 +27,7 @@ fn targets(names: impl IntoIterator<Item = DnsName>) -> Targets {
 
 /// An index with what is counted of it.
 fn built(previous: &Built, slots: &[Slot], added: &[(u32, Targets)]) -> Built {
-    let added: Vec<_> = added.iter().map(|(slot, targets)| (*slot, targets)).collect();
-    build(&previous.index, previous.sets.counts(), slots, &added).unwrap()
+    build(&previous.index, previous.sets.counts(), slots, &mut added.to_vec()).unwrap()
 }
 
 fn none() -> Built {
@@ -219,6 +219,31 @@ fn parts_and_merges_lose_nothing() {
         let listed = notices.iter().filter(|(_, range)| range.contains(&n));
         let expected: BTreeSet<_> = listed.map(|(notice, _)| member(*notice, Scope::Subtree)).collect();
         assert_eq!(contents.get(of(n).as_wire()).cloned().unwrap_or_default(), expected, "{n}");
+    }
+}
+
+/// What was taken out of the targets is in them again when the build stops, wherever it stops.
+#[test]
+fn a_build_that_fails_gives_the_names_back() {
+    let of = |n: u32| name(&format!("host-{n}.{}.example", n % 1000));
+    let mut slots = vec![Slot::Open; 8];
+    slots[7] = Slot::Secret;
+    let first = built(&none(), &slots, &[(0, targets((0..5_000).map(of)))]);
+    let listed = |added: &[(u32, Targets)]| -> BTreeSet<_> {
+        let of = |(notice, targets): &(u32, Targets)| {
+            targets.iter().map(|(name, scope)| (*notice, name.to_vec(), scope)).collect::<Vec<_>>()
+        };
+        added.iter().flat_map(of).collect()
+    };
+    let fresh = || [(3, targets((2_000..14_000).map(of))), (7, targets((9_000..9_003).map(of)))];
+    let expected = listed(&fresh());
+    for limit in [0, 1, 6_000, 13_996] {
+        let mut added = fresh();
+        assert!(build_at_most(&first.index, first.sets.counts(), &slots, &mut added, limit).is_err());
+        assert_eq!(listed(&added), expected, "stopped at {limit}");
+        let whole = build(&first.index, first.sets.counts(), &slots, &mut added).unwrap();
+        assert_eq!(whole.index.len(), 14_000);
+        assert!(added.iter().all(|(_, targets)| targets.is_empty()));
     }
 }
 

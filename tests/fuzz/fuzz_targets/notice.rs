@@ -10,7 +10,7 @@ fuzz_target!(|octets: &[u8]| {
     match parsed.document {
         Some(document) => {
             assert!(!document.targets.is_empty());
-            document.targets.iter().for_each(|(name, _)| assert_eq!(guard::check(name), Ok(())));
+            document.targets.iter().for_each(|(name, _)| assert_eq!(guard::check(&name), Ok(())));
         }
         None => assert!(!parsed.problems.is_empty()),
     }

@@ -52,7 +52,7 @@ fn names(parsed: &Parsed) -> Vec<String> {
         .unwrap()
         .targets
         .iter()
-        .map(|(wire, scope)| format!("{} {scope}", wire_to_text(wire)))
+        .map(|(wire, scope)| format!("{} {scope}", wire_to_text(&wire)))
         .collect()
 }
 
