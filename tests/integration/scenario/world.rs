@@ -281,8 +281,7 @@ impl World {
 
     /// As there, a serial is only spent on a policy that differs.
     fn publish(&mut self, change: Change) {
-        let serial = self.writer.current().serial;
-        let serial = serial + u32::from(serial == 0 || change.differs);
+        let serial = self.writer.current().serial + u32::from(change.differs);
         self.writer.publish(self.state.register().snapshot(self.pages.ttl, serial));
         self.writer.sweep();
     }
