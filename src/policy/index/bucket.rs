@@ -187,6 +187,12 @@ impl<'a> Buckets<'a> {
         word >> (hash & 63) & word >> (hash >> 6 & 63) & word >> (hash >> 12 & 63) & 1 == 1
     }
 
+    /// Reads the first octet of the entry of a hash.
+    #[inline]
+    pub(super) fn touch_entry(self, hash: u64) -> u8 {
+        self.entry(hash).map_or(0, |entry| entry.0[0])
+    }
+
     /// Reads the entry of a hash, and the first octet of the record it leads to.
     #[inline]
     pub(super) fn touch(self, hash: u64) -> u8 {
