@@ -81,7 +81,7 @@ pub fn serve(path: &Path, logging: Logging) -> Result<(), ExitError> {
     settings.local = Arc::new(local_zones(&config, &metrics));
     let started_control = control::start(control_config(&config), given.state, metrics.clone());
     let (control, policy, handle) = started_control.map_err(|error| match error {
-        StartError::NoPolicy(_) => ExitError::Data(error.to_string()),
+        StartError::NoPolicy(_) | StartError::Full(_) => ExitError::Data(error.to_string()),
         StartError::State(_) | StartError::Thread(_) => failed(&error),
     })?;
     let data_runtime = runtime("pagar-async", config.dns.workers).map_err(|error| failed(&error))?;
@@ -351,6 +351,7 @@ impl Server {
             }
             End::Successor(successor) => {
                 let process = successor.pid();
+                self.control.retire();
                 Manager.hand_over(process);
                 let _ = self.stop_web.send(true); // the next connection is for the new process
                 self.dns.stop().await;

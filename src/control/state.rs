@@ -93,6 +93,13 @@ struct Accepted {
     pending: Targets,
 }
 
+impl Accepted {
+    /// Whether it is in the register and says what this document says: the digest is that of its names as well.
+    fn says(&self, document: &Document) -> bool {
+        self.slot.is_some() && *self.notice == document.notice && self.names == document.targets.len() as u64
+    }
+}
+
 /// Known notices by their place in time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Census {
@@ -150,8 +157,8 @@ impl State {
         let mut problems = Vec::new();
         let mut candidates = BTreeMap::new();
         for (place, document) in documents {
-            if self.accepted.get(&place).is_some_and(|known| known.slot.is_some() && *known.notice == document.notice) {
-                self.refused.remove(&place); // nothing new: the digest is that of its names as well
+            if self.accepted.get(&place).is_some_and(|known| known.says(&document)) {
+                self.refused.remove(&place); // nothing new
                 continue;
             }
             match check::notice(&document.notice, &document.targets, &self.authorities) {

@@ -1,8 +1,8 @@
 //! [`Store`]: when the compiled policy is written to the state directory, and by whom.
 //!
 //! Layers are built seldom, and to store them takes as long as they are long; so it is done by a thread of its own, and
-//! not more often than every [`PAUSE`]. What a file says of notices that have gone since does no harm: a start looks at
-//! the sources.
+//! not more often than every [`PAUSE`]. It is due when layers have been built, and when a notice has gone whose names
+//! stand in them: what is stored is the last good content of a list that cannot be read at the next start.
 
 use std::path::PathBuf;
 use std::thread::JoinHandle;
@@ -21,50 +21,51 @@ const PAUSE: Duration = Duration::from_secs(10);
 pub(super) struct Store {
     directory: PathBuf,
     key: Option<Key>,
-    /// Which layers were stored last.
-    builds: u64,
+    failures: IntCounter,
+    /// What was stored last, by the register's version.
+    version: u64,
     last: Option<Instant>,
     /// Writes.
-    thread: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<Result<(), Unusable>>>,
     /// It has been said that a key is missing.
     told: bool,
+    /// Another process stores.
+    retired: bool,
 }
 
 impl Store {
-    pub(super) fn new(directory: PathBuf, key: Option<Key>) -> Self {
-        Self { directory, key, builds: 0, last: None, thread: None, told: false }
+    /// `failures` counts what could not be written.
+    pub(super) fn new(directory: PathBuf, key: Option<Key>, failures: IntCounter) -> Self {
+        Self { directory, key, failures, version: 0, last: None, thread: None, told: false, retired: false }
     }
 
     /// What was stored by an earlier run.
     pub(super) fn read(&mut self) -> Result<Option<Stored>, Unusable> {
         let stored = stored::read(&self.directory, self.key.as_ref())?;
-        self.builds = u64::from(stored.is_some()); // to take it over is the register's first build
+        self.version = u64::from(stored.is_some()); // to take it over is the register's first build
         Ok(stored)
     }
 
-    /// Whether these layers are to be stored now.
-    pub(super) fn is_due(&self, builds: u64, end: bool) -> bool {
-        builds != self.builds && (end || self.thread.is_none() && self.last.is_none_or(|last| last.elapsed() >= PAUSE))
+    /// Stores nothing any more: a process that takes over does.
+    pub(super) fn retire(&mut self) {
+        self.finish();
+        self.retired = true;
     }
 
-    /// Waits until nothing is being written.
-    pub(super) fn finish(&mut self) {
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join(); // a panic has been logged
+    /// Whether this version is to be stored now; at the `end` whenever it differs.
+    pub(super) fn is_due(&mut self, version: u64, end: bool) -> bool {
+        if end || self.thread.as_ref().is_some_and(JoinHandle::is_finished) {
+            self.finish();
         }
+        let rested = self.last.is_none_or(|last| last.elapsed() >= PAUSE);
+        !self.retired && version != self.version && (end || self.thread.is_none() && rested)
     }
 
-    /// Stores them: at the `end` at once, and returns what came of it; else by another thread, which delivers it.
-    pub(super) fn write(
-        &mut self,
-        stored: Stored,
-        builds: u64,
-        end: bool,
-        deliver: impl FnOnce(Result<(), Unusable>) + Send + 'static,
-    ) -> Option<Result<(), Unusable>> {
-        (self.builds, self.last) = (builds, Some(Instant::now()));
+    /// Stores it: at the `end` at once, else by another thread.
+    pub(super) fn write(&mut self, stored: Stored, version: u64, end: bool) {
+        (self.version, self.last) = (version, Some(Instant::now()));
         if stored.layers.layers.is_empty() {
-            return None;
+            return;
         }
         if self.key.is_none() && stored::needs_key(&stored.layers) {
             if !std::mem::replace(&mut self.told, true) {
@@ -72,30 +73,38 @@ impl Store {
                     "the compiled policy is not stored: it has secret names, and there is no [ledger] key_file"
                 );
             }
-            return None;
+            // what is there is of another time, and may have these names as they are
+            return self.done(stored::remove(&self.directory));
         }
         let (directory, key) = (self.directory.clone(), self.key.clone());
         let work = move || stored::write(&directory, &stored, key.as_ref());
         if end {
-            return Some(work());
+            return self.done(work());
         }
         let thread = std::thread::Builder::new().name("pagar-store".into()).spawn(move || {
             low_priority();
-            deliver(work());
+            work()
         });
         match thread {
             Ok(thread) => self.thread = Some(thread),
-            Err(error) => tracing::warn!(%error, "the compiled policy is not stored"),
+            Err(error) => self.done(Err(error.into())),
         }
-        None
     }
 
-    /// It has been tried.
-    pub(super) fn done(&mut self, written: Result<(), Unusable>, failures: &IntCounter) {
-        self.thread = None;
+    /// Waits until nothing is being written.
+    fn finish(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            let written = thread.join().unwrap_or_else(|_| Err(std::io::Error::other("the thread panicked").into()));
+            self.done(written);
+        }
+    }
+
+    /// It has been tried; what failed is due again.
+    fn done(&mut self, written: Result<(), Unusable>) {
         if let Err(error) = written {
             tracing::error!(%error, directory = %self.directory.display(), "the compiled policy cannot be stored");
-            failures.inc();
+            self.failures.inc();
+            self.version = 0;
         }
     }
 }

@@ -134,10 +134,18 @@ pub fn needs_key(layers: &Layers) -> bool {
     layers.layers.iter().rev().skip(1).any(|layer| !layer.is_empty()) // all but the last hold secret names
 }
 
+/// Takes the file away, if there is one.
+pub fn remove(directory: &Path) -> Result<(), Unusable> {
+    match fs::remove_file(directory.join(FILE)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => Ok(removed.and_then(|()| File::open(directory)?.sync_all())?),
+    }
+}
+
 /// Writes the file, in place of the one that is there.
 pub fn write(directory: &Path, stored: &Stored, key: Option<&Key>) -> Result<(), Unusable> {
     let place = directory.join(FILE);
-    let aside = place.with_extension("new");
+    let aside = place.with_extension(format!("{}.new", std::process::id())); // a process that takes over writes as well
     let written = write_to(&aside, stored, key).and_then(|()| {
         fs::rename(&aside, &place)?;
         Ok(File::open(directory)?.sync_all()?)

@@ -24,13 +24,14 @@ use super::serial::{Serial, SerialError};
 use super::sources::Sources;
 use super::state::{Census, Place, State};
 use super::store::Store;
-use super::stored::{Key, Stored, StoredDocument, Unusable};
+use super::stored::{Key, Stored, StoredDocument};
 use crate::ingest::{CODES, DocumentKey, Kind, Known, Loader, Mode, Problem, Source, Update, Watch, watch};
 use crate::model::{Authority, Exemptions, Notice, Sensitivity};
 use crate::observe::labels::Labels;
 use crate::observe::metrics::Metrics;
+use crate::policy::index::Full;
 use crate::policy::register::Merged;
-use crate::policy::{Pages, PolicyReader, Slots};
+use crate::policy::{Change, Pages, PolicyReader, Slots};
 
 /// Problems of a list that are remembered over a restart.
 const PROBLEMS: usize = 100;
@@ -85,6 +86,9 @@ pub enum StartError {
     /// The system gives no thread.
     #[error("cannot start the control plane: {0}")]
     Thread(#[from] io::Error),
+    /// Not one notice could be put in force: answering now would lift every restriction.
+    #[error("there is no policy to put in force: {0}")]
+    Full(Full),
     /// Not one source can be read: answering now would lift every restriction.
     #[error("no source can be read, so there is no policy to put in force:\n{}", Lines(.0))]
     NoPolicy(Vec<Problem>),
@@ -107,10 +111,10 @@ enum Command {
     /// A configuration and the first look at each of its sources that is new or has changed.
     /// Whoever waits hears when it is in force.
     Reload(Box<Config>, Vec<Option<First>>, Sender<()>),
-    /// Changes of the policy have been merged.
-    Merged(Box<Merged>),
-    /// The policy has been stored, or not.
-    Stored(Result<(), Unusable>),
+    /// Changes of the policy have been merged; nothing if that panicked.
+    Merged(Option<Box<Merged>>),
+    /// Another process takes over the state directory.
+    Retire,
     Stop,
 }
 
@@ -151,7 +155,7 @@ pub fn start(
         commands: commands.clone(),
         watched: Vec::new(),
         watches: 0,
-        store: Store::new(config.state.clone(), config.key.clone()),
+        store: Store::new(config.state.clone(), config.key.clone(), metrics.policy.state_write_failures.clone()),
         found: BTreeMap::new(),
     };
     let handle = Handle::new(reader.clone(), task.status.clone(), task.exempt.clone());
@@ -163,6 +167,9 @@ pub fn start(
     let failures = task.sources.failures();
     if !sources.is_empty() && failures.len() == sources.len() && task.state.is_empty() {
         return Err(StartError::NoPolicy(failures));
+    }
+    if !task.state.is_empty() && task.state.register().notices() == 0 {
+        return Err(StartError::Full(Full));
     }
     let living = Arc::new(());
     let alive = Arc::downgrade(&living);
@@ -194,6 +201,11 @@ impl Control {
         let _ = self.commands.send(Command::Reload(Box::new(config), first, done)); // the thread ends only with us
         let _ = in_force.recv(); // an error: the thread panicked over it, and has said so
         Ok(())
+    }
+
+    /// Stores nothing any more: from now on another process does.
+    pub fn retire(&self) {
+        let _ = self.commands.send(Command::Retire); // the thread ends only with us
     }
 
     /// The locked state directory, for a process that takes over.
@@ -291,13 +303,16 @@ impl Task {
                     tracing::info!("configuration reloaded");
                     let _ = done.send(()); // nobody waits any more
                 }
-                Command::Merged(merged) => {
+                Command::Merged(Some(merged)) => {
                     self.state.register().install(*merged);
                     self.publisher.refresh(self.state.register());
                 }
-                Command::Stored(written) => self.store.done(written, &self.metrics.policy.state_write_failures),
+                Command::Merged(None) => {
+                    self.state.register().merge_later();
+                    self.metrics.policy.compile_failures.inc(); // the panic has been logged
+                }
+                Command::Retire => self.store.retire(),
                 Command::Stop => {
-                    self.store.finish();
                     self.store(true);
                     return true;
                 }
@@ -324,9 +339,11 @@ impl Task {
                 return vec![None; sources.len()];
             }
         };
+        let mut stored = stored;
+        // an order that the configuration has no more must not come back, whether its list can be read or not
+        stored.documents.retain(|document| sources.iter().any(|source| is_of(document, source)));
         let known = sources.iter().map(|source| {
-            let is_it =
-                |document: &&StoredDocument| document.source == source.name && document.reading == source.reading();
+            let is_it = |document: &&StoredDocument| is_of(document, source);
             let document = stored.documents.iter().find(is_it)?;
             self.found.insert(source.name.clone(), document.problems.clone());
             Some(Known { digest: document.notice.digest, problems: document.problems.clone() })
@@ -338,14 +355,14 @@ impl Task {
 
     /// Has the layers written to the state directory if they are new and it is time, or in any case at the `end`.
     fn store(&mut self, end: bool) {
-        let builds = self.state.register().builds();
-        if !self.store.is_due(builds, end) {
+        let version = self.state.register().version();
+        if !self.store.is_due(version, end) {
             return;
         }
         let layers = self.state.register().layers();
         let reading = |source: &str| {
             let watched = self.watched.iter().find(|watched| watched.source.name == source);
-            watched.map_or("", |watched| watched.source.reading()).to_owned()
+            watched.map_or_else(String::new, |watched| watched.source.reading())
         };
         let document = |((source, key), notice, slot, names): (&Place, &Arc<Notice>, u32, u64)| StoredDocument {
             source: source.clone(),
@@ -357,13 +374,7 @@ impl Task {
             problems: self.found.get(source).cloned().unwrap_or_default(),
         };
         let stored = Stored { documents: self.state.in_layers().map(document).collect(), layers };
-        let commands = self.commands.clone();
-        let deliver = move |written| {
-            let _ = commands.send(Command::Stored(written)); // nobody asks any more
-        };
-        if let Some(written) = self.store.write(stored, builds, end, deliver) {
-            self.store.done(written, &self.metrics.policy.state_write_failures);
-        }
+        self.store.write(stored, version, end);
     }
 
     /// Takes over a configuration: sources that stay keep their watch, the others come with their first look, the rest
@@ -384,6 +395,8 @@ impl Task {
             };
             self.watched.push(watched);
         }
+        self.retry(); // what was in the way of a notice may have gone with a later source
+        self.found.retain(|source, _| self.watched.iter().any(|watched| watched.source.name == *source));
         self.report_refused(refused);
         self.publish(true, started);
         self.show_census();
@@ -391,7 +404,8 @@ impl Task {
 
     /// Takes the first look at a source and watches it from then on.
     fn open(&mut self, source: Source, First { loader, update }: First) -> Watched {
-        if update.failure.is_none() {
+        // of single notices nothing is known over a restart, even if their directory cannot be read
+        if update.failure.is_none() || matches!(source.kind, Kind::Directory { .. }) {
             // it may have been another kind of source before: what it does not say any more is lifted
             let stays = |key: &DocumentKey| update.put.contains_key(key) || update.settled.contains(key);
             let gone = self.state.keys_of(&source.name).into_iter().filter(|key| !stays(key));
@@ -477,17 +491,16 @@ impl Task {
     fn publish(&mut self, anew: bool, started: Instant) {
         let slots = |notice: &Notice| slots(&self.metrics.labels, notice);
         let changed = self.state.compile(&self.pages, slots, Timestamp::now());
-        let changed = changed.map(|change| if anew { change + self.state.update(&self.pages, slots) } else { change });
-        match changed {
-            Ok(change) => {
-                self.publisher.publish(self.state.register(), change, self.pages.ttl, started);
-                self.merge();
-            }
-            Err(error) => {
-                tracing::error!(%error, "the policy cannot be compiled; the last good one stays in force");
-                self.metrics.policy.compile_failures.inc();
-            }
+        let mut change = changed.unwrap_or_else(|error| {
+            tracing::error!(%error, "what has changed cannot be compiled; the last good policy stays in force");
+            self.metrics.policy.compile_failures.inc();
+            Change::default()
+        });
+        if anew {
+            change = change + self.state.update(&self.pages, slots);
         }
+        self.publisher.publish(self.state.register(), change, self.pages.ttl, started);
+        self.merge();
         self.show_sources();
     }
 
@@ -497,13 +510,23 @@ impl Task {
         let commands = self.commands.clone();
         let work = move || {
             low_priority();
-            let _ = commands.send(Command::Merged(Box::new(merge.run()))); // the task is gone: so are we, soon
+            let merged = catch_unwind(AssertUnwindSafe(|| merge.run())).ok().map(Box::new);
+            let _ = commands.send(Command::Merged(merged)); // the task is gone: so are we, soon
         };
         if let Err(error) = std::thread::Builder::new().name("pagar-merge".into()).spawn(work) {
             tracing::warn!(%error, "cannot merge changes of the policy; they are in force all the same");
             self.state.register().merge_later();
         }
     }
+}
+
+/// Whether a stored document is one that this source may still give.
+fn is_of(document: &StoredDocument, source: &Source) -> bool {
+    let same_order = match &source.kind {
+        Kind::List { notice, .. } => document.notice == Notice { digest: document.notice.digest, ..(**notice).clone() },
+        Kind::Directory { .. } => true,
+    };
+    document.source == source.name && document.reading == source.reading() && same_order
 }
 
 /// When the documents that changed were read, for the figures.

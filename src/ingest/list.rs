@@ -121,8 +121,9 @@ impl List {
             Err(error) => self.fail(update, &error),
             Ok(Content::Changing) => {
                 self.again = Some(QUIET);
-                if !self.in_force {
-                    let message = "the list is being written; it is not in force yet".to_owned();
+                if !self.in_force || self.known.is_some() {
+                    let what = if self.in_force { "what an earlier run read stays" } else { "it is not yet" };
+                    let message = format!("the list is being written; {what} in force");
                     self.set_unread(self.problem("changing", message, None), update);
                 }
             }
@@ -316,6 +317,29 @@ mod tests {
         fs::write(&path, "a.example\n").unwrap();
         let back = loader.scan(now(), Mode::Now);
         assert!(back.is_empty(), "the same names are in force still: {back:?}");
+    }
+
+    #[test]
+    fn what_is_known_of_an_earlier_run_is_not_read_again_and_stays_until_the_list_says_otherwise() {
+        let (_dir, path, mut first) = fixture();
+        fs::write(&path, "a.example\nno name\n").unwrap();
+        let put = first.scan(now(), Mode::Now);
+        let known = || Known { digest: put.put[""].notice.digest, problems: put.problems.clone() };
+        let mut loader = Loader::new(testing::list_source(&path)).knowing(Some(known()));
+        let same = loader.scan(now(), Mode::Now);
+        assert_eq!((same.put.len(), same.settled.as_slice()), (0, &[String::new()][..]));
+        assert_eq!(same.problems, put.problems);
+        assert!(loader.scan(now(), Mode::Now).is_empty());
+        fs::write(&path, "b.example\n").unwrap();
+        assert_eq!(loader.scan(now(), Mode::Now).put.len(), 1);
+
+        let mut loader = Loader::new(testing::list_source(&path)).knowing(Some(known()));
+        let changed = loader.scan(now(), Mode::Now);
+        assert_eq!((changed.put.len(), changed.settled.len()), (1, 0));
+
+        fs::remove_file(&path).unwrap();
+        let mut loader = Loader::new(testing::list_source(&path)).knowing(Some(known()));
+        assert_eq!(loader.scan(now(), Mode::Now).failure.unwrap().code, "io", "so that it is not lifted");
     }
 
     #[test]

@@ -61,11 +61,11 @@ pub enum Kind {
 
 impl Source {
     /// How its files are understood: what is known of one is known only as long as this stays the same.
-    pub fn reading(&self) -> &'static str {
+    pub fn reading(&self) -> String {
         match &self.kind {
-            Kind::Directory { .. } => "notices",
-            Kind::List { format: ListFormat::Hosts, .. } => "hosts",
-            Kind::List { format: ListFormat::Domains, .. } => "domains",
+            Kind::Directory { .. } => "notices".to_owned(),
+            Kind::List { format: ListFormat::Hosts, scope, .. } => format!("hosts, {scope}"),
+            Kind::List { format: ListFormat::Domains, scope, .. } => format!("domains, {scope}"),
         }
     }
 

@@ -109,7 +109,7 @@
 //! 34. **systemd `Type=exec`** has fallen: `Type=notify` with a watchdog took its place, see *Running as a service*.
 //! 35. **If not one configured source can be read at start, the program does not start (exit code 3).** *Why:*
 //!     answering then would lift every restriction there is; one source that is missing must not take the resolver
-//!     down. *Change:* the ledger, which restores the last good policy.
+//!     down. A list that is stored counts as read. *Change:* the ledger, which restores all of the last good policy.
 //! 36. **Names of secret notices are withheld even from `pagar why` and the API.** *Why:* there are no roles yet that
 //!     may see them. *Change:* `[[web.client]]` with `secret = true`.
 //!
@@ -618,11 +618,14 @@
 //! - **A list is taken from the file if its text has the digest it had; otherwise it is read.** *Why:* the file is then
 //!   only a quicker way to the same policy, and cannot be out of date. Hashing costs a tenth of parsing. A time stamp
 //!   would be quicker still, and is wrong after a restore from a backup. *Change:* nothing.
-//! - **Only layers are stored, ten seconds apart and at the end; single notices are read from their files.** *Why:* what
-//!   lies in the overlay is some thousand names, which take less time than one more file format. *Change:* the ledger.
+//! - **Only layers are stored, ten seconds apart and at the end, when they are built and when a notice goes whose names
+//!   they have; single notices are read from their files.** *Why:* what lies in the overlay is some thousand names, which
+//!   take less time than one more file format; and what was lifted must not come back with a list that cannot be read.
+//!   For the same reason a notice is taken over only if the configuration has its order as it was. *Change:* the ledger.
 //! - **Secret names have a layer of their own, sealed with ChaCha20-Poly1305 by a key from a file; without a key nothing is
 //!   stored.** *Why:* a name that a secret and a public notice list stands in the secret layer, so the other alone would
-//!   lift it. No key is made for the operator: beside the file it would protect nothing. *Change:* nothing.
+//!   lift it, and what was stored before the names were secret is removed. No key is made for the operator: beside the
+//!   file it would protect nothing. *Change:* nothing.
 //! - **Another version of the program does not use the file.** *Why:* it may read lists otherwise, and a start from text
 //!   takes a second a million names. *Change:* nothing.
 //!

@@ -73,8 +73,9 @@
 //! ([`control::stored`](crate::control::stored)): a start takes from there the lists whose files have the digest they
 //! had, and those that cannot be read. Until the ledger is built, single notices are read anew at a restart: what cannot
 //! be read then is not in force, and the alarm is `pagar_source_last_success_timestamp_seconds` at 0; where no source at
-//! all can be read and nothing is stored, the program does not start. A source is known by its path as it is written: spelt differently, it is
-//! another source, which is read anew, and what was kept for broken files of the old one is gone.
+//! all can be read and nothing is stored, the program does not start. A source is known by its path as it is written:
+//! spelt differently, it is another source, which is read anew, and what was kept for broken files of the old one is
+//! gone.
 //!
 //! # Secret notices
 //!

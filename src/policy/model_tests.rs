@@ -12,7 +12,7 @@ use super::register::Limits;
 use super::verdict::Consider;
 use super::*;
 use crate::model::name::is_at_or_below;
-use crate::model::{AuthorityKind, DnsName, Notice, Scope, Targets};
+use crate::model::{AuthorityKind, DnsName, Notice, Scope, Sensitivity, Targets};
 
 /// A notice with its targets, as the model sees it.
 #[derive(Clone, Debug)]
@@ -33,10 +33,12 @@ fn listing() -> impl Strategy<Value = Listing> {
     let scope = prop_oneof![Just(Scope::Exact), Just(Scope::Subtree)];
     let kind = prop_oneof![Just(AuthorityKind::Statutory), Just(AuthorityKind::Operator)];
     let validity = (0i64..6, prop_oneof![Just(None), (1i64..5).prop_map(Some)]);
-    (0u32..4, kind, 0u32..3, validity, vec((name(), scope), 0..8)).prop_map(
-        |(id, kind, order, (from, lasts), targets)| {
+    let secret = prop_oneof![3 => Just(Sensitivity::Public), 1 => Just(Sensitivity::Secret)];
+    (0u32..4, kind, 0u32..3, validity, vec((name(), scope), 0..8), secret).prop_map(
+        |(id, kind, order, (from, lasts), targets, sensitivity)| {
             let mut notice =
                 notice(&format!("auth-{}", id % 2), &format!("n-{id}"), from, lasts.map(|lasts| from + lasts));
+            notice.sensitivity = sensitivity;
             notice.digest = Sha256::digest(format!("{notice:?} {kind:?} {targets:?}")).into();
             Listing { notice, kind, order, targets }
         },

@@ -6,7 +6,7 @@
 //!                                 +--merge--> (another thread) --install
 //! ```
 //!
-//! A change costs what it changes, not what there is. Each notice has a *slot*, whose number stands in the sets of its
+//! A change costs what it changes, however many names there are. Each notice has a *slot*, whose number stands in the sets of its
 //! names. A notice that comes puts its names into the overlay of the [`Index`]; one that goes leaves its names where
 //! they are, in sets that no notice in force is left of. Only rules of sets that a changed notice is in are decided
 //! anew. When much has piled up, a [`Merge`] is due; a change that is itself large builds the layers at once.
@@ -75,6 +75,8 @@ pub struct Register {
     edit: u64,
     /// How many names had each set after the last build.
     built: Vec<u64>,
+    /// Notices that have gone while their names stood in layers.
+    left: u64,
     /// Counts builds, so that a merge that was overtaken by one is not installed.
     builds: u64,
     /// A merge is under way.
@@ -145,6 +147,7 @@ impl Register {
             notices: 0,
             edit: 0,
             built: Vec::new(),
+            left: 0,
             builds: 0,
             merging: false,
         }
@@ -209,6 +212,11 @@ impl Register {
         self.timeline.first().map(|(at, _)| *at)
     }
 
+    /// How many notices it has, in force or not.
+    pub fn notices(&self) -> usize {
+        self.notices
+    }
+
     /// The instant the rules are decided for.
     pub fn now(&self) -> Timestamp {
         self.now
@@ -262,7 +270,9 @@ impl Register {
         }
         self.set_live(slot, false, batch);
         self.entries.set(slot as usize, None);
-        self.slots[slot as usize].kind = Slot::Gone;
+        let state = &mut self.slots[slot as usize];
+        state.kind = Slot::Gone;
+        self.left += u64::from(state.sets.iter().any(|set| (*set as usize) < self.built.len()));
         self.gone.push(slot);
         self.notices -= 1;
     }
@@ -440,9 +450,9 @@ impl Register {
         (self.built, self.builds) = (self.sets.counts().to_vec(), self.builds + 1);
     }
 
-    /// How many times layers have been built.
-    pub fn builds(&self) -> u64 {
-        self.builds
+    /// Changes with what there is to store: layers that are built, and notices of theirs that go.
+    pub fn version(&self) -> u64 {
+        self.builds + self.left
     }
 
     /// The layers as they were built, for a file. Their sets may have slots without a notice.
@@ -475,7 +485,7 @@ impl Register {
 
     /// What there is to merge, if it is time; to be carried out by another thread.
     pub fn merge(&mut self) -> Option<Merge> {
-        let useless = self.gone.len().max(self.index.sets() - self.built.len());
+        let useless = self.gone.len().max(self.index.sets() - self.built.len()).max(self.dead());
         if self.merging || self.index.changed().max(useless) < self.limits.due {
             return None;
         }
@@ -488,6 +498,16 @@ impl Register {
             edit: self.edit,
             builds: self.builds,
         })
+    }
+
+    /// Names that no notice lists any more, if they are many among all.
+    fn dead(&self) -> usize {
+        let is_gone =
+            |member: &Member| self.slots.get(member.notice as usize).is_none_or(|slot| slot.kind == Slot::Gone);
+        let counts = (0..).zip(self.sets.counts());
+        let dead =
+            counts.filter(|(set, _)| self.index.members(*set).iter().all(is_gone)).map(|(_, names)| *names as usize);
+        Some(dead.sum()).filter(|dead| *dead > self.index.len() / 4).unwrap_or(0)
     }
 
     /// What was to be merged will not be: it is due again.
@@ -520,7 +540,7 @@ impl Register {
         for set in batch.dirty {
             self.rules.set(set as usize, self.decided(set));
         }
-        self.gone.retain(|slot| !gone.contains(slot));
+        self.gone.drain(..gone.len()); // more have only been added behind them
         self.free.extend(gone);
     }
 }

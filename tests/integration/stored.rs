@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use rustix::process::Signal;
 
 use crate::client::{ask_a, is_block};
-use crate::harness::{Pagar, Site, config, wait_until};
+use crate::harness::{Pagar, Site, config, notice, wait_until};
 use crate::upstream::Scripted;
 
 /// More than go into the policy one by one.
@@ -152,4 +152,63 @@ fn a_damaged_file_is_said_to_be_and_the_lists_are_read() {
     let pagar = site.start();
     assert!(listed(&pagar, "a-7.example"));
     assert!(pagar.log().contains("the stored policy is not used"), "{}", pagar.log());
+}
+
+#[test]
+fn single_notices_of_a_directory_that_is_gone_do_not_come_back() {
+    let upstream = Scripted::with_address("198.51.100.1");
+    let site = site(&upstream, "");
+    list(&site, "a.domains", names("a"));
+    site.put("1.json", &notice(1, "single.example", "subtree"));
+    let first = site.start();
+    assert!(listed(&first, "single.example"));
+    stop(first);
+    fs::rename(site.path("notices"), site.path("elsewhere")).unwrap();
+    let second = site.start();
+    assert!(listed(&second, "a-7.example") && !listed(&second, "single.example"));
+    fs::rename(site.path("elsewhere"), site.path("notices")).unwrap();
+    wait_until("the directory is back", || listed(&second, "single.example"));
+}
+
+#[test]
+fn what_was_lifted_from_a_list_stays_lifted() {
+    let upstream = Scripted::with_address("198.51.100.1");
+    let site = site(&upstream, "");
+    list(&site, "a.domains", names("a"));
+    let first = site.start();
+    wait_until("it is stored", || site.path("state/policy").exists());
+    list(&site, "a.domains", names("a").take(100)); // so few that they are changed one by one
+    wait_until("most are lifted", || !listed(&first, "a-5999.example"));
+    stop(first);
+    fs::remove_file(site.path("a.domains")).unwrap();
+    let second = site.start();
+    assert!(!listed(&second, "a-5999.example"), "it was lifted; that the list cannot be read is another matter");
+}
+
+#[test]
+fn an_order_that_changed_does_not_come_back_with_a_list_that_is_gone() {
+    let upstream = Scripted::with_address("198.51.100.1");
+    let site = site(&upstream, "");
+    list(&site, "a.domains", names("a"));
+    stop(site.start());
+    fs::remove_file(site.path("a.domains")).unwrap();
+    let text = fs::read_to_string(site.path("pagar.toml")).unwrap();
+    fs::write(site.path("pagar.toml"), text.replace("scope = \"subtree\"", "scope = \"exact\"")).unwrap();
+    let pagar = site.start();
+    assert!(!listed(&pagar, "a-7.example"), "only as it was ordered then, and that is no order any more");
+}
+
+#[test]
+fn names_that_became_secret_are_not_left_as_they_are() {
+    let upstream = Scripted::with_address("198.51.100.1");
+    let site = site(&upstream, "");
+    list(&site, "a.domains", names("a"));
+    stop(site.start());
+    assert!(site.path("state/policy").exists());
+    let text = fs::read_to_string(site.path("pagar.toml")).unwrap();
+    fs::write(site.path("pagar.toml"), text.replace("sensitivity = \"public\"", "sensitivity = \"secret\"")).unwrap();
+    let pagar = site.start();
+    assert!(listed(&pagar, "a-7.example"));
+    stop(pagar);
+    assert!(!site.path("state/policy").exists());
 }

@@ -176,9 +176,12 @@ impl Part {
         items.sort_unstable_by(|a, b| a.hash.cmp(&b.hash).then_with(|| wire(a).cmp(wire(b))));
     }
 
-    /// How many reasons there are.
-    pub(super) fn len(&self) -> usize {
-        self.items.len()
+    /// How many names there are of which a reason is `wanted`, and how many such reasons.
+    pub(super) fn count(&self, wanted: impl Fn(&Item) -> bool) -> (u64, u64) {
+        self.names().fold((0, 0), |(names, reasons), same| {
+            let here = same.iter().filter(|item| wanted(item)).count() as u64;
+            (names + u64::from(here > 0), reasons + here)
+        })
     }
 
     /// The name of an item.

@@ -26,6 +26,8 @@ use crate::model::name::{WireName, labels};
 const BUCKET: u64 = 7;
 /// Names from which symbols are chosen.
 const SAMPLE: usize = 4096;
+/// So many times as many old names are looked at for them.
+const LOOK: usize = 16;
 
 /// There are too many names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -119,7 +121,8 @@ pub(super) fn build_at_most(
     added.take(&mut part);
     let writer = |kind: Slot, new: u64| {
         // as many of all the targets are repeats as of the first; those are too few to say how many there are in all
-        let distinct = (new * part.names().count() as u64).checked_div(part.len() as u64).unwrap_or(new);
+        let (names, reasons) = part.count(|item| before.slot(item.member.notice) == kind);
+        let distinct = if reasons == 0 { new } else { (new * names).div_ceil(reasons) };
         let sample = sample(before, kind, &part, (open + secret) as usize);
         Writer::new(previous.secret, before.survivors(kind) + distinct, &sample, most)
     };
@@ -176,7 +179,8 @@ impl<'a> Before<'a> {
 /// lot.
 fn sample(before: Before, kind: Slot, first: &Part, added: usize) -> Vec<Box<[u8]>> {
     let share = (SAMPLE * before.index.len()).checked_div(before.index.len() + added).unwrap_or(0);
-    let old = before.index.iter().filter(|(_, set)| before.kind(before.index.members(*set)) == kind);
+    let old = before.index.iter().take(LOOK * SAMPLE); // all of a kind may be few among many
+    let old = old.filter(|(_, set)| before.kind(before.index.members(*set)) == kind);
     let old = old.take(share).map(|(name, _)| name.to_vec().into());
     let new = first.names().flatten().filter(|item| before.slot(item.member.notice) == kind);
     old.chain(new.map(|item| first.wire(item).into())).take(SAMPLE).collect()
@@ -214,6 +218,9 @@ impl<'a, I: Iterator<Item = (u64, Listed, SetId)>> Merge<'a, I> {
         }
         while let Some(old) = self.before.next() {
             self.carry(old)?;
+        }
+        for writer in self.writers.iter_mut().flatten() {
+            writer.end()?; // all of it, before an image leaves: names are given back out of images
         }
         let [open, secret] = &mut self.writers;
         let layers = [secret, open].into_iter().flatten().map(|writer| writer.finish().map(Arc::new));
@@ -313,7 +320,7 @@ struct Writer {
 impl Writer {
     /// Starts an image for about this many names.
     fn new(key: u128, names: u64, sample: &[Box<[u8]>], most: u64) -> Result<Self, Full> {
-        let buckets = u32::try_from(names.div_ceil(BUCKET)).map_err(|_| Full)?;
+        let buckets = u32::try_from(names.div_ceil(BUCKET).max(1)).map_err(|_| Full)?; // more may come than expected
         let header = Header { key, buckets, ..Header::default() };
         let places = header.places().ok_or(Full)?;
         let mut coder = Coder::train(sample);
@@ -363,8 +370,12 @@ impl Writer {
         records.chain(self.bucket.records()).map(name)
     }
 
+    /// Ends the last bucket.
+    fn end(&mut self) -> Result<(), Full> {
+        self.go_to(self.header.buckets as usize)
+    }
+
     fn finish(&mut self) -> Result<Layer, Full> {
-        self.go_to(self.header.buckets as usize)?;
         self.header.octets = (self.image.len() - self.places.buckets) as u64;
         self.header.write(&mut self.image);
         self.image.trim();

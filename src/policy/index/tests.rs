@@ -291,6 +291,23 @@ fn secret_names_have_a_layer_of_their_own() {
     assert_eq!((third.index.layers().len(), third.index.len()), (1, 3_000));
 }
 
+/// However badly the numbers of a layer are guessed: of one secret name beside lists full of repeats, and of many.
+#[test]
+fn few_secret_names_beside_many_repeats_are_found() {
+    let host = |n: u32| name(&format!("host-{n}.example"));
+    for secrets in [1, 600] {
+        let mut added = vec![(0, targets((0..6_000).map(host).chain((0..50).map(host))))];
+        added.extend((1..200).map(|slot| (slot, targets((0..50).map(host)))));
+        added.push((200, targets((0..secrets).map(|n| name(&format!("hidden-{n}.example"))))));
+        let mut slots = vec![Slot::Open; 201];
+        slots[200] = Slot::Secret;
+        let built = built(&none(), &slots, &added);
+        contents(&built);
+        assert_eq!(built.index.len(), 6_000 + secrets as usize);
+        assert!((0..secrets).all(|n| built.index.find(&wire(&format!("hidden-{n}.example"))).is_some()));
+    }
+}
+
 #[test]
 fn what_changed_has_the_say_over_the_layers() {
     let built = built(&none(), &[Slot::Open], &[(0, targets((0..1_000).map(|n| name(&format!("h{n}.example")))))]);
