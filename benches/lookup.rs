@@ -4,17 +4,27 @@
 //! names below listed ones, siblings, and unlisted names, in an order the processor cannot foresee. `NAMES=20000000`
 //! asks for another number of them, `LIST=file` takes the names of a file instead, one a line.
 //!
-//! Before that it prints the time of the build, the octets a name of the index, and what the process has grown by.
+//! Before that it prints the time of the build, the octets a name of the index, and what the process has grown by; then
+//! how long it takes from a notice of one name to the policy that has it, and from its end to the one that has not,
+//! beside that list.
 
 use std::fs;
 use std::hint::black_box;
 use std::ops::ControlFlow;
-use std::time::Instant;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use pagar::model::{DnsName, Scope, Targets};
-use pagar::policy::index::{Index, Slot, build};
+use jiff::Timestamp;
+use pagar::ingest::Document;
+use pagar::ingest::format::notice::parse;
+use pagar::model::{AuthorityKind, DnsName, Notice, Scope, Targets};
+use pagar::policy::store::store;
+use pagar::policy::{Entry, Page, Pages, Register, Slots};
 
+/// Names added and lifted, one after the other.
+const CHANGES: u32 = 1_000;
 const QUESTIONS: usize = 1 << 16;
 
 /// Spreads consecutive numbers over all 32 bits (a step of the Murmur3 finaliser).
@@ -84,22 +94,66 @@ fn resident() -> usize {
     line.and_then(|number| number.parse().ok()).map_or(0, |kib: usize| kib * 1024)
 }
 
-fn index(names: &Names) -> Index {
-    let mut added = [(0, names.targets())];
+/// The notice with this number, as it comes in a file.
+fn order(number: u32) -> Document {
+    let text = format!(
+        r#"{{ "version": 1, "id": "N-{number}", "sequence": {number}, "authority": "mcmc", "kind": "restrict",
+        "legal_basis": {{ "power": "CMA" }}, "category": "scam", "issued_at": "2026-01-01T00:00:00Z",
+        "action": "block-page", "targets": [ {{ "item": "1", "name": "n{number}.new.example", "scope": "subtree" }} ] }}"#
+    );
+    parse(text.as_bytes(), Path::new("notice")).document.expect("a notice")
+}
+
+fn entry(notice: Notice) -> Entry {
+    let pages = Pages { default: Page::default(), rules: Vec::new(), ttl: 30 };
+    Entry::new(Arc::new(notice), AuthorityKind::Statutory, 0, &pages, Slots::default())
+}
+
+fn register(names: &Names) -> Register {
+    let mut targets = names.targets();
+    let mut register = Register::default();
     let (before, started) = (resident(), Instant::now());
-    let index = build(&Index::default(), &[], &[Slot::Open], &mut added).expect("it fits").index;
-    let (took, count) = (started.elapsed(), index.len() as f64);
+    register.change(&[], vec![(entry(order(1).notice), &mut targets)], Timestamp::now()).expect("it fits");
+    let (took, index) = (started.elapsed(), register.snapshot(30, 1).index().clone());
+    let count = index.len() as f64;
     println!(
         "{count} names built in {took:?}, {:.1} octets a name, {:.1} resident",
         index.bytes() as f64 / count,
         resident().saturating_sub(before) as f64 / count
     );
-    index
+    register
+}
+
+/// Adds and lifts one name at a time, and publishes each time.
+fn changes(register: &mut Register) {
+    let (mut writer, _reader) = store(register.snapshot(30, 1));
+    let (mut added, mut lifted) = (Vec::new(), Vec::new());
+    let mut timed =
+        |register: &mut Register, gone: &[u32], new: Vec<(Entry, &mut Targets)>, into: &mut Vec<Duration>| {
+            let started = Instant::now();
+            let (given, _) = register.change(gone, new, Timestamp::now()).expect("it fits");
+            writer.publish(register.snapshot(30, 1));
+            into.push(started.elapsed());
+            writer.sweep();
+            given
+        };
+    for number in 2..CHANGES + 2 {
+        let Document { notice, mut targets } = order(number);
+        let given = timed(register, &[], vec![(entry(notice), &mut targets)], &mut added);
+        timed(register, &given, Vec::new(), &mut lifted);
+    }
+    for (what, mut times) in [("added", added), ("lifted", lifted)] {
+        times.sort_unstable();
+        let at = |percent: usize| times[(times.len() - 1) * percent / 100];
+        println!("one name {what} and published: p50 {:?}, p99 {:?}, longest {:?}", at(50), at(99), at(100));
+    }
 }
 
 fn bench(criterion: &mut Criterion) {
     let names = Names::new();
-    let index = index(&names);
+    let mut register = register(&names);
+    let index = register.snapshot(30, 1).index().clone();
+    changes(&mut register);
     let kinds = [
         ("listed", names.questions(|n| names.name(n))),
         ("below_listed", names.questions(|n| format!("x.y.{}", names.name(n)))),
