@@ -679,11 +679,20 @@
 //!   the server a missed query, misses only, two interleaved rounds on two busy virtual cores: 52 and 67 microseconds
 //!   with a socket for each try, 34 and 34 with this. Whoever forges has to guess which of hundreds of ports a
 //!   question left from, and its id; places are filled as they are drawn, so an upstream that is seldom asked gets a
-//!   new port nearly every time. That ports live for seconds helps whoever can find open ones out; the bounds on
-//!   questions and age are there for that, and cookies. *Change:* a way to find ports out within seconds.
+//!   new port nearly every time. What is weaker than with a socket for each try: whoever has found an open port out
+//!   can forge answers to all questions under way on it, any of whose ids will do, and to those that follow within
+//!   seconds. Bounds on questions and age are there for that, and cookies; and after eight messages that answer no
+//!   question a port gets no new one, while those who wait go on. *Change:* a way to find ports out within seconds.
 //! - **A socket serves no more once it has met an error or left a question unanswered for 600 ms.** *Why:* its
 //!   address may be one that nothing comes back to, after a change of routes; a refused port ends all its questions,
-//!   since whose the error was cannot be told. A failed send is tried once more from a new socket. *Change:* nothing.
+//!   since whose the error was cannot be told. Any other failure of a send is that question's alone. A failed send is
+//!   tried once more from another socket. *Change:* nothing.
+//! - **Sixteen sockets an upstream need no leave**; those beyond are bounded for all upstreams together. *Why:* otherwise
+//!   one that is asked often takes all descriptors, and one that comes later is asked from a single port. *Change:* some
+//!   hundred upstreams.
+//! - **Ports are drawn from 1024 to 65535, without those in `ip_local_reserved_ports`, read once.** *Why:* the kernel minds
+//!   these, and its own range, only where it chooses the port, and it chooses from less. The unit hides the file
+//!   (`ProcSubset=pid`); few need it, and who does can open it. *Change:* nothing.
 //! - **Answers are read by a task for each socket, on the runtime that asks, and with `recvmmsg`.** *Why:* a call
 //!   that brings fewer than it may has emptied the queue, which saves the second read that would say so. A thread
 //!   that only reads would be one more to wake on the core the others share. *Change:* upstreams on fewer sockets.
