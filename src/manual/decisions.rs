@@ -655,9 +655,10 @@
 //!   Differences below 0.05 mean nothing there. It takes a hundred instructions more than the cache, so it is no gain
 //!   where everything fits a processor's caches. 512 KiB a worker for the places; answers are shared with the cache.
 //!   *Change:* a cache whose look-ups take no lock and can be read ahead.
-//! - **What it has is checked on each use, not kept in step.** A mark on the answer says that the cache has something
-//!   newer, a number that it was emptied or flushed. *Why:* one flag that is read beside the answer, instead of messages
-//!   to each worker. *Change:* nothing.
+//! - **What it has is checked on each use, not kept in step.** A mark on the answer says that it has left the cache for
+//!   something newer or for want of room, a number that the cache was emptied or flushed. *Why:* one flag that is read
+//!   beside the answer, instead of messages to each worker. What may not be used any more holds its memory until its
+//!   place is needed, at most 20 MiB a worker: to free 32,768 answers at once keeps a batch waiting. *Change:* nothing.
 //! - **A query is built where it is used, and its name put into lower case eight octets at a time.** *Why:* it is 350
 //!   octets; moving it twice and lowering octet by octet took 230 of 2,276 instructions. Inlining what has one caller,
 //!   checking a client's network without converting the address for each, and walking the question once took 130 more:
