@@ -90,7 +90,10 @@ impl Sockets {
                 permit = self.permit(); // or later: what was swept is closed by the runtime
             }
             if !std::mem::replace(&mut places.told, true) {
-                tracing::warn!(upstream = %self.peer.address, "no file descriptor is left for more sockets: questions share those there are");
+                tracing::warn!(
+                    upstream = %self.peer.address,
+                    "no file descriptor is left for more sockets: its questions share those there are"
+                );
             }
         }
         if let (Some(other), None) = (&other, &permit) {

@@ -181,10 +181,8 @@ async fn who_goes_unheard_takes_nothing_from_who_has_his_id_now() {
     site.upstream.send_to(&answer(&query), from).unwrap();
     until("it is there", || socket.shared.lock().asked.is_empty()).await;
     let mut second = socket.clone().ask(&question("www"), Edns::Plain, |_| None).unwrap();
-    let mut table = socket.shared.lock();
-    let asker = table.asked.remove(&second.id).unwrap();
-    table.asked.insert(first.id, asker);
-    drop(table);
+    let asker = socket.shared.lock().asked.remove(&second.id).unwrap();
+    socket.shared.lock().asked.insert(first.id, asker);
     second.id = first.id; // as if it had been drawn again
     drop(first);
     let truth = answer(&query);
