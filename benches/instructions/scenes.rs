@@ -22,7 +22,7 @@ use pagar::dns::core::{Asker, Core, Fast, View};
 use pagar::dns::identity::Identity;
 use pagar::dns::listen::stream::Limits;
 use pagar::dns::local::Local;
-use pagar::dns::near::Near;
+use pagar::dns::near::{AHEAD, Near};
 use pagar::dns::query::{Parsed, parse};
 use pagar::dns::resolve::{Failure, Outages, Question, Resolve};
 use pagar::dns::{Forwarding, Settings};
@@ -35,8 +35,6 @@ use crate::names::{Opt, list, listed, question, unlisted, wire};
 
 /// Operations a scene; a power of two.
 const TIMES: usize = 8_192;
-/// Names a worker has read ahead at a time.
-const AHEAD: usize = 16;
 /// The client.
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// Somebody who is not served.

@@ -22,7 +22,8 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
-use quick_cache::Weighter;
+use quick_cache::sync::DefaultLifecycle;
+use quick_cache::{DefaultHashBuilder, Lifecycle, Weighter};
 use smallvec::SmallVec;
 
 use crate::model::name::{MAX_NAME, is_at_or_below, wire_len};
@@ -51,13 +52,13 @@ const WORTH_PREFETCH: Millis = 10_000;
 /// wait for memory.
 type Key = SmallVec<[u8; 40]>;
 
-type Map<V> = quick_cache::sync::Cache<Key, Arc<V>, Octets>;
+type Map<V, L = DefaultLifecycle<Key, Arc<V>>> = quick_cache::sync::Cache<Key, Arc<V>, Octets, DefaultHashBuilder, L>;
 
 /// See the module's header. A look-up takes one shard's lock for reading and allocates nothing; one that does not find
 /// an answer of its type takes another.
 #[derive(Debug)]
 pub struct Cache {
-    answers: Option<Map<Kept>>,
+    answers: Option<Map<Kept, Marks>>,
     failures: Map<Failed>,
     epoch: AtomicU64,
     generation: AtomicU64,
@@ -70,7 +71,8 @@ pub struct Kept {
     pub answer: Answer,
     stored: Millis,
     until: Millis,
-    /// Something newer has taken its place, or it has been forgotten.
+    /// Something newer has taken its place, or it had to make room. Not told of what was cleared or flushed: that is what
+    /// [`Cache::generation`] is for.
     replaced: AtomicBool,
     /// Whether it is being fetched ahead, or has been.
     prefetched: AtomicBool,
@@ -107,6 +109,23 @@ pub enum Found {
 #[derive(Clone, Debug)]
 struct Octets;
 
+/// Has answers marked that leave the map for another, so that nobody goes on with them at hand.
+#[derive(Clone, Debug, Default)]
+struct Marks(DefaultLifecycle<Key, Arc<Kept>>);
+
+impl Lifecycle<Key, Arc<Kept>> for Marks {
+    type RequestState = <DefaultLifecycle<Key, Arc<Kept>> as Lifecycle<Key, Arc<Kept>>>::RequestState;
+
+    fn begin_request(&self) -> Self::RequestState {
+        self.0.begin_request()
+    }
+
+    fn on_evict(&self, state: &mut Self::RequestState, key: Key, kept: Arc<Kept>) {
+        kept.give_up();
+        self.0.on_evict(state, key, kept); // freed when the lock is
+    }
+}
+
 /// Octets of an entry but for its content.
 fn entry(key: &Key) -> usize {
     OVERHEAD + size_of::<Key>() + if key.spilled() { key.len() } else { 0 }
@@ -135,6 +154,11 @@ impl Kept {
     /// Whether it is within its TTL, and still what is known.
     pub fn is_good(&self, now: Millis) -> bool {
         now < self.until && !self.replaced.load(Relaxed)
+    }
+
+    /// It is not what is known any more.
+    fn give_up(&self) {
+        self.replaced.store(true, Relaxed);
     }
 
     /// Whole seconds since it came.
@@ -207,7 +231,7 @@ impl Cache {
     pub fn new(size: u64) -> Self {
         let items = |size: u64| usize::try_from(size / 512).unwrap_or(usize::MAX).clamp(64, 4 << 20);
         Self {
-            answers: (size > 0).then(|| Map::with_weighter(items(size), size, Octets)),
+            answers: (size > 0).then(|| Map::with(items(size), size, Octets, Default::default(), Marks::default())),
             failures: Map::with_weighter(items(FAILURES), FAILURES, Octets),
             epoch: AtomicU64::new(0),
             generation: AtomicU64::new(0),
@@ -259,7 +283,7 @@ impl Cache {
 
     /// Keeps an answer to a question that was asked in `epoch`. It takes the place of what was known, also if it may
     /// not be kept itself; an NXDOMAIN does so for all types that are past their TTL, anything else for the name's
-    /// NXDOMAIN.
+    /// NXDOMAIN. To be called once for an answer.
     pub fn keep(&self, key: &[u8], kept: &Arc<Kept>, epoch: u64) {
         if epoch != self.epoch() {
             return;
@@ -268,16 +292,16 @@ impl Cache {
         let Some(answers) = &self.answers else { return };
         let all_types = AllTypes::of(key);
         let (place, refuted) = if kept.answer.denies_name() { (all_types.key(), key) } else { (key, all_types.key()) };
-        let replaced = |kept: &Arc<Kept>| kept.replaced.store(true, Relaxed);
-        answers.remove(refuted).iter().for_each(|(_, old)| replaced(old));
-        answers.peek(place).iter().filter(|old| !Arc::ptr_eq(old, kept)).for_each(replaced);
+        let remove = |key: &[u8]| answers.remove(key).iter().for_each(|(_, old)| old.give_up());
+        remove(refuted);
         if kept.stored < kept.until {
-            answers.insert(place.into(), kept.clone());
+            answers.insert(place.into(), kept.clone()); // what was there is marked
         } else {
-            answers.remove(place);
+            remove(place);
         }
         if epoch != self.epoch() {
-            answers.remove(place); // cleared while we did this
+            remove(place); // cleared while we did this
+            kept.give_up(); // perhaps a worker has it at hand already
         }
     }
 
@@ -438,6 +462,29 @@ mod tests {
         cache.keep_failure(KEY, Failure::Silence, Arc::default(), 0, epoch);
         assert_eq!(rcode_of(cache.find(KEY, 0)), (0, "nothing"));
         assert!(cache.failed(KEY, 0).is_none());
+    }
+
+    #[test]
+    fn what_makes_room_or_way_is_marked() {
+        let cache = Cache::new(1 << 20);
+        let (first, second, denial) = (kept(0, 0), kept(0, 0), kept(3, 0));
+        cache.keep(KEY, &first, 0);
+        cache.keep(KEY, &second, 0);
+        assert!(!first.is_good(1) && second.is_good(1), "for something newer");
+        cache.keep(OTHER_TYPE, &denial, 0);
+        cache.keep(KEY, &kept(0, 0), 0);
+        assert!(!second.is_good(1) && !denial.is_good(1), "of all types");
+        let many: Vec<_> = (0..20_000_u32)
+            .map(|n| {
+                let (key, kept) = ([&[4][..], &n.to_be_bytes(), &[0, 0, 1, 0]].concat(), kept(0, 0));
+                cache.keep(&key, &kept, 0);
+                (key, kept)
+            })
+            .collect();
+        let is_there = |key: &[u8]| matches!(cache.find(key, 1), Found::Fresh(_));
+        assert!(many.iter().all(|(key, kept)| kept.is_good(1) == is_there(key)));
+        let left = many.iter().filter(|(_, kept)| kept.is_good(1)).count();
+        assert!((1..10_000).contains(&left), "{left}");
     }
 
     #[test]

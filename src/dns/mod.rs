@@ -64,7 +64,8 @@ use self::upstream::Pool;
 const MAX_MISSES: u32 = 4_096;
 /// UDP sockets towards all upstreams together, where file descriptors allow it, and where there are few.
 const SOCKETS: (u64, u64) = (8_192, 64);
-/// File descriptors kept for everything but those and the TCP clients: listeners, files.
+/// File descriptors kept for everything but those and the TCP clients: listeners, files, and the few sockets each upstream
+/// has in any case.
 const RESERVE: u64 = 1_024;
 /// How long questions under way are waited for on shutdown.
 const DRAIN: Duration = Duration::from_secs(3);

@@ -4,10 +4,10 @@
 //! workers write to, and a processor lets nothing overtake such a write. Here nothing is written, so a worker can have
 //! the answers to a batch of queries read together ([`Near::warm`]).
 //!
-//! The cache stays in charge. What it gives up to something newer is marked ([`Kept::is_good`]); after it has been
-//! emptied or flushed everything here is forgotten; and every [`THROUGH`]th time it is asked after all, so that it
-//! knows what is in use. Answers are shared with it, not copied. What it has dropped for want of room may stay here
-//! until its place is needed: short answers only, 20 MiB a worker at the most.
+//! The cache stays in charge. What leaves it for something newer, or for want of room, is marked ([`Kept::is_good`]);
+//! what was taken before it was emptied or flushed is not used any more; and every [`THROUGH`]th time it is asked after
+//! all, so that it knows what is in use. Answers are shared with it, not copied. Those it has dropped are freed when their
+//! place is needed: short answers only, so that they hold 20 MiB a worker at the most.
 
 use std::cell::{Cell, Ref, RefCell};
 use std::hint::black_box;
@@ -23,8 +23,8 @@ const PLACES: usize = 1 << 15;
 const LONGEST: usize = 512;
 /// One in so many uses goes to the cache.
 const THROUGH: u8 = 32;
-/// Queries that are looked ahead for at a time.
-const AHEAD: usize = 16;
+/// Queries of a batch that are looked at together before the first of them is answered.
+pub const AHEAD: usize = 16;
 
 /// See the module's header.
 #[derive(Debug)]
@@ -37,6 +37,8 @@ pub struct Near {
 struct Place {
     kept: Arc<Kept>,
     print: u32,
+    /// The cache's when it was taken, as far as it goes into two octets.
+    generation: u16,
     /// DO and CD of the question.
     flags: u8,
     uses: Cell<u8>,
@@ -67,11 +69,18 @@ fn place(hash: u64) -> (usize, u32) {
 }
 
 impl Near {
-    /// Forgets everything if the cache has been emptied or flushed since; `generation` is the cache's.
+    /// Uses nothing any more that was taken before the cache was emptied or flushed; `generation` is the cache's. It is
+    /// freed later: all at once would keep a batch waiting.
     pub fn follow(&self, generation: u64) {
-        if self.generation.replace(generation) != generation {
-            self.places.borrow_mut().fill_with(|| None);
+        let before = self.generation.replace(generation);
+        if before >> u16::BITS != generation >> u16::BITS {
+            self.places.borrow_mut().fill_with(|| None); // what the places know of it begins anew
         }
+    }
+
+    /// What a place knows of the generation.
+    fn generation(&self) -> u16 {
+        self.generation.get() as u16
     }
 
     /// The answer to a question, if it is here and within its TTL.
@@ -83,6 +92,7 @@ impl Near {
             let uses = place.uses.get().wrapping_add(1);
             place.uses.set(uses);
             let is_it = place.print == print
+                && place.generation == self.generation()
                 && Some(&place.flags) == query.key().last()
                 && uses % THROUGH != 0
                 && place.kept.is_good(now)
@@ -100,7 +110,7 @@ impl Near {
         }
         let (at, print) = place(hash(query.name(), query.qtype));
         if let Some(place) = self.places.borrow_mut().get_mut(at) {
-            *place = Some(Place { kept, print, flags, uses: Cell::new(0) });
+            *place = Some(Place { kept, print, generation: self.generation(), flags, uses: Cell::new(0) });
         }
     }
 
@@ -119,6 +129,7 @@ impl Near {
 }
 
 const _: () = assert!(KEY_TAIL == 3, "the last octet of a key is DO and CD");
+const _: () = assert!(size_of::<Option<Place>>() == 16, "a place is a quarter of a cache line");
 
 #[cfg(test)]
 mod tests {
@@ -211,6 +222,35 @@ mod tests {
         cache.clear();
         near.follow(cache.generation());
         assert!(!has(&near, &question, 1), "emptied");
+    }
+
+    #[test]
+    fn generations_that_look_alike_are_told_apart() {
+        let (near, cache, question) = (Near::default(), Cache::new(1 << 20), asked(NAME, 1, b""));
+        keep(&cache, &question, 0);
+        take(&near, &cache, &question);
+        near.follow(1);
+        assert!(!has(&near, &question, 1));
+        near.follow(1 << 16);
+        assert!(!has(&near, &question, 1), "as many as a place can tell");
+        take(&near, &cache, &question);
+        near.follow(1 << 16);
+        assert!(has(&near, &question, 1));
+    }
+
+    #[test]
+    fn what_made_room_in_the_cache_is_not_used_any_more() {
+        let (near, cache) = (Near::default(), Cache::new(1 << 20));
+        let name = |n: u32| asked(&[b"\x07", format!("{n:07}").as_bytes(), b"\0"].concat(), 1, b"");
+        let questions: Vec<_> = (0..20_000).map(name).collect();
+        for question in &questions {
+            keep(&cache, question, 0);
+            take(&near, &cache, question);
+        }
+        let is_there = |question| with(question, |query| matches!(cache.find(query.key(), 1), Found::Fresh(_)));
+        let (kept, gone): (Vec<_>, Vec<_>) = questions.iter().partition(|question| is_there(question));
+        assert!(kept.iter().any(|question| has(&near, question, 1)));
+        assert!(gone.len() > 10_000 && !gone.iter().any(|question| has(&near, question, 1)));
     }
 
     #[test]

@@ -658,9 +658,10 @@
 //!   Differences below 0.05 mean nothing there. It takes a hundred instructions more than the cache, so it is no gain
 //!   where everything fits a processor's caches. 512 KiB a worker for the places; answers are shared with the cache.
 //!   *Change:* a cache whose look-ups take no lock and can be read ahead.
-//! - **What it has is checked on each use, not kept in step.** A mark on the answer says that the cache has something
-//!   newer, a number that it was emptied or flushed. *Why:* one flag that is read beside the answer, instead of messages
-//!   to each worker. *Change:* nothing.
+//! - **What it has is checked on each use, not kept in step.** A mark on the answer says that it has left the cache for
+//!   something newer or for want of room, a number that the cache was emptied or flushed. *Why:* one flag that is read
+//!   beside the answer, instead of messages to each worker. What may not be used any more holds its memory until its
+//!   place is needed, at most 20 MiB a worker: to free 32,768 answers at once keeps a batch waiting. *Change:* nothing.
 //! - **A query is built where it is used, and its name put into lower case eight octets at a time.** *Why:* it is 350
 //!   octets; moving it twice and lowering octet by octet took 230 of 2,276 instructions. Inlining what has one caller,
 //!   checking a client's network without converting the address for each, and walking the question once took 130 more:
@@ -682,11 +683,20 @@
 //!   the server a missed query, misses only, two interleaved rounds on two busy virtual cores: 52 and 67 microseconds
 //!   with a socket for each try, 34 and 34 with this. Whoever forges has to guess which of hundreds of ports a
 //!   question left from, and its id; places are filled as they are drawn, so an upstream that is seldom asked gets a
-//!   new port nearly every time. That ports live for seconds helps whoever can find open ones out; the bounds on
-//!   questions and age are there for that, and cookies. *Change:* a way to find ports out within seconds.
+//!   new port nearly every time. What is weaker than with a socket for each try: whoever has found an open port out
+//!   can forge answers to all questions under way on it, any of whose ids will do, and to those that follow within
+//!   seconds. Bounds on questions and age are there for that, and cookies; and after eight messages that answer no
+//!   question a port gets no new one, while those who wait go on. *Change:* a way to find ports out within seconds.
 //! - **A socket serves no more once it has met an error or left a question unanswered for 600 ms.** *Why:* its
 //!   address may be one that nothing comes back to, after a change of routes; a refused port ends all its questions,
-//!   since whose the error was cannot be told. A failed send is tried once more from a new socket. *Change:* nothing.
+//!   since whose the error was cannot be told. Any other failure of a send is that question's alone. A failed send is
+//!   tried once more from another socket. *Change:* nothing.
+//! - **Sixteen sockets an upstream need no leave**; those beyond are bounded for all upstreams together. *Why:* otherwise
+//!   one that is asked often takes all descriptors, and one that comes later is asked from a single port. *Change:* some
+//!   hundred upstreams.
+//! - **Ports are drawn from 1024 to 65535, without those in `ip_local_reserved_ports`, read once.** *Why:* the kernel minds
+//!   these, and its own range, only where it chooses the port, and it chooses from less. The unit hides the file
+//!   (`ProcSubset=pid`); few need it, and who does can open it. *Change:* nothing.
 //! - **Answers are read by a task for each socket, on the runtime that asks, and with `recvmmsg`.** *Why:* a call
 //!   that brings fewer than it may has emptied the queue, which saves the second read that would say so. A thread
 //!   that only reads would be one more to wake on the core the others share. *Change:* upstreams on fewer sockets.

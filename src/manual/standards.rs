@@ -32,7 +32,7 @@
 //! | 2.1 | answers as a full resolver: EDNS ends on both sides, what is not known passes (s3, s4) | `dns::answer` | `sections_pass.rpl`, `rcodes_pass.rpl`, `upstream_opt.rpl` |
 //! | 2.2 | UDP and TCP; EDNS; never cut at 512 without TC (s4.4) | `dns::listen` | `truncation.rpl`, `forwarding::a_large_answer_is_truncated_over_udp_and_whole_over_tcp` |
 //! | 2.3 | a query with TSIG is not passed on: it is treated as unsigned, our documented choice (s4.5) | `dns::query`, decision 125 | `edns_options.rpl` |
-//! | 2.4 | random ports and ids upstream; no listening to everybody by default (s6) | `dns::upstream::udp`, `config` | `upstreams::every_try_has_a_fresh_port_and_id`, `clients.rpl` |
+//! | 2.4 | random ports and ids upstream; no listening to everybody by default (s6) | `dns::upstream::sockets`, `dns::upstream::socket`, `config` | `upstreams::every_try_has_a_fresh_port_and_id`, `clients.rpl` |
 //!
 //! # Failures to communicate (RFC 8906, 9619)
 //!

@@ -1,8 +1,8 @@
 //! Batches of datagrams: recvmmsg(2), sendmmsg(2) and the address a datagram was sent to (IP_PKTINFO, IPV6_PKTINFO).
 //!
-//! All `unsafe` code of the program is in this file: three system calls and the control messages they carry. The arrays the
-//! kernel reads and writes live in [`Batch`] or [`Few`]; the pointers into them are made right before each call and die with
-//! it.
+//! All `unsafe` code of the program is in this file: three system calls and the control messages they carry. The buffers
+//! the kernel writes live in [`Batch`] or [`Few`]; what it reads lives there, with the caller, or on the stack of the
+//! function that calls. Pointers to any of it are made right before each call and are not used after it.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -14,7 +14,8 @@ use libc::{c_int, c_void, cmsghdr, in_pktinfo, in6_pktinfo, iovec, mmsghdr, msgh
 
 /// Datagrams a call takes.
 pub const BATCH: usize = 64;
-/// Largest query taken; a longer one arrives cut off and is answered FORMERR.
+/// Largest message taken. A longer query arrives cut off and is answered FORMERR; after a longer answer of an upstream it is
+/// asked again by TCP.
 pub const RECEIVE: usize = 4_096;
 /// Octets by which two buffers are further apart than a page: what begins at the same place of every page has its place
 /// in the same few lines of a processor's cache, too few for a batch.
@@ -228,7 +229,7 @@ pub fn send<'m>(socket: &UdpSocket, replies: impl IntoIterator<Item = (Route, &'
     let mut replies = replies.into_iter();
     let mut lost = 0;
     loop {
-        let (count, not_taken) = send_some(socket, replies.by_ref().take(REPLIES));
+        let (count, not_taken) = send_some(socket, &mut replies);
         lost += not_taken;
         if count < REPLIES {
             return lost;
@@ -236,7 +237,7 @@ pub fn send<'m>(socket: &UdpSocket, replies: impl IntoIterator<Item = (Route, &'
     }
 }
 
-/// Sends up to [`REPLIES`] of them: how many there were, and how many were not taken.
+/// Sends the next [`REPLIES`] of them, if there are so many: how many there were, and how many were not taken.
 fn send_some<'m>(socket: &UdpSocket, replies: impl Iterator<Item = (Route, &'m [u8])>) -> (usize, usize) {
     // SAFETY: all-zero octets are a valid value of these C structs
     let (mut headers, mut peers) = unsafe { ([zeroed::<mmsghdr>(); REPLIES], [zeroed::<sockaddr_storage>(); REPLIES]) };

@@ -1,7 +1,7 @@
 //! [`Outbox`]: replies that become ready one by one, sent together.
 //!
-//! Whatever else was ready on the runtime runs before a reply is sent: answers of upstreams come many at a time, and
-//! their replies then leave with one call. Nothing waits for anything that is not ready by then.
+//! The first reply starts a task that lets others of the runtime run once before it sends: answers of upstreams come many
+//! at a time, and their replies then mostly leave with one call. No reply waits for a timer, or for one that is not ready.
 
 use std::net::UdpSocket;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

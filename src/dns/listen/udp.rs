@@ -25,7 +25,7 @@ use super::proxy;
 use crate::dns::Settings;
 use crate::dns::core::{Asker, Core, Fast, View};
 use crate::dns::miss::Permit;
-use crate::dns::near::{self, Near};
+use crate::dns::near::{self, AHEAD, Near};
 use crate::dns::query::first_name;
 use crate::dns::wire::{HEADER, u16_at};
 use crate::model::name::MAX_NAME;
@@ -36,8 +36,6 @@ use crate::policy::Snapshot;
 const BEAT: Duration = Duration::from_secs(1);
 /// Batches still answered from each socket after the word to stop: some 16,000 queries.
 const LAST_BATCHES: usize = 256;
-/// How many queries of a batch are looked at together before the first of them is answered.
-const AHEAD: usize = 16;
 const WAKE: Token = Token(usize::MAX);
 
 /// See the module's header.

@@ -62,7 +62,7 @@ pub struct Pool {
     metrics: Arc<Metrics>,
     clock: Clock,
     runtime: Handle,
-    /// For the sockets towards all upstreams.
+    /// For the sockets towards all upstreams, but for the few that each may have in any case.
     descriptors: Arc<Semaphore>,
 }
 

@@ -3,13 +3,15 @@
 //! It is connected, so the kernel lets only the upstream's address and port through and reports a refused port at once.
 //! Its port is random over the whole range; each question has an id of its own among those that were asked here. Answers
 //! are taken and read by a task, which ends with the socket: when nobody will use it any more and the last who waits on it
-//! has gone, or at its first error, which all who wait hear.
+//! has gone, or at its first error, which all who wait hear. After [`FORGED`] messages that answer no question its port may
+//! be known: no new question uses it.
 
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use prometheus::IntCounter;
@@ -29,8 +31,14 @@ use crate::dns::resolve::Question;
 const QUESTIONS: std::ops::Range<u32> = 64..192;
 /// Milliseconds a socket is used for.
 const AGE: std::ops::Range<u64> = 5_000..15_000;
+/// Messages that answer no question, after which a socket is not used any more.
+const FORGED: u32 = 8;
 /// Attempts at a random port before the kernel chooses one.
 const PORT_ATTEMPTS: usize = 8;
+/// Ports drawn for these attempts: most may be reserved.
+const PORTS_DRAWN: usize = 64;
+/// Where the kernel says which ports are reserved, for both families.
+const RESERVED_PORTS: &str = "/proc/sys/net/ipv4/ip_local_reserved_ports";
 
 thread_local! {
     /// What a reader reads into, between two awaits.
@@ -54,14 +62,16 @@ pub(super) struct Socket {
     /// Questions it is still to be used for.
     left: AtomicU32,
     until: Instant,
-    /// It is not to be used any more.
-    spent: AtomicBool,
     reader: AbortHandle,
 }
 
 struct Shared {
     udp: UdpSocket,
     table: Mutex<Table>,
+    /// No new question is to use it. So it is whenever the table has ended.
+    spent: AtomicBool,
+    /// Messages that answered no question.
+    forged: AtomicU32,
     peer: Peer,
     /// A descriptor's; given back when it is closed.
     _permit: Option<OwnedSemaphorePermit>,
@@ -89,13 +99,18 @@ impl Socket {
         udp.connect(peer.address)?;
         udp.set_nonblocking(true)?;
         let own = udp.local_addr()?.ip();
-        let shared = Shared { udp: UdpSocket::from_std(udp)?, table: Mutex::default(), peer, _permit: permit };
-        let shared = Arc::new(shared);
+        let shared = Arc::new(Shared {
+            udp: UdpSocket::from_std(udp)?,
+            table: Mutex::default(),
+            spent: AtomicBool::new(false),
+            forged: AtomicU32::new(0),
+            peer,
+            _permit: permit,
+        });
         Ok(Self {
             own,
             left: AtomicU32::new(rand::random_range(QUESTIONS)),
             until: Instant::now() + Duration::from_millis(rand::random_range(AGE)),
-            spent: AtomicBool::new(false),
             reader: tokio::spawn(Reader(shared.clone()).run()).abort_handle(),
             shared,
         })
@@ -103,7 +118,7 @@ impl Socket {
 
     /// Whether another should take its place: it has had its time, or something went wrong on it.
     pub(super) fn is_spent(&self, now: Instant) -> bool {
-        self.spent.load(Relaxed) || self.left.load(Relaxed) == 0 || self.until <= now
+        self.shared.spent.load(Relaxed) || self.left.load(Relaxed) == 0 || self.until <= now
     }
 
     /// Whether nothing can be asked here any more.
@@ -125,12 +140,15 @@ impl Socket {
         let message = message::write(id, question, edns, cookie.as_ref());
         let _ = self.left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1));
         let waiting = Waiting { socket: self, id, cookie, receiver, since: Instant::now(), over: false };
-        match waiting.socket.shared.send(&message) {
+        let shared = &waiting.socket.shared;
+        match shared.send(&message) {
             Ok(()) => Ok(waiting),
             Err(error) => {
-                // perhaps the error was about a question before this one: whose it was cannot be told
-                waiting.socket.spent.store(true, Relaxed);
-                waiting.socket.shared.lock().end(&error);
+                if error.kind() == io::ErrorKind::ConnectionRefused {
+                    shared.end(&error); // it was about a question before this one: whose it was cannot be told
+                } else {
+                    shared.spend(); // about this one: what was sent before may still be answered
+                }
                 Err(error)
             }
         }
@@ -159,10 +177,29 @@ impl Shared {
         let are_all = messages.len() < FEW;
         for message in messages {
             if !self.lock().answered(message, self.peer.trust_ad) {
-                self.peer.mismatches.inc();
+                self.mismatch();
             }
         }
         if are_all { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+    }
+
+    /// Counts a message that answers no question. Who waits is still listened for.
+    fn mismatch(&self) {
+        self.peer.mismatches.inc();
+        if self.forged.fetch_add(1, Relaxed) + 1 >= FORGED {
+            self.spend();
+        }
+    }
+
+    /// Keeps new questions away.
+    fn spend(&self) {
+        self.spent.store(true, Relaxed);
+    }
+
+    /// Nothing can be asked here any more; tells all who wait. Spent first: who finds the table ended draws another.
+    fn end(&self, error: &io::Error) {
+        self.spend();
+        self.lock().end(error);
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -219,7 +256,7 @@ impl Reader {
         loop {
             match shared.udp.async_io(Interest::READABLE | Interest::ERROR, read).await {
                 Ok(()) => tokio::task::yield_now().await, // there is more, but others want their turn
-                Err(error) => return shared.lock().end(&error),
+                Err(error) => return shared.end(&error),
             }
         }
     }
@@ -227,7 +264,7 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        self.0.lock().end(&io::ErrorKind::ConnectionAborted.into());
+        self.0.end(&io::ErrorKind::ConnectionAborted.into());
     }
 }
 
@@ -246,11 +283,7 @@ impl Waiting {
     pub(super) async fn answer(&mut self) -> io::Result<Received> {
         let outcome = (&mut self.receiver).await;
         self.over = true;
-        let outcome = outcome.unwrap_or_else(|_| Err(io::ErrorKind::ConnectionAborted.into()));
-        if outcome.is_err() {
-            self.socket.spent.store(true, Relaxed);
-        }
-        outcome
+        outcome.unwrap_or_else(|_| Err(io::ErrorKind::ConnectionAborted.into()))
     }
 
     /// The cookie it was asked with.
@@ -266,11 +299,13 @@ impl Drop for Waiting {
         if self.over {
             return;
         }
+        // closed first: if he has been answered meanwhile, his id may be somebody else's, who still listens
+        self.receiver.close();
         if let Some(asker) = self.socket.shared.lock().asked.get_mut(&self.id) {
-            *asker = None;
+            asker.take_if(|asker| asker.answer.is_closed());
         }
         if self.since.elapsed() >= PATIENCE {
-            self.socket.spent.store(true, Relaxed);
+            self.socket.shared.spend();
         }
     }
 }
@@ -281,12 +316,41 @@ fn bind(upstream: SocketAddr) -> io::Result<std::net::UdpSocket> {
         SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)),
         SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)),
     };
-    for _ in 0..PORT_ATTEMPTS {
-        if let Ok(socket) = std::net::UdpSocket::bind(any(rand::random_range(1_024..=u16::MAX))) {
+    let drawn = std::iter::repeat_with(|| rand::random_range(1_024..=u16::MAX)).take(PORTS_DRAWN);
+    for port in drawn.filter(|port| !is_reserved(*port)).take(PORT_ATTEMPTS) {
+        if let Ok(socket) = std::net::UdpSocket::bind(any(port)) {
             return Ok(socket);
         }
     }
     std::net::UdpSocket::bind(any(0))
+}
+
+/// Has it read which ports are reserved, if it has not yet: at the start, not when a question waits.
+pub(super) fn read_reserved() {
+    LazyLock::force(&RESERVED);
+}
+
+/// Whether the operator keeps the port for a service that may start later: the kernel minds that only where it chooses.
+fn is_reserved(port: u16) -> bool {
+    RESERVED.iter().any(|range| range.contains(&port))
+}
+
+/// The reserved ports, as they were when the first upstream was set up.
+static RESERVED: LazyLock<Vec<RangeInclusive<u16>>> = LazyLock::new(|| match std::fs::read_to_string(RESERVED_PORTS) {
+    Ok(text) => reserved(&text),
+    Err(error) => {
+        tracing::info!(%error, "{RESERVED_PORTS} cannot be read: questions to upstreams may take reserved ports");
+        Vec::new()
+    }
+});
+
+/// What the kernel writes there: `8053,9100-9110`. What is not such a list is left out.
+fn reserved(text: &str) -> Vec<RangeInclusive<u16>> {
+    let range = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        Some(first.trim().parse().ok()?..=last.trim().parse().ok()?)
+    };
+    text.split(',').filter_map(range).collect()
 }
 
 #[cfg(test)]

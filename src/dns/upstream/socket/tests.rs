@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 
 use super::*;
 use crate::dns::upstream::connection::tests::{PATIENCE as LONG, answer, question};
-use crate::dns::upstream::sockets::Sockets;
+use crate::dns::upstream::sockets::{FEWEST, Sockets};
 
 /// An upstream that waits to be told what to do, and those who ask it.
 struct Site {
@@ -145,6 +145,66 @@ async fn ports_are_drawn_over_the_whole_range() {
     assert!(steps < 5, "in sequence");
 }
 
+#[test]
+fn reserved_ports_are_read_as_the_kernel_writes_them() {
+    assert_eq!(reserved("8053,9100-9110,65535\n"), [8_053..=8_053, 9_100..=9_110, 65_535..=65_535]);
+    assert_eq!(reserved("\n"), []);
+    assert_eq!(reserved("x,1-y,70000,5353"), [5_353..=5_353], "what makes no sense is left out");
+}
+
+#[tokio::test]
+async fn after_some_forgeries_a_socket_gets_no_new_question_and_listening_goes_on() {
+    let site = Site::new(8);
+    let socket = site.socket();
+    let waiting = socket.clone().ask(&question("www"), Edns::Plain, |_| None).unwrap();
+    let (query, from) = site.query();
+    let truth = answer(&query);
+    let mut forged = truth.clone();
+    forged[1] ^= 1;
+    for count in 1..=FORGED {
+        assert!(!socket.is_spent(Instant::now()), "{count}");
+        site.upstream.send_to(&forged, from).unwrap();
+        until("it is counted", || site.peer.mismatches.get() == u64::from(count)).await;
+    }
+    until("it is spent", || socket.is_spent(Instant::now())).await;
+    assert!(!socket.has_ended());
+    site.upstream.send_to(&truth, from).unwrap();
+    assert!(heard(waiting).await.unwrap().outcome.is_ok());
+}
+
+#[tokio::test]
+async fn who_goes_unheard_takes_nothing_from_who_has_his_id_now() {
+    let site = Site::new(8);
+    let socket = site.socket();
+    let first = socket.clone().ask(&question("www"), Edns::Plain, |_| None).unwrap();
+    let (query, from) = site.query();
+    site.upstream.send_to(&answer(&query), from).unwrap();
+    until("it is there", || socket.shared.lock().asked.is_empty()).await;
+    let mut second = socket.clone().ask(&question("www"), Edns::Plain, |_| None).unwrap();
+    let asker = socket.shared.lock().asked.remove(&second.id).unwrap();
+    socket.shared.lock().asked.insert(first.id, asker);
+    second.id = first.id; // as if it had been drawn again
+    drop(first);
+    let truth = answer(&query);
+    site.upstream.send_to(&truth, from).unwrap();
+    assert!(heard(second).await.unwrap().outcome.is_ok());
+}
+
+#[tokio::test]
+async fn a_question_that_cannot_be_sent_fails_alone() {
+    let site = Site::new(8);
+    let socket = site.socket();
+    let waiting = socket.clone().ask(&question("www"), Edns::Plain, |_| None).unwrap();
+    let (query, from) = site.query();
+    let mut long = question("www");
+    long.section = vec![0; 70_000]; // EMSGSIZE
+    let error = socket.clone().ask(&long, Edns::Plain, |_| None).map(drop).unwrap_err();
+    assert_ne!(error.kind(), io::ErrorKind::ConnectionRefused);
+    assert!(socket.is_spent(Instant::now()) && !socket.has_ended());
+    site.upstream.send_to(&answer(&query), from).unwrap();
+    assert!(heard(waiting).await.unwrap().outcome.is_ok());
+}
+
 #[tokio::test]
 async fn each_question_draws_its_socket_and_descriptors_are_bounded() {
     let site = Site::new(100);
@@ -157,7 +217,7 @@ async fn each_question_draws_its_socket_and_descriptors_are_bounded() {
         ports.push(from.port());
     }
     let different: BTreeSet<_> = ports.iter().collect();
-    assert_eq!((different.len(), site.descriptors.available_permits()), (100, 0));
+    assert_eq!((different.len(), site.descriptors.available_permits()), (100 + FEWEST, 0));
     let first: BTreeSet<_> = ports[..100].iter().collect();
     assert!(first.len() > 80, "{}: they are opened as they are needed", first.len());
     let repeated = ports[100..].windows(2).filter(|pair| pair[0] == pair[1]).count();
@@ -191,7 +251,7 @@ async fn what_is_spent_is_swept_away() {
     assert!(open > 20);
     site.sockets.sweep();
     assert_eq!(64 - site.descriptors.available_permits(), open, "they are good");
-    waiting.iter().for_each(|waiting| waiting.socket.spent.store(true, Relaxed));
+    waiting.iter().for_each(|waiting| waiting.socket.shared.spend());
     site.sockets.sweep();
     assert_eq!(64 - site.descriptors.available_permits(), open, "somebody waits");
     drop(waiting);
