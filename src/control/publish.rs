@@ -10,7 +10,7 @@ use super::state::Census;
 use crate::observe::metrics::Metrics;
 use crate::policy::diff::Diff;
 use crate::policy::store::store;
-use crate::policy::{Change, PolicyReader, PolicyWriter, Register};
+use crate::policy::{Change, PolicyReader, PolicyWriter, Register, Snapshot};
 
 /// See the module's header.
 pub(super) struct Publisher {
@@ -46,13 +46,13 @@ impl Publisher {
         let serial = if differs { self.next_serial() } else { serial };
         let next = register.snapshot(ttl, serial);
         let names = next.names();
+        self.show(&next); // before it, so that whoever sees its answers sees its figures
         self.writer.publish(next);
         self.metrics.policy.swap_duration.observe(started.elapsed().as_secs_f64());
         if differs {
             let Diff { added, lifted } = change.diff;
             tracing::info!(serial, names, added, lifted, "policy published");
         }
-        self.show();
     }
 
     /// Puts the same policy in force in another form.
@@ -61,8 +61,9 @@ impl Publisher {
             let current = self.writer.current();
             (current.serial, current.ttl)
         };
-        self.writer.publish(register.snapshot(ttl, serial));
-        self.show();
+        let next = register.snapshot(ttl, serial);
+        self.show(&next);
+        self.writer.publish(next);
     }
 
     fn next_serial(&mut self) -> u32 {
@@ -79,8 +80,8 @@ impl Publisher {
         self.writer.sweep();
     }
 
-    fn show(&self) {
-        let (policy, figures) = (self.writer.current(), &self.metrics.policy);
+    fn show(&self, policy: &Snapshot) {
+        let figures = &self.metrics.policy;
         figures.names.set(policy.names() as i64);
         figures.serial.set(i64::from(policy.serial));
         figures.built_timestamp.set(policy.built_at.as_millisecond() as f64 / 1000.0);

@@ -182,8 +182,12 @@ impl Index {
     /// The set of the suffix of `name` that begins at `at` and has this hash.
     #[inline]
     fn set(&self, hash: u64, name: &Laid, at: u32) -> Option<SetId> {
-        let changed = self.overlay.find(hash, name.wire().get(at as usize..).unwrap_or_default());
-        changed.or_else(|| self.layers.iter().find_map(|layer| layer.find(hash, name, at)))
+        if self.overlay.len() > 0
+            && let Some(set) = self.overlay.find(hash, name.wire().get(at as usize..).unwrap_or_default())
+        {
+            return Some(set);
+        }
+        self.layers.iter().find_map(|layer| layer.find(hash, name, at))
     }
 
     /// Reads what a walk over each of these names will read, for all of them at once: a processor waits for many reads
