@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::args::Args;
 use crate::generator::Expect;
-use crate::names::{Half, List};
+use crate::names::{Half, List, mix};
 use crate::probe::{Answer, Probe};
 use crate::proc::{self, SERVER_CORE};
 use crate::process::Process;
@@ -18,6 +18,8 @@ use crate::site::Site;
 
 /// Longest wait for a server's first right answer.
 const LIMIT: Duration = Duration::from_secs(300);
+/// Listed names that are asked for then, besides those that mark the list.
+const SOME: u32 = 500;
 /// Time a server gets to settle before its memory is read.
 const SETTLE: Duration = Duration::from_secs(1);
 /// How long one answer is waited for meanwhile.
@@ -75,6 +77,12 @@ impl Running {
     }
 }
 
+/// Listed names from all over the list.
+fn some(list: List) -> impl Iterator<Item = String> {
+    let count = if list.names == 0 { 0 } else { SOME };
+    (0..count).map(move |n| list.name(mix(n) % list.names))
+}
+
 /// Starts it with this list and waits for its first right answer.
 fn launch(server: &dyn Server, program: &Path, site: &Site, list: List) -> io::Result<(Process, Start)> {
     site.prepare(list, server.lists())?;
@@ -83,11 +91,17 @@ fn launch(server: &dyn Server, program: &Path, site: &Site, list: List) -> io::R
     let begun = Instant::now();
     let mut process = Process::start(program, &server.arguments(site), SERVER_CORE, &output)?;
     let mut probe = Probe::new(site.dns, PATIENCE)?;
+    let mut took = Duration::ZERO;
     for n in 0.. {
+        took = begun.elapsed();
         let name = format!("x{n}.{}", list.subtree_marker()); // another one each time, which no cache knows
         let right = match server.is_reflector() {
             true => probe.is_echoed(&packet(&name, false)),
-            false => probe.name(&name) == Answer::Blocked && probe.name(&list.exact_marker()) == Answer::Blocked,
+            false => {
+                let markers = [name, list.exact_marker()];
+                // some answer first, and load the list name by name
+                markers.iter().cloned().chain(some(list)).all(|name| probe.name(&name) == Answer::Blocked)
+            }
         };
         if right {
             break;
@@ -98,7 +112,6 @@ fn launch(server: &dyn Server, program: &Path, site: &Site, list: List) -> io::R
         }
         std::thread::sleep(Duration::from_millis(2));
     }
-    let took = begun.elapsed();
     std::thread::sleep(SETTLE);
     let resident = proc::resident(process.id())?;
     Ok((process, Start { took, resident, octets_a_name: 0.0 }))
