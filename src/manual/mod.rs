@@ -8,6 +8,7 @@
 //! | [`decisions`] | what was decided, why, and what would change our mind |
 //! | [`standards`] | what the RFCs require, where it is met, which test shows it |
 //! | [`attacks`] | floods, hoards and silence: what clients notice, measured |
+//! | [`figures`] | how fast and how small it is, measured; what was aimed at and is not reached |
 //! | [`threat_model`] | whom we trust with what, what we defend against and what we do not |
 //! | [`howto`] | the exact files to touch for a list syntax, a source, an action, a transport, a metric, a config key, a test |
 //!
@@ -22,6 +23,7 @@
 pub mod architecture;
 pub mod attacks;
 pub mod decisions;
+pub mod figures;
 pub mod howto;
 pub mod notice_path;
 pub mod query_path;

@@ -212,6 +212,14 @@ impl WireName {
         let len = write(&mut octets).map_or(0, |len| len.min(MAX_NAME)) as u8;
         Self { octets, len }
     }
+
+    /// Of octets that are a name.
+    pub(crate) fn of(wire: &[u8]) -> Self {
+        Self::from_fn(|octets| {
+            octets.get_mut(..wire.len())?.copy_from_slice(wire);
+            Some(wire.len())
+        })
+    }
 }
 
 impl std::ops::Deref for WireName {

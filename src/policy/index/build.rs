@@ -18,7 +18,7 @@ use super::layer::Layer;
 use super::octets::Octets;
 use super::sets::Interner;
 use super::symbols::Coder;
-use super::{Index, Listed, Member, SetId};
+use super::{Index, Member, SetId};
 use crate::model::Targets;
 use crate::model::name::{WireName, labels};
 
@@ -187,7 +187,7 @@ fn sample(before: Before, kind: Slot, first: &Part, added: usize) -> Vec<Box<[u8
 }
 
 /// Two streams in order of hash on their way into one.
-struct Merge<'a, I: Iterator<Item = (u64, Listed, SetId)>> {
+struct Merge<'a, I: Iterator<Item = (u64, WireName, SetId)>> {
     /// Of the names that may stand anywhere, and of the secret ones.
     writers: [Option<Writer>; 2],
     before: Peekable<I>,
@@ -201,7 +201,7 @@ struct Merge<'a, I: Iterator<Item = (u64, Listed, SetId)>> {
     members: Vec<Member>,
 }
 
-impl<'a, I: Iterator<Item = (u64, Listed, SetId)>> Merge<'a, I> {
+impl<'a, I: Iterator<Item = (u64, WireName, SetId)>> Merge<'a, I> {
     fn new(writers: [Option<Writer>; 2], from: Before<'a>, before: Peekable<I>) -> Self {
         let carried = vec![None; from.index.sets()];
         let (sets, moves) = Default::default();
@@ -267,13 +267,13 @@ impl<'a, I: Iterator<Item = (u64, Listed, SetId)>> Merge<'a, I> {
     }
 
     /// The next old name, if its place is right. To look first costs less than to move a name out and in again.
-    fn next_before(&mut self, right: impl FnOnce((u64, &[u8])) -> bool) -> Option<(u64, Listed, SetId)> {
+    fn next_before(&mut self, right: impl FnOnce((u64, &[u8])) -> bool) -> Option<(u64, WireName, SetId)> {
         let (hash, name, _) = self.before.peek()?;
         if right((*hash, name)) { self.before.next() } else { None }
     }
 
     /// Takes in an old name, if it stays.
-    fn carry(&mut self, (hash, name, old): (u64, Listed, SetId)) -> Result<(), Full> {
+    fn carry(&mut self, (hash, name, old): (u64, WireName, SetId)) -> Result<(), Full> {
         let set = match self.carried.get(old as usize).copied().flatten() {
             Some(set) => set,
             None => {

@@ -11,12 +11,13 @@
 
 use std::io;
 
+use super::SetId;
 use super::bucket::{Buckets, ENTRY, WORD};
 use super::image::{Header, Places};
 use super::laid::{Key, Laid};
 use super::octets::Octets;
 use super::symbols::Symbols;
-use super::{Listed, SetId};
+use crate::model::name::WireName;
 
 /// See the module's header.
 #[derive(Debug)]
@@ -103,10 +104,10 @@ impl Layer {
     }
 
     /// The names with their hashes and sets, in order of hash and, where that is equal, of octets.
-    pub(super) fn names(&self, key: Key) -> impl Iterator<Item = (u64, Listed, SetId)> {
+    pub(super) fn names(&self, key: Key) -> impl Iterator<Item = (u64, WireName, SetId)> {
         self.buckets().records().filter_map(move |record| {
-            let name = Listed::decode(|name| record.decode(&self.symbols, name))?;
-            Some((key.hash(&name), name, record.set))
+            let name = WireName::from_fn(|octets| record.decode(&self.symbols, octets));
+            (!name.is_empty()).then(|| (key.hash(&name), name, record.set)) // else it is damaged
         })
     }
 }

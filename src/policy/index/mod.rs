@@ -33,7 +33,7 @@ pub use sets::Interner;
 
 use super::chunked::Chunked;
 use crate::model::Scope;
-use crate::model::name::MAX_NAME;
+use crate::model::name::WireName;
 
 /// Hashes [`Index::warm`] looks at at a time.
 const AHEAD: usize = 64;
@@ -258,12 +258,12 @@ impl Index {
     }
 
     /// Every name with its set, in the order of their hashes: as good as shuffled, and another one with each key.
-    pub fn iter(&self) -> impl Iterator<Item = (Listed, SetId)> {
+    pub fn iter(&self) -> impl Iterator<Item = (WireName, SetId)> {
         self.names().map(|(_, name, set)| (name, set))
     }
 
     /// The same with the hashes.
-    fn names(&self) -> impl Iterator<Item = (u64, Listed, SetId)> {
+    fn names(&self) -> impl Iterator<Item = (u64, WireName, SetId)> {
         let overlay: Box<dyn Iterator<Item = _>> = Box::new(self.overlay.names());
         let layers = self.layers.iter().map(|layer| Box::new(layer.names(self.key)) as _);
         Ordered { heads: Vec::new(), rest: std::iter::once(overlay).chain(layers).collect() }.start()
@@ -290,8 +290,8 @@ fn passing(possible: u16, hashes: &[u64; BLOCK], passes: impl Fn(u64) -> bool) -
 /// Names in the order of their hashes, out of several lists that have that order. Of those that have the same name, the
 /// first has the say.
 struct Ordered<'a> {
-    heads: Vec<Option<(u64, Listed, SetId)>>,
-    rest: Vec<Box<dyn Iterator<Item = (u64, Listed, SetId)> + 'a>>,
+    heads: Vec<Option<(u64, WireName, SetId)>>,
+    rest: Vec<Box<dyn Iterator<Item = (u64, WireName, SetId)> + 'a>>,
 }
 
 impl Ordered<'_> {
@@ -302,7 +302,7 @@ impl Ordered<'_> {
 }
 
 impl Iterator for Ordered<'_> {
-    type Item = (u64, Listed, SetId);
+    type Item = (u64, WireName, SetId);
 
     fn next(&mut self) -> Option<Self::Item> {
         let mut first: Option<usize> = None;
@@ -321,36 +321,5 @@ impl Iterator for Ordered<'_> {
             }
         }
         Some(taken)
-    }
-}
-
-/// A listed name, read from an [`Index`]: canonical wire octets.
-#[derive(Clone)]
-pub struct Listed {
-    octets: [u8; MAX_NAME],
-    len: u8,
-}
-
-impl Listed {
-    /// Of octets that are a name.
-    fn new(wire: &[u8]) -> Self {
-        let mut octets = [0; MAX_NAME];
-        let len = wire.len().min(MAX_NAME);
-        octets[..len].copy_from_slice(&wire[..len]);
-        Self { octets, len: len as u8 }
-    }
-
-    fn decode(read: impl FnOnce(&mut [u8; MAX_NAME]) -> Option<usize>) -> Option<Self> {
-        let mut octets = [0; MAX_NAME];
-        let len = read(&mut octets)? as u8; // at most MAX_NAME
-        Some(Self { octets, len })
-    }
-}
-
-impl std::ops::Deref for Listed {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        &self.octets[..usize::from(self.len)]
     }
 }

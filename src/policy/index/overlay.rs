@@ -5,9 +5,9 @@
 
 use hashbrown::HashTable;
 
+use super::SetId;
 use super::image::DEEP;
-use super::{Listed, SetId};
-use crate::model::name::labels;
+use crate::model::name::{WireName, labels};
 
 /// See the module's header.
 #[derive(Clone, Default)]
@@ -97,9 +97,9 @@ impl Overlay {
     }
 
     /// All names with their hashes and sets, in order of hash and, where that is equal, of octets.
-    pub(super) fn names(&self) -> impl Iterator<Item = (u64, Listed, SetId)> {
+    pub(super) fn names(&self) -> impl Iterator<Item = (u64, WireName, SetId)> {
         let mut records: Vec<_> = self.table.iter().collect();
         records.sort_unstable_by_key(|record| (record.hash, self.wire(record)));
-        records.into_iter().map(|record| (record.hash, Listed::new(self.wire(record)), record.set))
+        records.into_iter().map(|record| (record.hash, WireName::of(self.wire(record)), record.set))
     }
 }

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::build::build_at_most;
 use super::*;
+use crate::model::name::MAX_NAME;
 use crate::model::{DnsName, Targets};
 
 fn name(text: &str) -> DnsName {
