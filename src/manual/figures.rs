@@ -33,11 +33,11 @@
 //!
 //! - **p99 and time of a swap.** In that run the server has one core for its worker and for the control thread that
 //!   builds. The build takes 0.25 s a million names by itself; the bench has the list in two files, so the index is built
-//!   twice a swap, at nice 19 beside 20,000 questions a second. The kernel (EEVDF) lets a running thread have its slice, some
-//!   milliseconds, before one that has woken takes over: that is the p99. Tried: lower priority (it is the lowest), building
-//!   in parts (memory, not time), coalescing looks at 2 ms instead of 50 (sooner, not shorter). Next: a short slice for
-//!   the control thread by `sched_setattr`, which no crate offers without unsafe code; a layer of its own for a list
-//!   that changes, so that the others are not built again.
+//!   twice a swap, at nice 19 beside 20,000 questions a second. What holds the worker up for milliseconds is not known
+//!   yet. Tried: SCHED_IDLE for the control thread (in force after 1.6 s, p99 5.1 ms, silence 18.8 ms: no better, so it is
+//!   not the scheduler's slice alone); building in parts (memory, not time); looks 2 ms apart instead of 50 (sooner, not
+//!   shorter). Next: a trace of the worker's waits (clearing and unmapping huge pages in the kernel is suspected); a
+//!   layer of its own for a list that changes, so that the others are not built again.
 //! - **Look-ups in twenty million names.** The filter (23 MB) and the directory (91 MB) no longer fit a processor's
 //!   cache, so each look-up waits for memory, four times in a row if the name is listed. Tried: sorted forms (slower at both
 //!   sizes, see [`decisions`](super::decisions)), prints in the directory instead of a filter, tables within buckets. In the
