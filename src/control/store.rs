@@ -39,6 +39,11 @@ impl Store {
         Self { directory, key, failures, version: 0, last: None, thread: None, told: false, retired: false }
     }
 
+    /// Where it is stored.
+    pub(super) fn file(&self) -> PathBuf {
+        self.directory.join(stored::FILE)
+    }
+
     /// What was stored by an earlier run.
     pub(super) fn read(&mut self) -> Result<Option<Stored>, Unusable> {
         let stored = stored::read(&self.directory, self.key.as_ref())?;

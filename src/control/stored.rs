@@ -29,7 +29,7 @@ use crate::policy::register::Layers;
 
 const MAGIC: [u8; 8] = *b"pagar-p1";
 /// Its name in the state directory.
-const FILE: &str = "policy";
+pub const FILE: &str = "policy";
 /// More than any file has before its layers.
 const MAX_META: u64 = 1 << 30;
 

@@ -335,7 +335,10 @@ impl Task {
             Ok(Some(stored)) => stored,
             Ok(None) => return vec![None; sources.len()],
             Err(error) => {
-                tracing::warn!(%error, "the stored policy is not used; the sources are read");
+                let file = self.store.file();
+                let file = file.display();
+                tracing::warn!(%file, %error, "the stored policy is not used: all lists are read, and it is written anew");
+                self.metrics.policy.state_read_failures.inc();
                 return vec![None; sources.len()];
             }
         };

@@ -129,6 +129,8 @@ pub struct PolicyMetrics {
     pub lift_seconds: Histogram,
     /// `pagar_guard_refused_total{reason}`; the reasons are the codes of `verify::guard` and of the formats.
     pub refused_items: IntCounterVec,
+    /// `pagar_state_read_failures_total`
+    pub state_read_failures: IntCounter,
     /// `pagar_state_write_failures_total`
     pub state_write_failures: IntCounter,
     /// `pagar_policy_compile_failures_total`
@@ -150,6 +152,7 @@ impl PolicyMetrics {
         let notices = opts("notices", "Notices known by their place in time, and files of which something is refused.");
         let refused =
             opts("guard_refused_total", "Targets, lines and notices that were refused or look wrong, by reason code.");
+        let reads = opts("state_read_failures_total", "Stored policies that could not be used at the start.");
         let writes = opts("state_write_failures_total", "Failed writes to the state directory.");
         let compiles =
             opts("policy_compile_failures_total", "Changes that could not be compiled; the policy before stays.");
@@ -165,6 +168,7 @@ impl PolicyMetrics {
             enforce_seconds: histogram("notice_enforce_seconds", "From receipt of a notice to its enforcement.", &ACT)?,
             lift_seconds: histogram("notice_lift_seconds", "From the end of a notice to its names resolving.", &ACT)?,
             refused_items: registered(registry, IntCounterVec::new(refused, &["reason"]))?,
+            state_read_failures: registered(registry, IntCounter::with_opts(reads))?,
             state_write_failures: registered(registry, IntCounter::with_opts(writes))?,
             compile_failures: registered(registry, IntCounter::with_opts(compiles))?,
             reload_failures: registered(registry, IntCounter::with_opts(reloads))?,

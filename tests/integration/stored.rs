@@ -151,7 +151,9 @@ fn a_damaged_file_is_said_to_be_and_the_lists_are_read() {
     fs::write(site.path("state/policy"), octets).unwrap();
     let pagar = site.start();
     assert!(listed(&pagar, "a-7.example"));
-    assert!(pagar.log().contains("the stored policy is not used"), "{}", pagar.log());
+    let log = pagar.log();
+    assert!(log.contains("the stored policy is not used") && log.contains("state/policy"), "{log}");
+    assert_eq!(pagar.metric("pagar_state_read_failures_total"), 1.0);
 }
 
 #[test]
