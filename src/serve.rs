@@ -420,6 +420,7 @@ fn needs_restart(running: &Config, read: &Config) -> impl Iterator<Item = &'stat
     let changed = [
         ("dns.listen", read.dns.listen != running.dns.listen),
         ("dns.workers", read.dns.workers != running.dns.workers),
+        ("dns.pin_workers", read.dns.pin_workers != running.dns.pin_workers),
         ("cache.size", read.dns.cache_size != running.dns.cache_size),
         ("ledger.path", read.ledger != running.ledger),
         ("ledger.key_file", read.ledger_key != running.ledger_key),

@@ -89,6 +89,7 @@ static DNS: Table = Table {
     keys: &[
         value("listen").or_write("listen = [\"127.0.0.1:53\"]"),
         value("workers"),
+        value("pin_workers"),
         value("allow"),
         table(&COOKIES, "cookies"),
         table(&RATE_LIMIT, "rate_limit"),

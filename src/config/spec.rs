@@ -45,6 +45,7 @@ pub(super) struct Spec {
 pub(super) struct Dns {
     pub(super) listen: Spanned<Vec<Spanned<String>>>,
     pub(super) workers: Option<Spanned<i64>>,
+    pub(super) pin_workers: Option<bool>,
     pub(super) allow: Option<Spanned<Vec<Spanned<String>>>>,
     #[serde(default)]
     pub(super) cookies: Cookies,

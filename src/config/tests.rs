@@ -190,6 +190,7 @@ fn everything_arrives_where_it_belongs() {
 [dns]
 listen = ["127.0.0.1:0", "[::1]:53"]
 workers = 2
+pin_workers = true
 allow = ["192.0.2.0/24"]
 [[upstream]]
 address = "127.0.0.1"
@@ -247,6 +248,7 @@ level = "debug"
     let warnings: Vec<_> = config.warnings.iter().map(|warning| warning.message.as_str()).collect();
     assert!(warnings.len() == 2 && warnings.iter().all(|warning| warning.contains("does nothing yet")), "{warnings:?}");
     assert_eq!((config.dns.workers, config.dns.cache_size, config.dns.settings.max_ttl), (2, 65_536, 60));
+    assert!(config.dns.pin_workers);
     assert_eq!(config.dns.settings.upstreams.iter().map(|u| u.trust_ad).collect::<Vec<_>>(), [true, true]);
     let zones: Vec<_> = config.dns.settings.forwarded_zones().map(ToString::to_string).collect();
     assert_eq!(zones, ["corp.example.", "10.in-addr.arpa."]);

@@ -18,13 +18,7 @@ pub mod state;
 mod store;
 pub mod stored;
 pub mod task;
-
-/// On Linux a priority is a thread's: compiling must not take time from the workers.
-fn low_priority() {
-    if let Err(error) = rustix::process::setpriority_process(None, 19) {
-        tracing::warn!(%error, "cannot lower the priority of the control plane");
-    }
-}
+mod together;
 
 pub use explain::Explanation;
 pub use handle::{Handle, SourceStatus, Status};

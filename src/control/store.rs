@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use prometheus::IntCounter;
 
-use super::low_priority;
 use super::stored::{self, Key, Stored, Unusable};
+use crate::ingest::low_priority;
 
 /// From one writing to the next.
 const PAUSE: Duration = Duration::from_secs(10);

@@ -18,14 +18,16 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 
 use super::handle::{Handle, SourceStatus};
-use super::low_priority;
 use super::publish::Publisher;
 use super::serial::{Serial, SerialError};
 use super::sources::Sources;
 use super::state::{Census, Place, State};
 use super::store::Store;
 use super::stored::{Key, Stored, StoredDocument};
-use crate::ingest::{CODES, DocumentKey, Kind, Known, Loader, Mode, Problem, Source, Update, Watch, watch};
+use super::together::{self, Together};
+use crate::ingest::{
+    CODES, DocumentKey, Kind, Known, Loader, Mode, Problem, Source, Update, Watch, low_priority, watch,
+};
 use crate::model::{Authority, Exemptions, Notice, Sensitivity};
 use crate::observe::labels::Labels;
 use crate::observe::metrics::Metrics;
@@ -35,6 +37,9 @@ use crate::policy::{Change, Pages, PolicyReader, Slots};
 
 /// Problems of a list that are remembered over a restart.
 const PROBLEMS: usize = 100;
+
+/// An update of more names waits for others that are being read.
+const LONG: usize = 4_096;
 
 /// Longest sleep: the wall clock may be set at any time, so the timers look at it this often.
 const LOOK: Duration = Duration::from_secs(1);
@@ -157,6 +162,7 @@ pub fn start(
         watches: 0,
         store: Store::new(config.state.clone(), config.key.clone(), metrics.policy.state_write_failures.clone()),
         found: BTreeMap::new(),
+        together: Together::new(),
     };
     let handle = Handle::new(reader.clone(), task.status.clone(), task.exempt.clone());
     task.metrics.policy.declare_refusals(CODES);
@@ -253,6 +259,8 @@ struct Task {
     store: Store,
     /// What was wrong with lists when they were read, by source.
     found: BTreeMap<String, Vec<Problem>>,
+    /// Long updates that wait for others.
+    together: Together<(u64, Box<Update>)>,
 }
 
 struct Watched {
@@ -260,7 +268,7 @@ struct Watched {
     /// Its updates carry this number; those of a watch that has been replaced are not taken any more.
     number: u64,
     /// `None` if the system gave no thread: then it is only read on reload.
-    _watch: Option<Watch>,
+    watch: Option<Watch>,
 }
 
 impl Task {
@@ -288,7 +296,8 @@ impl Task {
     fn sleep(&mut self) -> Duration {
         let now = Timestamp::now();
         let next = self.state.register().next_change().map(|at| now.duration_until(at));
-        next.map_or(LOOK, |wait| Duration::try_from(wait).unwrap_or_default().min(LOOK)) // past: at once
+        let longest = if self.together.is_waiting() { together::LOOK } else { LOOK };
+        next.map_or(longest, |wait| Duration::try_from(wait).unwrap_or_default().min(longest)) // past: at once
     }
 
     /// Carries out all commands at hand, then publishes once. Returns whether to stop.
@@ -297,8 +306,10 @@ impl Task {
         let mut changes = Changes::default();
         for command in commands {
             match command {
+                Command::Update(number, update) if self.waits(number, &update) => self.together.hold((number, update)),
                 Command::Update(number, update) => self.update(number, *update, &mut changes),
                 Command::Reload(config, first, done) => {
+                    self.update_long(false, &mut changes);
                     self.reload(*config, first);
                     tracing::info!("configuration reloaded");
                     let _ = done.send(()); // nobody waits any more
@@ -318,6 +329,7 @@ impl Task {
                 }
             }
         }
+        self.update_long(self.is_reading(), &mut changes);
         if changes.any() {
             self.publish(false, started);
             changes.observe(&self.metrics);
@@ -422,7 +434,25 @@ impl Task {
         };
         let watch = watch(loader, deliver);
         let watch = watch.inspect_err(|error| tracing::error!(source = source.name, %error, "cannot watch the source"));
-        Watched { source, number, _watch: watch.ok() }
+        Watched { source, number, watch: watch.ok() }
+    }
+
+    /// Whether an update waits for others: it is long and another source is being read, or one before it waits.
+    fn waits(&self, number: u64, update: &Update) -> bool {
+        let names: usize = update.put.values().map(|document| document.targets.len()).sum();
+        self.together.has(|(of, _)| *of == number) || (names > LONG && self.is_reading())
+    }
+
+    /// Whether a long update may be about to come.
+    fn is_reading(&self) -> bool {
+        self.watched.iter().filter_map(|watched| watched.watch.as_ref()).any(Watch::is_looking)
+    }
+
+    /// Takes the long updates that need not wait any more.
+    fn update_long(&mut self, reading: bool, changes: &mut Changes) {
+        for (number, update) in self.together.take(reading) {
+            self.update(number, *update, changes);
+        }
     }
 
     fn update(&mut self, number: u64, update: Update, changes: &mut Changes) {

@@ -80,6 +80,8 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     /// UDP worker threads, at least one.
     pub workers: usize,
+    /// Whether each has a core of its own, and is given what arrives there.
+    pub pin_workers: bool,
     /// Bound of the answer cache in bytes; 0 turns it off.
     pub cache_size: u64,
     /// Which zones are answered here. Whoever starts the data plane reads them and puts them into [`Settings::local`].
@@ -222,10 +224,16 @@ impl Dns {
             streams.push(tokio::spawn(acceptor.clone().listen(listener, stopped.clone())));
         }
         let mut workers = Vec::new();
+        let pinned = config.pin_workers;
         for (n, sockets) in per_worker.into_iter().enumerate() {
             let (worker, stop) =
                 Worker::new(core.clone(), sockets, runtime.clone(), metrics.worker(), async_counters.clone())?;
-            let thread = std::thread::Builder::new().name(format!("pagar-udp-{n}")).spawn(|| worker.run())?;
+            let thread = std::thread::Builder::new().name(format!("pagar-udp-{n}")).spawn(move || {
+                if pinned {
+                    worker.pin(n);
+                }
+                worker.run();
+            })?;
             workers.push((thread, stop));
         }
         Ok(Self { core, pool, workers, stop_streams, places, files, sockets: towards, streams })

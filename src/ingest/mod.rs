@@ -26,6 +26,14 @@ use jiff::Timestamp;
 
 use crate::model::{Notice, Scope, Targets};
 
+/// Lets the calling thread, and those it starts, run when no worker wants to: reading and compiling long lists must not
+/// delay an answer. On Linux a priority is a thread's.
+pub fn low_priority() {
+    if let Err(error) = rustix::process::setpriority_process(None, 19) {
+        tracing::warn!(%error, "cannot lower the priority of a thread that reads or compiles");
+    }
+}
+
 /// One `[[source]]` of the configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Source {

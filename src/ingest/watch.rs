@@ -17,6 +17,8 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -25,7 +27,7 @@ use jiff::Timestamp;
 
 use self::layout::{Armed, Layout};
 use self::pending::Pending;
-use super::{Loader, Mode, Problem, Severity, Update};
+use super::{Loader, Mode, Problem, Severity, Update, low_priority};
 
 /// Watches the loader's source from now on and hands every change to `deliver`, on a thread of its own.
 ///
@@ -40,10 +42,16 @@ pub fn watch(loader: Loader, deliver: impl FnMut(Update) + Send + 'static) -> io
 #[derive(Debug)]
 pub struct Watch {
     messages: Sender<Message>,
+    looking: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Watch {
+    /// Whether it is looking at its source now, or delivering what it found.
+    pub fn is_looking(&self) -> bool {
+        self.looking.load(Ordering::Acquire)
+    }
+
     /// Ends the watch and waits until nothing more will be delivered.
     pub fn stop(self) {}
 }
@@ -90,6 +98,7 @@ fn watch_with(loader: Loader, timing: Timing, deliver: impl FnMut(Update) + Send
     let (messages, inbox) = mpsc::channel();
     let name = format!("watch-{}", loader.source().order);
     let now = Instant::now();
+    let looking = Arc::new(AtomicBool::new(false));
     let watcher = Watcher {
         timing,
         pending: Pending::new(Layout::of(&loader.source().kind).quiet()),
@@ -97,6 +106,7 @@ fn watch_with(loader: Loader, timing: Timing, deliver: impl FnMut(Update) + Send
         events: messages.clone(),
         loader,
         deliver,
+        looking: looking.clone(),
         failure: None,
         unwatched: None,
         retry: timing.retry.0,
@@ -104,14 +114,18 @@ fn watch_with(loader: Loader, timing: Timing, deliver: impl FnMut(Update) + Send
         next_compare: now,
         next_try: Some(now),
     };
-    let thread = thread::Builder::new().name(name).spawn(move || watcher.run(&inbox))?;
-    Ok(Watch { messages, thread: Some(thread) })
+    let thread = thread::Builder::new().name(name).spawn(move || {
+        low_priority();
+        watcher.run(&inbox);
+    })?;
+    Ok(Watch { messages, looking, thread: Some(thread) })
 }
 
 struct Watcher<D> {
     timing: Timing,
     loader: Loader,
     deliver: D,
+    looking: Arc<AtomicBool>,
     events: Sender<Message>,
     armed: Option<Armed>,
     pending: Pending,
@@ -126,7 +140,9 @@ struct Watcher<D> {
 impl<D: FnMut(Update)> Watcher<D> {
     fn run(mut self, inbox: &Receiver<Message>) {
         while self.wait(inbox) {
+            self.looking.store(true, Ordering::Release);
             self.look();
+            self.looking.store(false, Ordering::Release); // what it found has been delivered
         }
     }
 

@@ -110,3 +110,32 @@ fn a_stranger_is_refused_also_for_listed_names() {
     assert!(is_block(&Message::from_vec(&answer.unwrap()).unwrap()));
     assert!(upstream.asked().is_empty());
 }
+
+/// The cores each worker may run on, by its number.
+fn cores_of_workers(pid: u32) -> Vec<String> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().map(|thread| thread.unwrap().path());
+    let of = |path: std::path::PathBuf| {
+        let name = std::fs::read_to_string(path.join("comm")).unwrap();
+        let status = std::fs::read_to_string(path.join("status")).unwrap();
+        let cores = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap().trim().to_owned();
+        name.trim().strip_prefix("pagar-udp-").map(|number| (number.parse::<u32>().unwrap(), cores))
+    };
+    let workers: std::collections::BTreeMap<_, _> = threads.filter_map(of).collect();
+    workers.into_values().collect()
+}
+
+#[test]
+fn pinned_workers_have_a_core_each_and_answer_as_the_others_do() {
+    let upstream = Scripted::with_address(TRUE);
+    let cores = std::thread::available_parallelism().unwrap().get();
+    for pinned in [true, false] {
+        let workers = format!("workers = {cores}\npin_workers = {pinned}\n");
+        let text = config(&[upstream.address]).replacen("workers = 2\n", &workers, 1);
+        let site = Site::new(&text);
+        site.put("1.json", &notice(1, "listed.example", "subtree"));
+        let pagar = site.start();
+        (0..20).for_each(|_| asked_at(pagar.address()));
+        let distinct: BTreeSet<_> = cores_of_workers(pagar.id()).into_iter().collect();
+        assert_eq!(distinct.len(), if pinned { cores } else { 1 }, "{distinct:?}");
+    }
+}

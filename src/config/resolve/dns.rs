@@ -50,7 +50,8 @@ pub(super) fn config(spec: &Spec, web: Option<SocketAddr>, cx: &mut Context<'_, 
     };
     let mut local = local?;
     local.forward.extend(settings.forwarded_zones().cloned()); // whoever names an upstream for a zone wants it asked
-    Some(Config { listen, workers, cache_size: size, local, settings })
+    let pin_workers = spec.dns.pin_workers.unwrap_or(false);
+    Some(Config { listen, workers, pin_workers, cache_size: size, local, settings })
 }
 
 fn listen(

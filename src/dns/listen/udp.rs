@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use socket2::SockRef;
 
 use super::mmsg::{BATCH, Batch, Route, SEND};
 use super::outbox::Outbox;
@@ -94,6 +96,24 @@ impl Worker {
         };
         let sockets = sockets.into_iter().map(with_outbox).collect();
         Ok((Self { core, sockets, poll, runtime, counters, async_counters, stop }, handle))
+    }
+
+    /// Keeps the calling thread, the worker's `n`th, to one of the cores that the process may use, and has the kernel prefer
+    /// its sockets for what arrives on that core (SO_INCOMING_CPU): so a datagram stays in one core's caches.
+    pub fn pin(&self, n: usize) {
+        if let Err(error) = self.try_pin(n) {
+            tracing::warn!(%error, "a worker cannot be kept to a core; it runs wherever the system likes");
+        }
+    }
+
+    fn try_pin(&self, n: usize) -> io::Result<()> {
+        let may = sched_getaffinity(None)?;
+        let cores: Vec<_> = (0..CpuSet::MAX_CPU).filter(|core| may.is_set(*core)).collect();
+        let Some(core) = cores.get(n % cores.len().max(1)) else { return Ok(()) };
+        let mut own = CpuSet::new();
+        own.set(*core);
+        sched_setaffinity(None, &own)?;
+        self.sockets.iter().try_for_each(|(socket, _)| SockRef::from(&**socket).set_cpu_affinity(*core))
     }
 
     /// Answers until stopped.
