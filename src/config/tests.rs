@@ -258,7 +258,7 @@ level = "debug"
     let mcmc = &config.authorities[0];
     assert_eq!((mcmc.name.as_str(), mcmc.required_signatures), ("MCMC", 2));
     assert_eq!(mcmc.keys, [PathBuf::from("etc/there.jwk")]);
-    assert_eq!(config.sources[0].kind, Kind::Directory { path: "/var/notices".into() });
+    assert_eq!(config.sources[0].kind, Kind::Directory { path: "/var/notices".into(), allow_unsigned: true });
     assert_eq!((config.sources[1].name.as_str(), config.sources[1].order), ("a.domains", 1));
     let Kind::List { path, format, notice, scope } = &config.sources[1].kind else { panic!("not a list") };
     assert_eq!((path.as_path(), *format, *scope), (Path::new("etc/a.domains"), ListFormat::Domains, Scope::Subtree));

@@ -10,6 +10,7 @@
 
 pub mod explain;
 pub mod handle;
+pub mod life;
 mod once;
 mod publish;
 pub mod serial;

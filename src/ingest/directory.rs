@@ -1,5 +1,8 @@
-//! Notices dropped as files into a directory, one notice a file: `*.json`; hidden files, subdirectories and other names are
-//! not looked at.
+//! Notices dropped as files into a directory, one notice a file: `*.jws` and `*.json`; hidden files, subdirectories, receipts
+//! and other names are not looked at.
+//!
+//! A signed notice is handed on as it is, each time its file's octets change: what becomes of it is decided by the control
+//! plane, and does not depend on the file any more. The rest is about unsigned notices, where a directory allows them.
 //!
 //! What a file gave stays in force until the file gives something else or is deleted. A file that no longer parses, cannot
 //! be read or collides with another changes nothing; a directory that is gone or cannot be read is a failure of the source
@@ -23,12 +26,17 @@ use super::format::notice;
 use super::loader::{ABSENCE, Mode};
 use super::{Document, Problem, Severity, Update};
 
+/// Longest file in octets: a signature encodes a notice in four thirds of its octets.
+const MAX_SIZE: u64 = (notice::MAX_SIZE as u64) / 3 * 4 + (1 << 20);
+/// What a receipt's file name ends in.
+pub const RECEIPT: &str = ".receipt.json";
 /// A notice file is taken unasked when it has not changed for this long.
 const QUIET: Duration = Duration::from_millis(200);
 
 #[derive(Debug)]
 pub(super) struct Directory {
     path: PathBuf,
+    allow_unsigned: bool,
     identity: Option<(u64, u64)>, // device and inode, when its files were last looked at
     files: BTreeMap<String, Known>,
     told: BTreeSet<OsString>, // files of no use that were reported
@@ -47,8 +55,8 @@ struct Known {
 }
 
 impl Directory {
-    pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, identity: None, files: BTreeMap::new(), told: BTreeSet::new(), again: None }
+    pub(super) fn new(path: PathBuf, allow_unsigned: bool) -> Self {
+        Self { path, allow_unsigned, identity: None, files: BTreeMap::new(), told: BTreeSet::new(), again: None }
     }
 
     pub(super) fn again(&self) -> Option<Duration> {
@@ -130,11 +138,10 @@ impl Directory {
         let mut usable = BTreeSet::new();
         for name in names {
             let (code, message) = match name.to_str() {
-                Some(text) if !is_signed(&name) => {
+                Some(text) => {
                     usable.insert(text.to_owned());
                     continue;
                 }
-                Some(_) => ("signed", "signatures are not built yet; the notice is not carried out"),
                 None => ("file-name", "the file name is not UTF-8; the notice is not carried out"),
             };
             if self.told.insert(name.clone()) {
@@ -229,7 +236,7 @@ impl Directory {
     /// Reads a file; its notice if its octets are new, or in any case if it was `waiting` for its turn.
     fn read(&mut self, name: &str, update: &mut Update, waiting: bool) -> Option<Document> {
         let path = self.path.join(name);
-        let (bytes, print) = match file::read(&path, notice::MAX_SIZE as u64) {
+        let (bytes, print) = match file::read(&path, MAX_SIZE) {
             Ok(Content::Whole(bytes, print)) => (bytes, print),
             Ok(Content::TooLarge) => {
                 self.say_once(name, notice::too_large(&path), update);
@@ -253,14 +260,37 @@ impl Directory {
             return None;
         }
         known.waiting = false;
+        if is_signed(name, &bytes) {
+            known.said = None;
+            // a notice that was believed without a signature before is what this file says no more
+            if known.in_force.take().is_some() {
+                update.removed.push(name.to_owned());
+            }
+            update.signed.insert(name.to_owned(), bytes);
+            return None;
+        }
+        if !self.allow_unsigned {
+            let message = "the notice is not signed, and this source does not allow that; it is not carried out";
+            let mut problem = self.problem(name.as_ref(), Severity::Error, "unsigned", message);
+            problem.hint =
+                Some("sign it, pagar-notice-sign says how; for a trial write allow_unsigned = true".to_owned());
+            update.problems.push(problem);
+            return None;
+        }
         let parsed = notice::parse(&bytes, &path);
+        let only_signed = parsed.order.as_ref().filter(|_| parsed.document.is_none()).map(|order| order.act.kind());
         if is_new {
             known.said = None;
             update.problems.extend(parsed.problems);
         }
-        let document = parsed.document?;
         // Repaired to what is in force already.
-        let is_in_force = known.in_force.as_ref().is_some_and(|claim| claim.digest == document.notice.digest);
+        let is_in_force = known.in_force.as_ref().zip(parsed.document.as_ref());
+        let is_in_force = is_in_force.is_some_and(|(claim, document)| claim.digest == document.notice.digest);
+        if let Some(kind) = only_signed.filter(|_| is_new) {
+            let message = format!("a notice of kind \"{kind}\" must be signed; it is not carried out");
+            update.problems.push(self.problem(name.as_ref(), Severity::Error, "unsigned", &message));
+        }
+        let document = parsed.document?;
         if is_in_force {
             update.settled.push(name.to_owned());
             return None;
@@ -354,11 +384,17 @@ pub(super) fn is_candidate(name: &OsStr) -> bool {
     let has = |suffix: &str| {
         bytes.len() > suffix.len() && bytes[bytes.len() - suffix.len()..].eq_ignore_ascii_case(suffix.as_bytes())
     };
-    !bytes.starts_with(b".") && (has(".json") || has(".jws"))
+    !bytes.starts_with(b".") && (has(".json") || has(".jws")) && !has(RECEIPT)
 }
 
-fn is_signed(name: &OsStr) -> bool {
-    !name.to_string_lossy().to_ascii_lowercase().ends_with(".json")
+/// Whether a file is a signed notice: by its name, or as the JSON serialisation of a JWS has it.
+fn is_signed(name: &str, bytes: &[u8]) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Envelope {
+        payload: Option<serde::de::IgnoredAny>,
+    }
+    let is_envelope = || serde_json::from_slice::<Envelope>(bytes).is_ok_and(|envelope| envelope.payload.is_some());
+    !name.to_ascii_lowercase().ends_with(".json") || is_envelope()
 }
 
 #[cfg(test)]

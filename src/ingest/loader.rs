@@ -73,7 +73,7 @@ impl Loader {
     /// A loader that has seen nothing yet: its first look reports everything.
     pub fn new(source: Source) -> Self {
         let state = match &source.kind {
-            Kind::Directory { path } => State::Directory(Directory::new(path.clone())),
+            Kind::Directory { path, allow_unsigned } => State::Directory(Directory::new(path.clone(), *allow_unsigned)),
             Kind::List { path, format, notice, scope } => {
                 State::List(Box::new(List::new(path.clone(), *format, (**notice).clone(), *scope)))
             }

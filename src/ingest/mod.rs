@@ -15,6 +15,7 @@ mod loader;
 mod testing;
 mod watch;
 
+pub use directory::RECEIPT;
 pub use loader::{Known, Loader, Mode};
 pub use watch::{Watch, watch};
 
@@ -52,6 +53,8 @@ pub enum Kind {
     Directory {
         /// The directory.
         path: PathBuf,
+        /// Whether notices without a signature are believed.
+        allow_unsigned: bool,
     },
     /// A list of names issued under one standing notice.
     List {
@@ -80,7 +83,7 @@ impl Source {
     /// The file a document of this source comes from.
     pub fn file(&self, key: &DocumentKey) -> PathBuf {
         match &self.kind {
-            Kind::Directory { path } => path.join(key),
+            Kind::Directory { path, .. } => path.join(key),
             Kind::List { path, .. } => path.clone(),
         }
     }
@@ -116,6 +119,8 @@ pub struct Update {
     pub at: Timestamp,
     /// New or changed documents.
     pub put: BTreeMap<DocumentKey, Document>,
+    /// New or changed signed notices, as they are.
+    pub signed: BTreeMap<DocumentKey, Vec<u8>>,
     /// Documents that are gone and are to be lifted.
     pub removed: Vec<DocumentKey>,
     /// Documents about which nothing is wrong any more though nothing changes: repaired to what is in force, deleted
@@ -139,6 +144,7 @@ impl Update {
             source,
             at,
             put: BTreeMap::new(),
+            signed: BTreeMap::new(),
             removed: Vec::new(),
             settled: Vec::new(),
             failure: None,
@@ -149,7 +155,7 @@ impl Update {
 
     /// Whether it says anything about documents.
     pub fn is_news(&self) -> bool {
-        let keys = self.put.len() + self.removed.len() + self.settled.len();
+        let keys = self.put.len() + self.signed.len() + self.removed.len() + self.settled.len();
         keys + self.problems.len() > 0
     }
 
@@ -160,7 +166,7 @@ impl Update {
 }
 
 /// The values of [`Problem::code`]: they are in receipts and metrics and stay stable.
-pub const CODES: [&str; 41] = [
+pub const CODES: [&str; 42] = [
     "action",
     "address",
     "authority",
@@ -197,6 +203,7 @@ pub const CODES: [&str; 41] = [
     "tld",
     "type",
     "unknown-key",
+    "unsigned",
     "url",
     "version",
     "watch",

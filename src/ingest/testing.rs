@@ -37,5 +37,9 @@ pub(super) fn list_source(path: &Path) -> Source {
 }
 
 pub(super) fn directory_source(path: &Path) -> Source {
-    Source { name: "notices".to_owned(), order: 0, kind: Kind::Directory { path: path.to_owned() } }
+    Source {
+        name: "notices".to_owned(),
+        order: 0,
+        kind: Kind::Directory { path: path.to_owned(), allow_unsigned: true },
+    }
 }

@@ -24,18 +24,8 @@ pub(super) fn all(written: &[spec::Source], authorities: &[Authority], cx: &mut 
 }
 
 fn directory(written: &Spanned<spec::Directory>, cx: &mut Context<'_, '_>) -> Option<Kind> {
-    let path = path_of(&written.as_ref().path, cx);
-    let allowed = written.as_ref().allow_unsigned.as_ref();
-    if !allowed.is_some_and(|allowed| *allowed.as_ref()) {
-        cx.report
-            .error(
-                allowed.map_or_else(|| written.span(), Spanned::span),
-                "signatures are not built yet: whoever can write into this directory is believed, signed or not",
-            )
-            .hint("if that is what you want, to try things out, write allow_unsigned = true");
-        return None;
-    }
-    Some(Kind::Directory { path: path? })
+    let allow_unsigned = written.as_ref().allow_unsigned.as_ref().is_some_and(|allowed| *allowed.as_ref());
+    Some(Kind::Directory { path: path_of(&written.as_ref().path, cx)?, allow_unsigned })
 }
 
 fn list(written: &spec::List, authorities: &[Authority], cx: &mut Context<'_, '_>) -> Option<Kind> {
@@ -84,7 +74,7 @@ fn standing_of(source: &Source) -> Option<&Notice> {
 
 fn file(source: &Source) -> &Path {
     match &source.kind {
-        Kind::Directory { path } | Kind::List { path, .. } => path,
+        Kind::Directory { path, .. } | Kind::List { path, .. } => path,
     }
 }
 

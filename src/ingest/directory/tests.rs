@@ -72,7 +72,7 @@ fn only_changes_are_reported() {
 }
 
 #[test]
-fn signed_and_unreadable_names_are_said_once_and_the_rest_proceeds() {
+fn signed_files_are_handed_on_and_unreadable_names_are_said_once() {
     let mut fixture = Fixture::new();
     fixture.write("a.json", "N-1", 1, "a.example");
     fs::write(fixture.path("b.jws"), "x").unwrap();
@@ -81,7 +81,34 @@ fn signed_and_unreadable_names_are_said_once_and_the_rest_proceeds() {
     let update = fixture.look();
     let mut codes: Vec<_> = update.problems.iter().map(|problem| problem.code).collect();
     codes.sort_unstable();
-    assert_eq!((codes, update.put.len()), (vec!["file-name", "io", "signed"], 1));
+    assert_eq!((codes, update.put.len()), (vec!["file-name", "io"], 1));
+    assert_eq!(update.signed, [("b.jws".to_owned(), b"x".to_vec())].into());
+    assert!(fixture.look().is_empty());
+    fixture.remove("b.jws");
+    assert_eq!(fixture.look().settled, ["b.jws"], "nothing becomes of a notice by its file");
+}
+
+#[test]
+fn a_file_that_turns_into_a_signed_notice_gives_up_what_was_believed_without() {
+    let mut fixture = Fixture::new();
+    fixture.write("a.json", "N-1", 1, "a.example");
+    assert_eq!(fixture.changes(), ["+a.json N-1"]);
+    let envelope = br#"{"payload": "e30", "signatures": []}"#;
+    fs::write(fixture.path("a.json"), envelope).unwrap();
+    let update = fixture.look();
+    assert_eq!((update.removed, update.signed["a.json"].as_slice()), (vec!["a.json".to_owned()], &envelope[..]));
+    fs::write(fixture.path("a.receipt.json"), "{}").unwrap();
+    assert!(fixture.look().is_empty(), "receipts are not ours to read");
+}
+
+#[test]
+fn what_only_a_signed_notice_may_say_is_not_believed_from_a_plain_file() {
+    let mut fixture = Fixture::new();
+    let revoke = r#"{"version": 1, "id": "R-1", "sequence": 2, "authority": "a", "kind": "revoke", "revokes": ["N-1"],
+        "legal_basis": {"power": "s.1"}, "issued_at": "2026-11-01T00:00:00Z"}"#;
+    fs::write(fixture.path("r.json"), revoke).unwrap();
+    let update = fixture.look();
+    assert_eq!((update.problems[0].code, update.put.len(), update.problems.len()), ("unsigned", 0, 1));
     assert!(fixture.look().is_empty());
 }
 

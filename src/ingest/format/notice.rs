@@ -1,17 +1,19 @@
-//! The JSON notice, version 1 (INTERFACES "Notice, version 1"): bytes to a [`Document`].
+//! The JSON notice, version 1 (INTERFACES "Notice, version 1"): bytes to an [`Order`].
 //!
 //! Three steps. `head` reads `version` and `kind` alone, so that a file from the future is told apart from a broken one.
-//! `Draft` takes the shape strictly: unknown and repeated keys are errors. `Reader` then judges the values and reports
-//! everything it finds at once. Only a notice that is wrong as a whole is refused as a whole; a target that cannot be
-//! carried out is refused as an item, and the rest proceeds.
+//! `Draft` takes the shape strictly: unknown and repeated keys are errors, and so are keys that its kind has no use for.
+//! `Reader` then judges the values and reports everything it finds at once. Only a notice that is wrong as a whole is
+//! refused as a whole; a target that cannot be carried out is refused as an item, and the rest proceeds.
 //!
 //! No message names a target of a notice whose sensitivity is secret, or not known because the file does not get that far.
 
 mod draft;
+mod earlier;
 mod targets;
 mod time;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -22,20 +24,52 @@ use super::json::{self, Object, Text};
 use super::{BYTE_ORDER_MARK, place};
 use crate::ingest::{Document, Problem, Severity};
 use crate::model::notice::Appeal;
-use crate::model::{Action, AuthorityId, Category, LegalBasis, Notice, NoticeId, Sensitivity, Validity};
+use crate::model::{
+    Act, Action, AuthorityId, Category, LegalBasis, Notice, NoticeId, Order, Restriction, Sensitivity, Validity,
+};
 
 /// Largest notice in octets. What is longer is a list and belongs into a list source.
 pub const MAX_SIZE: usize = 16 << 20;
 
 const EXAMPLE_TIME: &str = "write it like 2026-11-01T09:00:00+08:00";
-const KINDS_TO_COME: [&str; 4] = ["amend", "revoke", "suspend", "resume"];
+
+/// What a notice orders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Restrict,
+    Amend,
+    Revoke,
+    Suspend,
+    Resume,
+}
+
+impl Kind {
+    const ALL: [Self; 5] = [Self::Restrict, Self::Amend, Self::Revoke, Self::Suspend, Self::Resume];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Restrict => "restrict",
+            Self::Amend => "amend",
+            Self::Revoke => "revoke",
+            Self::Suspend => "suspend",
+            Self::Resume => "resume",
+        }
+    }
+
+    /// Whether it lists names to block.
+    const fn restricts(self) -> bool {
+        matches!(self, Self::Restrict | Self::Amend)
+    }
+}
 
 /// What a file gave.
 #[derive(Debug)]
 pub struct Parsed {
-    /// The notice with the items that can be carried out; `None` if it was refused as a whole.
+    /// What is ordered; `None` if it was refused as a whole.
+    pub order: Option<Order>,
+    /// If it is a notice of kind `restrict`: the same with the items that can be carried out.
     pub document: Option<Document>,
-    /// What was refused or looks wrong. If there is no document, at least one of them is an error.
+    /// What was refused or looks wrong. If there is no order, at least one of them is an error.
     pub problems: Vec<Problem>,
 }
 
@@ -43,8 +77,8 @@ pub struct Parsed {
 /// mark is skipped in reading, yet it counts in the digest.
 pub fn parse(bytes: &[u8], file: &Path) -> Parsed {
     let mut reader = Reader { source: "", file, names_may_be_shown: false, problems: Vec::new(), places: None };
-    let document = reader.document(bytes);
-    Parsed { document, problems: reader.problems }
+    let (order, document) = reader.read(bytes).unzip();
+    Parsed { order, document: document.flatten(), problems: reader.problems }
 }
 
 /// Says that a file has more than [`MAX_SIZE`] octets, for those who need not read it to know.
@@ -71,17 +105,42 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn document(&mut self, bytes: &'a [u8]) -> Option<Document> {
+    fn read(&mut self, bytes: &'a [u8]) -> Option<(Order, Option<Document>)> {
         self.source = self.text(bytes)?;
-        self.head()?;
+        let kind = self.head()?;
         let Object(draft) = self.shape::<Draft<'a>>()?;
+        let fits = self.keys_fit(kind, &draft);
+        let digest = Sha256::digest(bytes).into();
+        if !kind.restricts() {
+            return self.about_earlier(kind, draft, digest).filter(|_| fits).map(|order| (order, None));
+        }
+        let amends = if kind == Kind::Amend { Some(self.earlier(draft.amends.as_ref(), "amends")) } else { None };
         let sensitivity = self.sensitivity(draft.sensitivity.as_ref());
         // From here on sensitivity is known; if its word is wrong, it counts as secret.
         self.names_may_be_shown = sensitivity.is_some_and(|level| level != Sensitivity::Secret);
         let action = self.action(draft.action.as_ref());
         let targets = self.targets(draft.targets.as_deref(), action);
-        let notice = self.notice(draft, sensitivity, action, Sha256::digest(bytes).into());
-        Some(Document { notice: notice?, targets: targets? })
+        let notice = self.notice(draft, sensitivity, action, digest);
+        let (amends, mut notice, (targets, items)) = (amends.map_or(Some(None), |id| id.map(Some))?, notice?, targets?);
+        fits.then_some(())?;
+        let mut order = Order {
+            id: notice.id.clone(),
+            sequence: notice.sequence,
+            authority: notice.authority.clone(),
+            issued_at: notice.issued_at,
+            effective_at: notice.validity.effective_at,
+            sensitivity: notice.sensitivity,
+            digest,
+            act: Act::Suspend(Vec::new()), // until it is known what
+        };
+        let Some(amends) = amends else {
+            let restriction = Restriction { notice: Arc::new(notice.clone()), items };
+            order.act = Act::Restrict(restriction);
+            return Some((order, Some(Document { notice, targets })));
+        };
+        notice.id = amends.clone();
+        order.act = Act::Amend { amends, restriction: Restriction { notice: Arc::new(notice), items } };
+        Some((order, None))
     }
 
     fn text(&mut self, bytes: &'a [u8]) -> Option<&'a str> {
@@ -106,7 +165,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Checks `version` and `kind` before anything else is asked of the file.
-    fn head(&mut self) -> Option<()> {
+    fn head(&mut self) -> Option<Kind> {
         let Object(head) = self.shape::<Head<'a>>()?;
         match head.version {
             Some(1) => {}
@@ -124,18 +183,12 @@ impl<'a> Reader<'a> {
             }
         }
         let Some(kind) = head.kind else { return self.missing("kind") };
-        match &*kind.0 {
-            "restrict" => Some(()),
-            word if KINDS_TO_COME.contains(&word) => {
-                let message = format!("notices of kind \"{word}\" are not built yet; only \"restrict\" is");
-                self.refuse(&kind, "kind", "kind", message, None)
-            }
-            word => {
-                let known = KINDS_TO_COME.into_iter().chain(["restrict"]);
-                let hint = json::nearest(word, known).map(|meant| format!("did you mean \"{meant}\"?"));
-                self.refuse(&kind, "kind", "kind", "this kind of notice is not known", hint)
-            }
+        let word = &*kind.0;
+        if let Some(known) = Kind::ALL.into_iter().find(|known| known.as_str() == word) {
+            return Some(known);
         }
+        let hint = json::nearest(word, Kind::ALL.map(Kind::as_str)).map(|meant| format!("did you mean \"{meant}\"?"));
+        self.refuse(&kind, "kind", "kind", "this kind of notice is not known", hint)
     }
 
     fn shape<T: Deserialize<'a>>(&mut self) -> Option<Object<T>> {

@@ -26,7 +26,7 @@ const MAX_DIRECTORIES: usize = 256;
 /// The path a problem with the whole source is reported under.
 pub(super) fn root(kind: &Kind) -> &Path {
     match kind {
-        Kind::Directory { path } | Kind::List { path, .. } => path,
+        Kind::Directory { path, .. } | Kind::List { path, .. } => path,
     }
 }
 
@@ -55,7 +55,7 @@ pub(super) enum Place {
 impl Layout {
     pub(super) fn of(kind: &Kind) -> Self {
         let (parent, only) = match kind {
-            Kind::Directory { path } => (path.as_path(), None),
+            Kind::Directory { path, .. } => (path.as_path(), None),
             Kind::List { path, .. } => {
                 let parent =
                     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
@@ -211,7 +211,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().canonicalize().unwrap();
         fs::write(root.join("a.json"), "").unwrap();
-        let layout = Layout::of(&Kind::Directory { path: root.clone() });
+        let layout = Layout::of(&Kind::Directory { path: root.clone(), allow_unsigned: true });
         assert_eq!(layout.watched.keys().collect::<Vec<_>>(), [&root]);
         assert_eq!(layout.place(&root), Place::Directory);
         assert_eq!(layout.place(&root.join("a.json")), Place::File("a.json".into()));
@@ -237,7 +237,7 @@ mod tests {
     fn a_layout_is_another_when_a_link_or_a_directory_is() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("notices");
-        let kind = Kind::Directory { path: root.clone() };
+        let kind = Kind::Directory { path: root.clone(), allow_unsigned: true };
         let gone = Layout::of(&kind);
         assert!(gone.directory.is_none() && gone.watched.is_empty());
         fs::create_dir(&root).unwrap();

@@ -173,7 +173,7 @@ mod tests {
     impl Fixture {
         fn new() -> Self {
             let dir = tempfile::tempdir().unwrap();
-            let layout = Layout::of(&Kind::Directory { path: dir.path().to_owned() });
+            let layout = Layout::of(&Kind::Directory { path: dir.path().to_owned(), allow_unsigned: true });
             let pending = Pending::new(Duration::from_millis(500));
             Self { dir, layout, pending, start: Instant::now() }
         }

@@ -8,14 +8,14 @@ use super::draft::DraftTarget;
 use crate::ingest::Severity;
 use crate::ingest::format::json::{Object, Text};
 use crate::ingest::format::target;
-use crate::model::{Action, Scope, Targets};
+use crate::model::{Action, Item, Scope, Targets};
 
 impl<'a> Reader<'a> {
     pub(super) fn targets(
         &mut self,
         drafts: Option<&[Object<DraftTarget<'a>>]>,
         action: Option<Action>,
-    ) -> Option<Targets> {
+    ) -> Option<(Targets, Vec<Item>)> {
         let Some(drafts) = drafts else { return self.missing("targets") };
         if drafts.is_empty() {
             let place = self.key_place("targets");
@@ -31,7 +31,7 @@ impl<'a> Reader<'a> {
             let place = self.key_place("targets");
             self.push(place, "no-targets", "every target was refused; nothing of the notice is carried out", None);
         }
-        (whole && !list.targets.is_empty()).then_some(list.targets)
+        (whole && !list.targets.is_empty()).then_some((list.targets, list.all))
     }
 
     /// Reads one target; `None` if it makes the whole notice wrong, not if the item alone is refused.
@@ -66,11 +66,13 @@ impl<'a> Reader<'a> {
         if !(1..=64).contains(&item.0.len()) || !item.0.bytes().all(|octet| octet.is_ascii_graphic()) {
             let message = format!("{label}: the item must be 1 to 64 printable ASCII characters without spaces");
             let place = self.place(item).or_else(|| self.place(name));
+            list.refused(&format!("#{number}"), "item");
             return self.push(place, "item", message, None);
         }
         if !list.items.insert(item.0.to_string()) {
             let message = format!("{label}: another target has the same item number; this one is not carried out");
             let place = self.place(item).or_else(|| self.place(name));
+            list.refused(&format!("#{number}"), "duplicate-item");
             return self.push(place, "duplicate-item", message, None);
         }
         let shown = self.names_may_be_shown.then_some(&*name.0);
@@ -79,9 +81,14 @@ impl<'a> Reader<'a> {
                 let message = format!("{label}: {}", refused.message(shown));
                 let place = self.place(name).or_else(|| self.place(item));
                 self.push(place, refused.code, message, refused.hint(self.names_may_be_shown));
+                list.refused(&item.0, refused.code);
             }
-            Ok(read) if list.names.insert((read.as_wire().into(), scope)) => list.targets.push(&read, scope),
-            Ok(_) => {
+            Ok(read) if list.names.insert((read.as_wire().into(), scope)) => {
+                list.targets.push(&read, scope);
+                list.all.push(Item { id: (*item.0).into(), target: Ok((read, scope)) });
+            }
+            Ok(read) => {
+                list.all.push(Item { id: (*item.0).into(), target: Ok((read, scope)) });
                 let what = shown.map_or_else(|| "the name".to_owned(), target::shown);
                 let message = format!("{label}: {what} is listed before with the same scope");
                 let place = self.place(name).or_else(|| self.place(item));
@@ -107,4 +114,12 @@ struct TargetList {
     targets: Targets,
     items: BTreeSet<String>,
     names: HashSet<(Box<[u8]>, Scope)>,
+    /// Every item, refused ones included.
+    all: Vec<Item>,
+}
+
+impl TargetList {
+    fn refused(&mut self, item: &str, code: &'static str) {
+        self.all.push(Item { id: item.into(), target: Err(code) });
+    }
 }

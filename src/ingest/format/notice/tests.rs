@@ -107,7 +107,9 @@ fn a_wrong_value_is_refused_under_its_code_with_its_place() {
         ("version", json!(2), "version"),
         ("version", Value::Null, "version"),
         ("version", json!("1"), "type"),
-        ("kind", json!("amend"), "kind"),
+        ("kind", json!("amend"), "missing-key"),
+        ("kind", json!("revoke"), "unknown-key"),
+        ("revokes", json!(["N-1"]), "unknown-key"),
         ("kind", json!("restrain"), "kind"),
         ("id", json!(""), "id"),
         ("id", json!(long_id), "id"),
@@ -315,4 +317,82 @@ proptest! {
         }
         parse(&bytes, Path::new("x"));
     }
+}
+
+//------ about earlier notices ---------------------------------------------------------------------------------------------
+
+/// A notice of another kind, with these keys on top of what all need.
+fn later(kind: &str, keys: Value) -> Parsed {
+    let mut notice = json!({
+        "version": 1, "id": "MCMC-2026-000124", "sequence": 124, "authority": "mcmc", "kind": kind,
+        "legal_basis": { "power": "CMA 1998, s.263(2)" }, "issued_at": "2026-11-03T09:00:00+08:00",
+    });
+    notice.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
+    read(&notice.to_string())
+}
+
+fn act(parsed: Parsed) -> Act {
+    assert!(parsed.document.is_none() && parsed.problems.is_empty(), "{:?}", parsed.problems);
+    parsed.order.unwrap().act
+}
+
+fn ids(words: &[&str]) -> Vec<NoticeId> {
+    words.iter().map(|word| NoticeId::new(word)).collect()
+}
+
+#[test]
+fn each_kind_says_what_becomes_of_which_notices() {
+    let all = Act::Revoke { notices: ids(&["A-1", "A-2"]), items: Vec::new() };
+    assert_eq!(act(later("revoke", json!({ "revokes": ["A-2", "A-1", "A-2"] }))), all);
+    let part = Act::Revoke { notices: ids(&["A-1"]), items: vec!["2".into(), "7".into()] };
+    let targets = json!([{ "item": "7" }, { "item": "2", "name": "x.example", "scope": "exact" }]);
+    assert_eq!(act(later("revoke", json!({ "revokes": ["A-1"], "targets": targets }))), part);
+    assert_eq!(act(later("suspend", json!({ "suspends": ["A-1"] }))), Act::Suspend(ids(&["A-1"])));
+    assert_eq!(act(later("resume", json!({ "resumes": ["A-1"] }))), Act::Resume(ids(&["A-1"])));
+    let order = later("resume", json!({ "resumes": ["A-1"], "effective_at": "2026-12-01T00:00:00Z" })).order.unwrap();
+    assert_eq!(order.effective_at, "2026-12-01T00:00:00Z".parse().unwrap());
+    assert_eq!(order.issued_at, "2026-11-03T01:00:00Z".parse().unwrap());
+}
+
+#[test]
+fn an_amendment_says_everything_anew_under_the_old_id() {
+    let mut notice = sample();
+    (notice["kind"], notice["amends"]) = ("amend".into(), "MCMC-2026-000100".into());
+    let order = read(&notice.to_string()).order.unwrap();
+    assert_eq!(order.id.as_str(), "MCMC-2026-000123");
+    let Act::Amend { amends, restriction } = order.act else { panic!("{:?}", order.act) };
+    assert_eq!((amends.as_str(), restriction.notice.id.as_str()), ("MCMC-2026-000100", "MCMC-2026-000100"));
+    assert_eq!(restriction.items.len(), 2);
+}
+
+#[test]
+fn what_an_order_about_others_must_not_say_is_refused() {
+    let many: Vec<_> = (0..10_001).map(|n| format!("A-{n}")).collect();
+    for (kind, keys, code) in [
+        ("revoke", json!({}), "missing-key"),
+        ("revoke", json!({ "revokes": [] }), "id"),
+        ("revoke", json!({ "revokes": many }), "id"),
+        ("revoke", json!({ "revokes": [""] }), "revokes"),
+        ("revoke", json!({ "revokes": "A-1" }), "type"),
+        ("revoke", json!({ "revokes": ["A-1"], "targets": [] }), "no-targets"),
+        ("revoke", json!({ "revokes": ["A-1"], "targets": [{ "name": "x.example" }] }), "missing-key"),
+        ("revoke", json!({ "revokes": ["A-1", "A-2"], "targets": [{ "item": "1" }] }), "item"),
+        ("revoke", json!({ "revokes": ["A-1"], "category": "scam" }), "unknown-key"),
+        ("suspend", json!({ "suspends": ["A-1"], "targets": [{ "item": "1" }] }), "unknown-key"),
+        ("suspend", json!({ "resumes": ["A-1"] }), "unknown-key"),
+        ("resume", json!({ "resumes": ["A-1"], "expires_at": "2027-01-01T00:00:00Z" }), "unknown-key"),
+    ] {
+        let parsed = later(kind, keys.clone());
+        assert!(parsed.order.is_none(), "{kind} {keys}");
+        assert_eq!(codes(&parsed).first(), Some(&code), "{kind} {keys}: {:?}", parsed.problems);
+    }
+}
+
+#[test]
+fn every_item_is_there_with_its_name_or_the_reason_why_not() {
+    let names = ["bad.example", "http://x.example/y", "192.0.2.1", "bad.example"];
+    let order = read(&with_names(&names, "public")).order.unwrap();
+    let items = &order.act.restriction().unwrap().items;
+    let said: Vec<_> = items.iter().map(|item| (&*item.id, item.target.as_ref().err().copied())).collect();
+    assert_eq!(said, [("0", None), ("1", Some("url")), ("2", Some("address")), ("3", None)]);
 }
