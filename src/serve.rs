@@ -180,6 +180,7 @@ async fn tell(vitals: Vitals) {
 pub fn control_config(config: &Config) -> control::Config {
     control::Config {
         authorities: config.authorities.clone(),
+        keyring: config.keyring.clone(),
         pages: config.pages.clone(),
         sources: config.sources.clone(),
         state: config.ledger.clone(),

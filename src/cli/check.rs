@@ -35,8 +35,9 @@ struct Report<'a> {
     problems: Vec<Finding<'a>>,
 }
 
+/// A problem as JSON.
 #[derive(Serialize)]
-struct Finding<'a> {
+pub(super) struct Finding<'a> {
     severity: String,
     file: String,
     line: Option<usize>,
@@ -87,7 +88,7 @@ fn report<'a>(policy: &Snapshot, problems: &[&'a Problem], at: Timestamp) -> Rep
     }
 }
 
-fn finding(problem: &Problem) -> Finding<'_> {
+pub(super) fn finding(problem: &Problem) -> Finding<'_> {
     Finding {
         severity: problem.severity.to_string(),
         file: problem.file.display().to_string(),

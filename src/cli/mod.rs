@@ -4,6 +4,8 @@
 mod api;
 mod cache;
 mod check;
+mod keys;
+mod notice;
 mod why;
 
 use std::io::{self, Write};
@@ -71,6 +73,12 @@ enum Command {
     Check(check::Options),
     /// Say which notice restricts a name, and why; exit code 0 listed, 1 not listed
     Why(why::Options),
+    /// Check, sign and verify notices
+    #[command(subcommand)]
+    Notice(notice::Command),
+    /// Make and show Ed25519 keys
+    #[command(subcommand)]
+    Keys(keys::Command),
     /// Act on the cache of a running server
     #[command(subcommand)]
     Cache(cache::Command),
@@ -122,6 +130,8 @@ fn run(cli: Cli) -> Result<(), ExitError> {
         }
         Command::Check(options) => check::run(&options),
         Command::Why(options) => why::run(&options),
+        Command::Notice(command) => notice::run(&command),
+        Command::Keys(command) => keys::run(&command),
         Command::Cache(command) => cache::run(&command),
     }
 }

@@ -27,6 +27,7 @@ use std::io::Read;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -37,6 +38,8 @@ use crate::ingest;
 use crate::model::Authority;
 use crate::observe::log::Format;
 use crate::policy::pages::Pages;
+use crate::verify::jose::jwk;
+use crate::verify::keyring::Keyring;
 
 use diagnostic::Reporter;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
@@ -54,6 +57,8 @@ pub struct Config {
     pub pages: Pages,
     /// `[[authority]]`, ids unique.
     pub authorities: Vec<Authority>,
+    /// Their keys, from the files that `keys` names.
+    pub keyring: Arc<Keyring>,
     /// `[[source]]`, in the order of the file.
     pub sources: Vec<ingest::Source>,
     /// `[ledger] path`: the directory of what outlives the process.
@@ -98,8 +103,8 @@ pub struct Environment {
     pub cores: usize,
     /// Whether an address is one of this machine's; finds an upstream that is ourselves behind a wildcard.
     pub is_own_address: fn(IpAddr) -> bool,
-    /// Whether a file is there; for keys.
-    pub is_file: fn(&Path) -> bool,
+    /// The text of a file of public keys, or why it cannot be read.
+    pub read_key: fn(&Path) -> Result<String, String>,
     /// The text of a file that nobody else may read, or what is wrong with it.
     pub read_secret: fn(&Path) -> Result<String, String>,
     /// The time; finds exemptions that have ended.
@@ -113,11 +118,17 @@ impl Environment {
             resolv_conf: fs::read_to_string("/etc/resolv.conf").map_err(|error| error.to_string()),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             is_own_address,
-            is_file: Path::is_file,
+            read_key,
             read_secret,
             now: Timestamp::now(),
         }
     }
+}
+
+/// One octet more than a key file may have is enough to see that it is too large.
+fn read_key(path: &Path) -> Result<String, String> {
+    let file = fs::File::open(path).map_err(|error| error.to_string())?;
+    std::io::read_to_string(file.take(jwk::MAX_SIZE as u64 + 1)).map_err(|error| error.to_string())
 }
 
 /// The permissions are looked at on the open file, so that it cannot be another one by then.

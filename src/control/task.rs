@@ -34,6 +34,7 @@ use crate::observe::metrics::Metrics;
 use crate::policy::index::Full;
 use crate::policy::register::Merged;
 use crate::policy::{Change, Pages, PolicyReader, Slots};
+use crate::verify::keyring::Keyring;
 
 /// Problems of a list that are remembered over a restart.
 const PROBLEMS: usize = 100;
@@ -49,6 +50,8 @@ const LOOK: Duration = Duration::from_secs(1);
 pub struct Config {
     /// Who may order.
     pub authorities: Vec<Authority>,
+    /// Whose signatures are believed.
+    pub keyring: Arc<Keyring>,
     /// What listed names are answered with.
     pub pages: Pages,
     /// Where notices come from.

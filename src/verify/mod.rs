@@ -1,5 +1,8 @@
-//! What stands between a document and the policy: [`guard`], the names no notice may block, and [`check`], whether the
-//! authority may order this at all. Signatures come here too, once notices carry them.
+//! What stands between a document and the policy: [`keyring`], whether enough of an authority's keys have signed it;
+//! [`check`], whether the authority may order this at all; and [`guard`], the names no notice may block. [`jose`] is what
+//! signatures and keys are written in.
 
 pub mod check;
 pub mod guard;
+pub mod jose;
+pub mod keyring;

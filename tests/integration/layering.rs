@@ -15,12 +15,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("ingest", &["model", "verify"]),
     ("control", &["model", "policy", "observe", "verify", "ingest"]),
     ("web", &["model", "observe", "control"]),
-    ("config", &["model", "policy", "ingest", "control", "dns", "observe"]),
+    ("config", &["model", "policy", "verify", "ingest", "control", "dns", "observe"]),
     ("process", &["dns"]),
     ("error", &[]),
     ("zones", &["model", "ingest", "dns"]),
     ("serve", &["model", "policy", "observe", "dns", "control", "web", "config", "process", "zones", "error"]),
-    ("cli", &["model", "policy", "observe", "ingest", "control", "config", "zones", "serve", "error"]),
+    ("cli", &["model", "policy", "observe", "verify", "ingest", "control", "config", "zones", "serve", "error"]),
 ];
 
 #[test]

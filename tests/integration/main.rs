@@ -29,6 +29,7 @@
 //! | [`operations`] | the man page has every metric, the rules of alerts are tested both ways |
 //! | [`startup`] | what keeps it from starting, and what `pagar check` says of it |
 //! | [`logging`] | what the log holds, and what it must not |
+//! | [`jose`] | signed notices: the commands, and two other libraries both ways |
 //! | [`validating`] | a validating resolver behind us |
 //! | [`compliance`] | what the standards want, as a table; unbound and named beside us |
 //! | [`differential`] | random questions to Pagar and to unbound: the same replies |
@@ -46,6 +47,7 @@ mod compliance;
 mod differential;
 mod forwarding;
 mod harness;
+mod jose;
 mod layering;
 mod local_zones;
 mod logging;

@@ -1,18 +1,23 @@
-//! `[[authority]]`: ids, kinds, keys, categories; and finding the authority that something else names.
+//! `[[authority]]`: ids, kinds, keys, categories; and finding the authority that something else names. Key files are
+//! read here, so that one that cannot be used is found before anything is believed or refused by it.
+
+use std::path::PathBuf;
 
 use super::{Context, path_of, values};
 use crate::config::diagnostic::Reporter;
 use crate::config::spec::{self, Spanned};
 use crate::config::suggest;
 use crate::model::{Authority, AuthorityId, AuthorityKind, Category};
+use crate::verify::keyring::Keyring;
 
 const KINDS: [(&str, AuthorityKind); 2] =
     [("statutory", AuthorityKind::Statutory), ("operator", AuthorityKind::Operator)];
 
-/// Every authority with a usable id. One with another mistake stays in, or each source that names it would seem wrong
-/// too.
-pub(super) fn all(written: &[spec::Authority], cx: &mut Context<'_, '_>) -> Vec<Authority> {
+/// Every authority with a usable id, and their keys. One with another mistake stays in, or each source that names it
+/// would seem wrong too.
+pub(super) fn all(written: &[spec::Authority], cx: &mut Context<'_, '_>) -> (Vec<Authority>, Keyring) {
     let mut all: Vec<Authority> = Vec::with_capacity(written.len());
+    let mut keyring = Keyring::default();
     for one in written {
         let Some(id) = values::short_name(&one.id, "the id of an authority", cx.report) else { continue };
         if all.iter().any(|known| known.id.as_str() == id) {
@@ -21,19 +26,20 @@ pub(super) fn all(written: &[spec::Authority], cx: &mut Context<'_, '_>) -> Vec<
                 .hint("give it another id, or write both in one table");
             continue;
         }
-        let authority = Authority {
+        let mut authority = Authority {
             id: AuthorityId::new(id),
             kind: values::word_or(one.kind.as_ref(), "kind of authority", &KINDS, AuthorityKind::Statutory, cx.report)
                 .unwrap_or_default(),
             name: name(one, id, cx.report),
-            keys: key_files(one, cx),
+            keys: Vec::new(),
             required_signatures: signatures(one, cx.report),
             categories: categories(one, cx.report),
         };
-        believed_without(one, cx.report);
+        keyring.admit(&authority);
+        authority.keys = key_files(one, &authority, &mut keyring, cx);
         all.push(authority);
     }
-    all
+    (all, keyring)
 }
 
 /// The authority that `written` names.
@@ -59,29 +65,63 @@ fn name(written: &spec::Authority, id: &str, report: &mut Reporter<'_>) -> Strin
     name.flatten().unwrap_or(id).to_owned()
 }
 
-fn key_files(written: &spec::Authority, cx: &mut Context<'_, '_>) -> Vec<std::path::PathBuf> {
-    let keys = written.keys.iter().flat_map(Spanned::as_ref);
-    keys.filter_map(|key| key_file(key, cx)).collect()
+/// Puts the keys of every file on the ring, and says of what will not do.
+fn key_files(
+    written: &spec::Authority,
+    authority: &Authority,
+    keyring: &mut Keyring,
+    cx: &mut Context<'_, '_>,
+) -> Vec<PathBuf> {
+    let keys: Vec<_> = written.keys.iter().flat_map(Spanned::as_ref).collect();
+    let files: Vec<_> = keys.iter().filter_map(|key| key_file(key, authority, keyring, cx)).collect();
+    if files.len() == keys.len() {
+        enough_keys(written, authority, keyring, cx.report); // otherwise it is not known how many there will be
+    }
+    files
 }
 
-/// Nobody may take what is written about signatures for a protection.
-fn believed_without(written: &spec::Authority, report: &mut Reporter<'_>) {
-    let keys = [
-        ("keys", written.keys.as_ref().map(Spanned::span)),
-        ("required_signatures", written.required_signatures.as_ref().map(Spanned::span)),
-    ];
-    let why = format!("yet: notices of {:?} are believed without signatures", written.id.as_ref());
-    values::unused(&keys, &why, "restrict who may write its sources", report);
-}
-
-fn key_file(written: &Spanned<String>, cx: &mut Context<'_, '_>) -> Option<std::path::PathBuf> {
+fn key_file(
+    written: &Spanned<String>,
+    authority: &Authority,
+    keyring: &mut Keyring,
+    cx: &mut Context<'_, '_>,
+) -> Option<PathBuf> {
     let path = path_of(written, cx)?;
-    if !(cx.env.is_file)(&path) {
+    let text = (cx.env.read_key)(&path).map_err(|error| {
         cx.report
-            .error(written.span(), format!("key file {} is not there", path.display()))
+            .error(written.span(), format!("key file {} cannot be read: {error}", path.display()))
             .hint("relative paths are relative to the configuration file");
+    });
+    let file = path.display().to_string();
+    keyring
+        .add(&authority.id, &file, &text.ok()?)
+        .map_err(|error| {
+            cx.report.error(written.span(), format!("key file {file} cannot be used: {error}")).hint(error.hint());
+        })
+        .ok()?;
+    for (key, _) in keyring.keys(&authority.id).filter(|(_, from)| *from == file) {
+        if let Err(outside) = key.window().check(cx.env.now) {
+            cx.report
+                .warning(written.span(), format!("the key {:?} in {file} {outside}", key.kid()))
+                .hint("what it signs does not count; ask the authority which key it signs with");
+        }
     }
     Some(path)
+}
+
+/// Nobody may take what is written about signatures for a protection that is not there, or require what cannot be.
+fn enough_keys(written: &spec::Authority, authority: &Authority, keyring: &Keyring, report: &mut Reporter<'_>) {
+    let signers = keyring.signers(&authority.id);
+    let Some(required) = written.required_signatures.as_ref().filter(|number| *number.as_ref() > 0) else { return };
+    if signers == 0 {
+        let key = [("required_signatures", Some(required.span()))];
+        values::unused(&key, "without keys", "write keys = [\"keys/authority.jwk\"], or remove it", report);
+    } else if authority.required_signatures as usize > signers {
+        let (required_signatures, id) = (authority.required_signatures, &authority.id);
+        let message =
+            format!("{required_signatures} signatures are required and authority \"{id}\" has {signers} keys");
+        report.error(required.span(), message).hint("no notice could be good: add the other signers' key files");
+    }
 }
 
 fn signatures(written: &spec::Authority, report: &mut Reporter<'_>) -> u32 {

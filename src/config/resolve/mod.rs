@@ -24,6 +24,7 @@ mod values;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::diagnostic::{Diagnostics, Reporter};
 use super::spec::{self, Spanned, Spec};
@@ -46,7 +47,7 @@ pub(super) fn config(spec: Spec, path: &Path, env: &Environment, report: &mut Re
     // Each is looked at, whatever the others say: no `?` before the last.
     let web = values::optional(spec.web.as_ref(), |web| web_listen(web, &mut cx));
     let dns = dns::config(&spec, web.flatten(), &mut cx);
-    let authorities = authority::all(&spec.authority, &mut cx);
+    let (authorities, keyring) = authority::all(&spec.authority, &mut cx);
     let pages = block::pages(&spec.block, &authorities, &mut cx);
     let sources = source::all(&spec.source, &authorities, &mut cx);
     let ledger_key = values::optional(spec.ledger.key_file.as_ref(), |file| ledger::key(file, &mut cx));
@@ -57,6 +58,7 @@ pub(super) fn config(spec: Spec, path: &Path, env: &Environment, report: &mut Re
         dns: dns?,
         pages: pages?,
         authorities,
+        keyring: Arc::new(keyring),
         sources,
         ledger: ledger?,
         ledger_key: ledger_key?,

@@ -10,7 +10,7 @@ fuzz_target!(|octets: &[u8]| {
         resolv_conf: Ok("nameserver 192.0.2.53\n".into()),
         cores: 2,
         is_own_address: |address| address.is_loopback(),
-        is_file: |_| true,
+        read_key: |_| Ok(r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#.into()),
         read_secret: |_| Ok("000102030405060708090a0b0c0d0e0f\n".into()),
         now: Default::default(),
     };
