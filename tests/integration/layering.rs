@@ -15,7 +15,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("ingest", &["model", "verify"]),
     ("control", &["model", "policy", "observe", "verify", "ingest"]),
     ("web", &["model", "observe", "control"]),
-    ("config", &["model", "policy", "ingest", "control", "dns", "observe"]),
+    ("config", &["model", "policy", "verify", "ingest", "control", "dns", "observe"]),
     ("process", &["dns"]),
     ("error", &[]),
     ("zones", &["model", "ingest", "dns"]),
