@@ -2,8 +2,11 @@
 //! [`ExitError`].
 
 mod api;
+mod approve;
 mod cache;
 mod check;
+mod lift;
+mod operator;
 mod why;
 
 use std::io::{self, Write};
@@ -71,6 +74,10 @@ enum Command {
     Check(check::Options),
     /// Say which notice restricts a name, and why; exit code 0 listed, 1 not listed
     Why(why::Options),
+    /// Lift a name at once, whichever notice lists it; exit code 0 lifted, 1 refused, 4 no server
+    Lift(lift::Options),
+    /// Approve what the guard holds: a list alone, an item as the second of two persons
+    Approve(approve::Options),
     /// Act on the cache of a running server
     #[command(subcommand)]
     Cache(cache::Command),
@@ -122,6 +129,8 @@ fn run(cli: Cli) -> Result<(), ExitError> {
         }
         Command::Check(options) => check::run(&options),
         Command::Why(options) => why::run(&options),
+        Command::Lift(options) => lift::run(&options),
+        Command::Approve(options) => approve::run(&options),
         Command::Cache(command) => cache::run(&command),
     }
 }

@@ -8,6 +8,7 @@
 //!
 //! It never sees a query, and the data plane never waits for it.
 
+pub mod command;
 pub mod explain;
 pub mod handle;
 mod once;
@@ -26,6 +27,7 @@ fn low_priority() {
     }
 }
 
+pub use command::operator_request;
 pub use explain::Explanation;
 pub use handle::{Handle, SourceStatus, Status};
 pub use once::compile_once;
