@@ -111,7 +111,7 @@ struct Known {
 }
 
 impl Guard {
-    /// The guard over the names every resolver has ([`names::resolver`]) and these.
+    /// The guard over the names every resolver has (`names::resolver`) and these.
     pub fn new(protected: impl IntoIterator<Item = (Protected, Quarantine)>) -> Self {
         let mut guard = Self::default();
         let own = names::resolver().map(|name| (name, Quarantine::OwnName));
@@ -167,7 +167,7 @@ impl Guard {
 
     fn look_up(&self, wire: &[u8], starts: &Starts, scope: Scope) -> Option<Quarantine> {
         let mut why = None;
-        for start in starts.from_the_top() {
+        for start in starts.top_down() {
             let Some(known) = self.known.get(wire.get(start..)?) else { return why };
             let found = match (start, scope) {
                 (0, Scope::Subtree) => [known.here, known.below, known.above],
@@ -211,7 +211,7 @@ impl Starts {
     }
 
     /// The last label's first.
-    fn from_the_top(&self) -> impl Iterator<Item = usize> {
+    fn top_down(&self) -> impl Iterator<Item = usize> {
         self.at.iter().take(self.count).rev().map(|start| usize::from(*start))
     }
 }
@@ -230,7 +230,7 @@ fn is_public_suffix(wire: &[u8], starts: &Starts, scope: Scope) -> bool {
         wire.get(start + 1..end).unwrap_or_default()
     };
     let below = (scope == Scope::Subtree).then_some(ANY);
-    let found = List.find(starts.from_the_top().map(label).chain(below));
+    let found = List.find(starts.top_down().map(label).chain(below));
     // of text without a dot at its end: a wire name has an octet of length for every dot, one more, and the root
     found.typ.is_some() && starts.count > 0 && found.len + 2 >= wire.len()
 }

@@ -2,7 +2,7 @@
 //! at it first.
 //!
 //! A list that loses half its names is more likely cut off than reviewed, and one that doubles may hold somebody else's
-//! names; both have happened to other people's lists. What is in force stays meanwhile.
+//! names. What is in force stays meanwhile.
 
 use std::collections::BTreeMap;
 
