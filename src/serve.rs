@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tracing::Level;
 
 use crate::config::{self, Config};
+use crate::control::command::SOCKET;
 use crate::control::{self, Control, Handle, StartError};
 use crate::dns::clock::Clock;
 use crate::dns::local::Local;
@@ -29,9 +30,9 @@ use crate::process::sockets::{self, Bound, Inherited};
 use crate::process::systemd::Manager;
 use crate::process::upgrade::{Estate, Heritage, Predecessor, Successor};
 use crate::process::{self, watchdog};
-use crate::web;
 pub use crate::web::api::cache::Flushed;
 use crate::web::health::Health;
+use crate::web::{self, operator};
 use crate::zones;
 use vitals::Vitals;
 
@@ -100,12 +101,14 @@ pub fn serve(path: &Path, logging: Logging) -> Result<(), ExitError> {
     let health = Health::new(started, addresses.clone());
     health.set_balancers(config.dns.settings.proxy.clone());
     let (stop_web, stopped) = watch::channel(false);
+    let operators_stopped = stopped.clone();
     let web_address = bound.web.as_ref().and_then(|listener| listener.local_addr().ok());
     if let Some(listener) = bound.web {
         let flush = web::api::cache::Flush::new(dns.flusher());
         let state = web::State { control: handle.clone(), metrics: metrics.clone(), health: health.clone(), flush };
         start_web(&control_runtime, listener, state, stopped).map_err(|error| failed(&error))?;
     }
+    let operators = start_operators(&control_runtime, &config.ledger, operators_stopped);
     let control_thread = control.alive();
     let vitals =
         Vitals { started, metrics, control: handle.clone(), control_thread, runtime: data_runtime.handle().clone() };
@@ -121,6 +124,7 @@ pub fn serve(path: &Path, logging: Logging) -> Result<(), ExitError> {
         health,
         signals,
         stop_web,
+        operators,
     };
     announce(&addresses, web_address, &handle, &policy);
     Manager.ready(&server.vitals.status());
@@ -186,6 +190,8 @@ pub fn control_config(config: &Config) -> control::Config {
         state: config.ledger.clone(),
         key: config.ledger_key.clone(),
         exempt: config.dns.settings.exempt.clone(),
+        guard: config.guard.clone(),
+        sizes: config.sizes.clone(),
     }
 }
 
@@ -222,17 +228,32 @@ fn start_web(
     runtime: &Runtime,
     listener: std::net::TcpListener,
     state: web::State,
-    mut stopped: watch::Receiver<bool>,
+    stopped: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
     let _within = runtime.enter();
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    runtime.spawn(async move {
-        let stop = async move {
-            let _ = stopped.wait_for(|stop| *stop).await; // the sender is gone: stop as well
-        };
-        web::serve(listener, state, stop).await;
-    });
+    runtime.spawn(web::serve(listener, state, until(stopped)));
     Ok(())
+}
+
+/// The operators' socket. Queries are answered whether it is there or not, so that it cannot be made is said and not fatal.
+fn start_operators(runtime: &Runtime, state: &Path, stopped: watch::Receiver<bool>) -> Option<operator::Place> {
+    let path = state.join(SOCKET);
+    let bound = operator::Socket::bind(&path);
+    let bound = bound.inspect_err(|error| {
+        tracing::error!(path = %path.display(), %error, "no operators' socket: pagar lift and approve cannot reach us");
+    });
+    let (socket, place) = bound.ok()?;
+    runtime.spawn(async move {
+        let served = socket.serve(Arc::new(control::operator_request), until(stopped)).await;
+        let _ = served.inspect_err(|error| tracing::error!(%error, "the operators' socket cannot be served"));
+    });
+    Some(place)
+}
+
+/// Waits for the word to stop; its sender gone is the word as well.
+async fn until(mut stopped: watch::Receiver<bool>) {
+    let _ = stopped.wait_for(|stop| *stop).await;
 }
 
 /// Says where it listens and what it serves, on standard output: scripts read the `listening` lines.
@@ -283,7 +304,10 @@ struct Server {
     vitals: Vitals,
     health: Health,
     signals: Signals,
+    /// Stops the operators' socket as well.
     stop_web: watch::Sender<bool>,
+    /// Where that socket is, to be taken away.
+    operators: Option<operator::Place>,
 }
 
 /// Why it ends.
@@ -349,12 +373,15 @@ impl Server {
                 self.dns.stop().await;
                 self.dns.drained().await;
                 let _ = self.stop_web.send(true); // /readyz says no until the end
+                if let Some(place) = &self.operators {
+                    place.remove();
+                }
             }
             End::Successor(successor) => {
                 let process = successor.pid();
                 self.control.retire();
                 Manager.hand_over(process);
-                let _ = self.stop_web.send(true); // the next connection is for the new process
+                let _ = self.stop_web.send(true); // the next connection is for the new process, by its own socket too
                 self.dns.stop().await;
                 match successor.go() {
                     Ok(()) => tracing::info!(process, "upgrade: the new process answers; ending"),

@@ -2,10 +2,13 @@
 //! [`ExitError`].
 
 mod api;
+mod approve;
 mod cache;
 mod check;
 mod keys;
+mod lift;
 mod notice;
+mod operator;
 mod why;
 
 use std::io::{self, Write};
@@ -79,6 +82,10 @@ enum Command {
     /// Make and show Ed25519 keys
     #[command(subcommand)]
     Keys(keys::Command),
+    /// Lift a name at once, whichever notice lists it; exit code 0 lifted, 1 refused, 4 no server
+    Lift(lift::Options),
+    /// Approve what the guard holds: a list alone, an item as the second of two persons
+    Approve(approve::Options),
     /// Act on the cache of a running server
     #[command(subcommand)]
     Cache(cache::Command),
@@ -132,6 +139,8 @@ fn run(cli: Cli) -> Result<(), ExitError> {
         Command::Why(options) => why::run(&options),
         Command::Notice(command) => notice::run(&command),
         Command::Keys(command) => keys::run(&command),
+        Command::Lift(options) => lift::run(&options),
+        Command::Approve(options) => approve::run(&options),
         Command::Cache(command) => cache::run(&command),
     }
 }

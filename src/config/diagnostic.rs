@@ -150,6 +150,11 @@ impl<'a> Reporter<'a> {
         self.report(Severity::Error, span.into(), message.into())
     }
 
+    /// Reports an error in a line of another file, which the configuration names.
+    pub(super) fn error_in(&mut self, file: &Path, line: usize, message: impl Into<String>) -> &mut Diagnostic {
+        self.push(Diagnostic { line: Some(line), ..Diagnostic::of_file(file, message) })
+    }
+
     /// The same for a warning.
     pub(super) fn warning(&mut self, span: impl Into<Option<Span>>, message: impl Into<String>) -> &mut Diagnostic {
         self.report(Severity::Warning, span.into(), message.into())
@@ -159,9 +164,9 @@ impl<'a> Reporter<'a> {
         self.found.iter().any(|found| found.severity == Severity::Error)
     }
 
-    /// Everything in the order of the file; what has no place comes first.
+    /// Everything in the order of the file; what has no place comes first, other files last.
     pub(super) fn finish(mut self) -> Diagnostics {
-        self.found.sort_by_key(|found| (found.line, found.column));
+        self.found.sort_by_key(|found| (found.file != self.file, found.line, found.column));
         Diagnostics(self.found)
     }
 
@@ -170,6 +175,10 @@ impl<'a> Reporter<'a> {
         if let Some(span) = span {
             place(self.text, span, &mut diagnostic);
         }
+        self.push(diagnostic)
+    }
+
+    fn push(&mut self, diagnostic: Diagnostic) -> &mut Diagnostic {
         self.found.push(diagnostic);
         let last = self.found.len() - 1;
         &mut self.found[last]

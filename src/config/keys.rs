@@ -73,6 +73,7 @@ pub(super) static ROOT: Table = Table {
         tables(&AUTHORITY, "authority"),
         Key { name: "source", kind: Kind::Sources, required: None },
         tables(&LOCAL_ZONE, "local_zone"),
+        table(&GUARD, "guard"),
         table(&CACHE, "cache"),
         table(&LEDGER, "ledger"),
         table(&WEB, "web"),
@@ -176,6 +177,7 @@ static AUTHORITY: Table = Table {
         value("keys"),
         value("required_signatures"),
         value("categories"),
+        value("domains"),
     ],
 };
 
@@ -192,6 +194,7 @@ pub(super) static LIST: Table = Table {
         value("format").or_write("format = \"hosts\", or \"domains\""),
         table(&NOTICE, "notice")
             .or_write("notice = { id = \"…\", authority = \"…\", category = \"…\", power = \"…\", scope = \"…\" }"),
+        value("guard"),
         not_built("url"),
         not_built("csv"),
     ],
@@ -217,6 +220,19 @@ static NOTICE: Table = Table {
     ],
 };
 
+static GUARD: Table = Table {
+    name: "[guard]",
+    keys: &[
+        value("own"),
+        value("block_pages"),
+        value("protected"),
+        value("defaults"),
+        value("shrink"),
+        value("grow"),
+        value("from"),
+    ],
+};
+
 static CACHE: Table =
     Table { name: "[cache]", keys: &[value("size"), value("max_ttl"), value("serve_stale"), value("prefetch")] };
 
@@ -233,9 +249,10 @@ static LOG: Table = Table { name: "[log]", keys: &[value("format"), value("level
 
 /// Every table, to find where a misplaced key belongs.
 #[rustfmt::skip] // in rows
-pub(super) static ALL: [&Table; 24] = [
+pub(super) static ALL: [&Table; 25] = [
     &ROOT, &DNS, &COOKIES, &RATE_LIMIT, &RRL, &TCP, &PROXY, &IDENTITY, &LOCAL, &LOCAL_ZONE, &UPSTREAM, &BLOCK,
     &BLOCK_PAGE, &AUTHORITY, &DIRECTORY, &LIST, &NOTICE, &CACHE, &LEDGER, &WEB, &LOG, &EXEMPT, &FORWARDING, &PROCESS,
+    &GUARD,
 ];
 
 /// Kinds of source that are read.

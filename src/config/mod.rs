@@ -38,6 +38,8 @@ use crate::ingest;
 use crate::model::Authority;
 use crate::observe::log::Format;
 use crate::policy::pages::Pages;
+use crate::verify::guard::Guard;
+use crate::verify::guard::size::SizeRules;
 use crate::verify::jose::jwk;
 use crate::verify::keyring::Keyring;
 
@@ -47,6 +49,8 @@ use spec::Spec;
 
 /// Octets of a file of secrets that are read; more than any has.
 const LONGEST_SECRET: u64 = 65_536;
+/// Octets of a file of names that are read: a few million names.
+const LONGEST_NAMES: u64 = 64 << 20;
 
 /// Everything the file says, in the types of the layers it is for.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,6 +65,10 @@ pub struct Config {
     pub keyring: Arc<Keyring>,
     /// `[[source]]`, in the order of the file.
     pub sources: Vec<ingest::Source>,
+    /// `[guard]`, `[[authority]] domains` and the `[[local_zone]]`s: names that are not to be blocked unseen.
+    pub guard: Arc<Guard>,
+    /// `[guard]` and the lists' own: how much a list may shrink and grow unseen.
+    pub sizes: SizeRules,
     /// `[ledger] path`: the directory of what outlives the process.
     pub ledger: PathBuf,
     /// `[ledger] key_file`: what secret names are sealed with there.
@@ -107,6 +115,8 @@ pub struct Environment {
     pub read_key: fn(&Path) -> Result<String, String>,
     /// The text of a file that nobody else may read, or what is wrong with it.
     pub read_secret: fn(&Path) -> Result<String, String>,
+    /// The text of a file of names, or what is wrong with it.
+    pub read_names: fn(&Path) -> Result<String, String>,
     /// The time; finds exemptions that have ended.
     pub now: Timestamp,
 }
@@ -120,6 +130,7 @@ impl Environment {
             is_own_address,
             read_key,
             read_secret,
+            read_names,
             now: Timestamp::now(),
         }
     }
@@ -142,6 +153,19 @@ fn read_secret(path: &Path) -> Result<String, String> {
         Ok((_, mode)) if mode & 0o027 != 0 => {
             Err(format!("its mode is {:03o}: others could read it, or its group write it; chmod 640", mode & 0o777))
         }
+        Ok((text, _)) => Ok(text),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn read_names(path: &Path) -> Result<String, String> {
+    let read = || {
+        let file = fs::File::open(path)?;
+        let size = file.metadata()?.len();
+        std::io::read_to_string(file.take(LONGEST_NAMES)).map(|text| (text, size))
+    };
+    match read() {
+        Ok((_, size)) if size > LONGEST_NAMES => Err(format!("it has more than {} MiB", LONGEST_NAMES >> 20)),
         Ok((text, _)) => Ok(text),
         Err(error) => Err(error.to_string()),
     }

@@ -28,6 +28,8 @@ pub(super) struct Spec {
     #[serde(default)]
     pub(super) local_zone: Vec<LocalZone>,
     #[serde(default)]
+    pub(super) guard: Guard,
+    #[serde(default)]
     pub(super) cache: Cache,
     #[serde(default)]
     pub(super) ledger: Ledger,
@@ -185,6 +187,7 @@ pub(super) struct Authority {
     pub(super) keys: Option<Spanned<Vec<Spanned<String>>>>,
     pub(super) required_signatures: Option<Spanned<i64>>,
     pub(super) categories: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(super) domains: Option<Spanned<Vec<Spanned<String>>>>,
 }
 
 pub(super) enum Source {
@@ -209,6 +212,7 @@ pub(super) struct List {
     pub(super) path: Spanned<String>,
     pub(super) format: Spanned<String>,
     pub(super) notice: Notice,
+    pub(super) guard: Option<Spanned<OwnGuard>>,
 }
 
 #[derive(Deserialize)]
@@ -225,6 +229,34 @@ pub(super) struct Notice {
     pub(super) effective_at: Option<Spanned<String>>,
     pub(super) expires_at: Option<Spanned<String>>,
     pub(super) review_by: Option<Spanned<String>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Guard {
+    pub(super) own: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(super) block_pages: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(super) protected: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(super) defaults: Option<bool>,
+    pub(super) shrink: Option<Spanned<f64>>,
+    pub(super) grow: Option<Spanned<f64>>,
+    pub(super) from: Option<Spanned<i64>>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected true, false, or { shrink = 0.5, grow = 2.0, from = 100 }")]
+pub(super) enum OwnGuard {
+    Switch(bool),
+    Table(SizeTable),
+}
+
+/// Without places, as [`StaleTable`].
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SizeTable {
+    pub(super) shrink: Option<f64>,
+    pub(super) grow: Option<f64>,
+    pub(super) from: Option<i64>,
 }
 
 #[derive(Default, Deserialize)]

@@ -11,6 +11,7 @@ use crate::dns::{Forwarding, Stale, Strategy};
 use crate::ingest::{Kind, ListFormat};
 use crate::model::{Action, AuthorityKind, DnsName, Scope, Sensitivity};
 use crate::observe::log::Format;
+use crate::verify::guard::size::SizeRule;
 
 /// The least that is accepted; tests append to it from line 6 on.
 const LEAST: &str = "version = 1\n[dns]\nlisten = [\"127.0.0.1:5300\"]\n[[upstream]]\naddress = \"192.0.2.53\"\n";
@@ -29,6 +30,11 @@ fn machine() -> Environment {
             Some("etc/cookies.secret") => Ok("e5e973e5a6b2a43f48e7dc849e37bfcf\n".into()),
             Some("etc/names.key") => Ok("0123456789abcdef".repeat(4)),
             Some("etc/short.secret") => Ok("# fleet\ne5e9\n".into()),
+            _ => Err("No such file".into()),
+        },
+        read_names: |path| match path.to_str() {
+            Some("etc/protected.names") => Ok("*.bank.example # ours\nocsp.example\n".into()),
+            Some("etc/bad.names") => Ok("good.example\nhttps://a.example/\n*.\n".into()),
             _ => Err("No such file".into()),
         },
         now: "2026-11-01T00:00:00Z".parse().unwrap(),
@@ -65,8 +71,11 @@ fn good(text: &str) -> Config {
 /// What was found, as the files of cases write it.
 fn short(found: &Diagnostics) -> String {
     let one = |found: &Diagnostic| {
-        let place =
-            found.line.zip(found.column).map_or_else(|| "-".to_owned(), |(line, column)| format!("{line}:{column}"));
+        let place = match (found.line, found.column) {
+            (Some(line), Some(column)) => format!("{line}:{column}"),
+            (Some(line), None) => format!("{line}:-"), // of another file
+            _ => "-".to_owned(),
+        };
         let severity = if found.severity == Severity::Error { "error" } else { "warning" };
         let hint = found.hint.as_ref().map(|hint| format!("\n    {hint}")).unwrap_or_default();
         format!("{place} {severity}: {}{hint}", found.message)
@@ -127,6 +136,11 @@ fn sources_and_standing_notices() {
 #[test]
 fn cookies_limits_and_exempt_clients() {
     run(include_str!("tests/access.txt"));
+}
+
+#[test]
+fn guard() {
+    run(include_str!("tests/guard.txt"));
 }
 
 #[test]
@@ -292,6 +306,45 @@ level = "debug"
     assert_eq!(config.log, Log { format: Format::Json, level: tracing::Level::DEBUG });
 }
 
+#[test]
+fn names_are_guarded_from_everywhere_they_are_written() {
+    let guarded = |more: &str, target: &str| {
+        let config = good(&format!("{LEAST}{more}"));
+        let target = DnsName::from_text(target).unwrap();
+        config.guard.judge(target.as_wire(), Scope::Exact).map(crate::verify::guard::Quarantine::code)
+    };
+    for (more, target, code) in [
+        ("", "www.plain.example", None),
+        ("", "ocsp.digicert.com", Some("protected")),
+        ("[guard]\ndefaults = false", "ocsp.digicert.com", None),
+        ("[guard]\ndefaults = false", "resolver.arpa", Some("own-name")),
+        ("[guard]\nown = [\"isp.example\"]", "dns.isp.example", Some("own-name")),
+        ("[guard]\nblock_pages = [\"isp.example\"]", "isp.example", Some("block-page")),
+        ("[[authority]]\nid = \"a\"\ndomains = [\"a.example\"]", "www.a.example", Some("authority-name")),
+        ("[[local_zone]]\nzone = \"portal.example\"\npath = \"z\"", "a.portal.example", Some("own-name")),
+        ("[guard]\nprotected = [\"protected.names\"]", "www.bank.example", Some("protected")),
+        ("[guard]\nprotected = [\"protected.names\"]", "a.ocsp.example", None),
+        ("[guard]\ndefaults = false", "com.my", Some("public-suffix")),
+    ] {
+        assert_eq!(guarded(more, target), code, "{more}: {target}");
+    }
+}
+
+#[test]
+fn a_list_may_change_as_its_own_rule_says() {
+    let sizes = |more: &str| good(&format!("{LIST}notice = {{ {PLAIN} }}\n{more}")).sizes;
+    let default = SizeRule::DEFAULT;
+    assert_eq!(sizes("").of("a.hosts"), Some(&default));
+    assert_eq!(sizes("guard = false").of("a.hosts"), None);
+    assert_eq!(sizes("guard = false").of("another"), Some(&default));
+    assert_eq!(sizes("guard = true").of("a.hosts"), Some(&default));
+    let all = "[guard]\nshrink = 0.9\ngrow = 3";
+    let common = SizeRule { shrink: 0.9, grow: 3.0, ..default };
+    assert_eq!(sizes(&format!("guard = true\n{all}")).of("a.hosts"), Some(&common));
+    let own = SizeRule { from: 7, ..common };
+    assert_eq!(sizes(&format!("guard = {{ from = 7 }}\n{all}")).of("a.hosts"), Some(&own));
+}
+
 //------ standing notices ----------------------------------------------------------------------------------------------
 
 fn standing(notice: &str) -> crate::model::Notice {
@@ -395,6 +448,7 @@ fn the_tables_of_keys_and_the_structs_agree() {
     assert_eq!(built_in("[[source]] of kind \"directory\""), fields::<spec::Directory>(&[]));
     assert_eq!(built_in("[[source]] of kind \"list\""), fields::<spec::List>(&[]));
     assert_eq!(built_in("the notice of [[source]]"), fields::<spec::Notice>(&[]));
+    assert_eq!(built_in("[guard]"), fields::<spec::Guard>(&[]));
     assert_eq!(built_in("[cache]"), fields::<spec::Cache>(&[]));
     assert_eq!(built_in("[ledger]"), fields::<spec::Ledger>(&[]));
     assert_eq!(built_in("[web]"), fields::<spec::Web>(&[]));

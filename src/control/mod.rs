@@ -8,6 +8,7 @@
 //!
 //! It never sees a query, and the data plane never waits for it.
 
+pub mod command;
 pub mod explain;
 pub mod handle;
 pub mod life;
@@ -21,6 +22,7 @@ pub mod stored;
 pub mod task;
 mod together;
 
+pub use command::operator_request;
 pub use explain::Explanation;
 pub use handle::{Handle, SourceStatus, Status};
 pub use once::compile_once;

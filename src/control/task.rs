@@ -34,6 +34,8 @@ use crate::observe::metrics::Metrics;
 use crate::policy::index::Full;
 use crate::policy::register::Merged;
 use crate::policy::{Change, Pages, PolicyReader, Slots};
+use crate::verify::guard::Guard;
+use crate::verify::guard::size::SizeRules;
 use crate::verify::keyring::Keyring;
 
 /// Problems of a list that are remembered over a restart.
@@ -62,6 +64,10 @@ pub struct Config {
     pub key: Option<Key>,
     /// Clients that are not restricted, for those who ask why.
     pub exempt: Exemptions,
+    /// Names that are not to be blocked unseen.
+    pub guard: Arc<Guard>,
+    /// How much a list may change unseen.
+    pub sizes: SizeRules,
 }
 
 impl Config {

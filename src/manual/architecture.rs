@@ -30,7 +30,7 @@
 //! | `pagar-async` | as many | tokio: TCP connections, questions that wait for upstreams | nothing |
 //! | `pagar-control` | 1 | compiles and publishes, minds the timers; nice 19 ([`Control`](crate::control::Control)) | its inbox, the state directory |
 //! | `watch-N` | one a source | watches, reads and parses files ([`ingest::watch`](crate::ingest::watch)) | the disk |
-//! | `pagar-web` | 1 | tokio: HTTP, words to the service manager, the watchdog | nothing |
+//! | `pagar-web` | 1 | tokio: HTTP, the operators' socket, words to the service manager, the watchdog | nothing; requests of operators run on threads of their own |
 //! | main | 1 | waits for signals; on SIGHUP reads the configuration and sources that are new in it | the disk |
 //!
 //! A worker loads the snapshot once a batch and drops it before it waits: an idle worker does not keep an old list in
@@ -64,7 +64,7 @@
 //! 6. every source is read and the first policy is published;
 //! 7. a process that hands over stops reading;
 //! 8. the workers start. Until here no query is read; what arrives waits in the sockets' buffers;
-//! 9. HTTP starts, the `listening` lines go to standard output, and the service manager hears READY=1.
+//! 9. HTTP and the operators' socket start, the `listening` lines go to standard output, and the service manager hears READY=1.
 //!
 //! A source that cannot be read does not stop the start: it is reported, its last success stays 0, and the rest serves.
 //! If not one of the configured sources can be read, the start fails with exit code 3: to answer then would lift every

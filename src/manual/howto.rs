@@ -55,6 +55,11 @@
 //! new one goes into [`CODES`](crate::ingest::CODES), from which its series start at 0. An `Error` says that something
 //! ordered is not in force, and its file counts as refused; everything else is a `Warning`.
 //!
+//! # A name that is to be protected
+//!
+//! A line in `config/protected.names`, in the group whose comment gives its reason, or a new group with one; `*.` only if
+//! nobody else's corner of it could be what an order is about. A test reads the file.
+//!
 //! # A configuration key
 //!
 //! 1. `config/keys.rs`: a line in its table (and out of `not_built`, if it stands there).

@@ -11,6 +11,10 @@
 //!    top-level domain is refused as an item, never widened; the rest of the notice proceeds.
 //! 3. **Checking** ([`verify::check`](crate::verify::check)): the authority is configured and may order the category,
 //!    `nxdomain` stands on subtrees only, the dates leave some time in force.
+//!    Then the guard ([`verify::guard`](crate::verify::guard)) looks at every name: one that is a public suffix, our own, an
+//!    authority's or protected, or above such a one, waits for two persons; a list that has changed out of proportion to
+//!    the names in force ([`size`](crate::verify::guard::size)) waits for one, and its last good content stays. Persons
+//!    are heard on the operators' socket ([`web::operator`](crate::web::operator)).
 //! 4. **State** ([`State`](crate::control::state::State)), a machine without I/O or clock: a document is accepted or
 //!    refused as a whole. A refused new version leaves the old one in force. An id or sequence number of an authority
 //!    names one payload, over all sources. What goes is taken out before what comes is checked, documents found

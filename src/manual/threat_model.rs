@@ -7,6 +7,8 @@
 //!   protection.
 //! - **The upstreams**, for what they answer. Pagar does not validate DNSSEC; AD is passed on only from an upstream
 //!   with `trust_ad`, by default one on loopback, since on a plain network path anybody can set the bit.
+//! - **The server's user and root**, with lifting and approving: the operators' socket has mode 0600, and two persons are
+//!   two users of the system.
 //! - **Accounts on the machine**, with reading: `[web]` has no credentials and may listen on loopback only.
 //! - **The wall clock**, for when notices begin and end. A clock that is set wrong applies them wrongly.
 //!
@@ -36,6 +38,10 @@
 //! | an upstream | many names in an additional section, to cost look-ups | 16 are looked at; one with more is not kept |
 //! | the owner of a listed name | pointing it at somebody else's address | names are never resolved to find more targets |
 //! | an authority's mistake | a URL, an address, the root, a top-level domain | refused as an item with a reason ([`verify::guard`](crate::verify::guard)) |
+//! | an authority's mistake, or the operator's | a public suffix, a cloud, a CA's OCSP host, the resolver itself | it waits for two persons ([`Guard`](crate::verify::guard::Guard)) |
+//! | a broken delivery | a list cut off, or one with somebody else's names | a list that shrinks or grows out of proportion waits for a person ([`size`](crate::verify::guard::size)) |
+//! | one operator | approving alone what two must approve | the person is the user the kernel names (`SO_PEERCRED`), never what the request says |
+//! | a client of the operators' socket | silence, endless requests | 16 connections, 64 KiB, 5 s ([`web::operator`](crate::web::operator)) |
 //! | an authority | ordering what is not its business | `categories` of its `[[authority]]` |
 //! | a broken delivery | half a file, an error page in place of a list, an empty list, an unmounted directory | quiet times, more bad lines than good ones, last good content ([`notice_path`](super::notice_path)) |
 //! | a slip of the pen | a wrong path in a reloaded configuration | a new source that cannot be read keeps the whole configuration from being taken over |
@@ -58,4 +64,5 @@
 //! - Anybody on the path between client and Pagar, or Pagar and upstream: plain DNS is all there is.
 //! - Clients that use another resolver. Queries sent to somebody else are not intercepted, on purpose (SAC127).
 //! - Proof of what was enforced and when: that is the ledger's work, which is not built yet. The log is all there is.
-//! - A top-level mistake in an order that names a real, large site: quarantine and protected names are not built yet.
+//! - An order against a real site of many that nobody has protected: the guard knows public suffixes and names somebody
+//!   has written down, not who uses a site.

@@ -30,6 +30,11 @@ use super::sum::{Blocks, Sum};
 /// refused.
 pub const NOTICE_STATES: [&str; 4] = ["scheduled", "in force", "expired", "refused"];
 
+/// The values of `reason` in `pagar_guard_quarantined_total`: the codes of `verify::guard::Quarantine`, for items, and of
+/// `verify::guard::size::Hold`, for lists.
+pub const QUARANTINE_REASONS: [&str; 8] =
+    ["public-suffix", "own-name", "block-page", "authority-name", "protected", "shrunk", "grown", "emptied"];
+
 /// Everything the program counts.
 #[derive(Debug)]
 pub struct Metrics {
@@ -129,6 +134,8 @@ pub struct PolicyMetrics {
     pub lift_seconds: Histogram,
     /// `pagar_guard_refused_total{reason}`; the reasons are the codes of `verify::guard` and of the formats.
     pub refused_items: IntCounterVec,
+    /// `pagar_guard_quarantined_total{reason}`; the reasons are [`QUARANTINE_REASONS`].
+    pub quarantined: IntCounterVec,
     /// `pagar_state_read_failures_total`
     pub state_read_failures: IntCounter,
     /// `pagar_state_write_failures_total`
@@ -152,6 +159,8 @@ impl PolicyMetrics {
         let notices = opts("notices", "Notices known by their place in time, and files of which something is refused.");
         let refused =
             opts("guard_refused_total", "Targets, lines and notices that were refused or look wrong, by reason code.");
+        let quarantined = "Items and versions of lists that wait for persons instead of taking effect, by reason code.";
+        let quarantined = opts("guard_quarantined_total", quarantined);
         let reads = opts("state_read_failures_total", "Stored policies that could not be used at the start.");
         let writes = opts("state_write_failures_total", "Failed writes to the state directory.");
         let compiles =
@@ -168,6 +177,7 @@ impl PolicyMetrics {
             enforce_seconds: histogram("notice_enforce_seconds", "From receipt of a notice to its enforcement.", &ACT)?,
             lift_seconds: histogram("notice_lift_seconds", "From the end of a notice to its names resolving.", &ACT)?,
             refused_items: registered(registry, IntCounterVec::new(refused, &["reason"]))?,
+            quarantined: registered(registry, IntCounterVec::new(quarantined, &["reason"]))?,
             state_read_failures: registered(registry, IntCounter::with_opts(reads))?,
             state_write_failures: registered(registry, IntCounter::with_opts(writes))?,
             compile_failures: registered(registry, IntCounter::with_opts(compiles))?,
@@ -177,6 +187,9 @@ impl PolicyMetrics {
         policy.reloaded.set(1);
         for state in NOTICE_STATES {
             policy.notices.with_label_values(&[state]);
+        }
+        for reason in QUARANTINE_REASONS {
+            policy.quarantined.with_label_values(&[reason]);
         }
         Ok(policy)
     }
@@ -633,6 +646,8 @@ mod tests {
         has(&text, r#"pagar_dns_responses_total{rcode="SERVFAIL"} 0"#);
         has(&text, r#"pagar_notices{state="in force"} 0"#);
         has(&text, "pagar_state_write_failures_total 0");
+        has(&text, r#"pagar_guard_quarantined_total{reason="public-suffix"} 0"#);
+        has(&text, r#"pagar_guard_quarantined_total{reason="emptied"} 0"#);
         has(&text, r#"pagar_dns_local_total{kind="special"} 0"#);
         has(&text, r#"pagar_dns_request_duration_seconds_count{path="local"} 0"#);
         has(&text, r#"pagar_dns_shed_total{reason="waiting"} 0"#);

@@ -21,6 +21,8 @@
 //! own at 127.0.0.1 (DNS rebinding) and read the answers as its own. `guard` therefore refuses every `Host` but
 //! loopback, no answer carries a CORS header, and what changes something is refused to whatever a browser sends.
 //!
+//! Persons who lift or approve are heard on a socket of its own, where the kernel says who asks: [`operator`].
+//!
 //! # What bounds it
 //!
 //! The control plane shares its runtime with this listener, and the data plane its machine; neither may notice a slow
@@ -33,6 +35,7 @@ mod guard;
 pub mod health;
 mod listen;
 mod metrics;
+pub mod operator;
 mod problem;
 
 use std::sync::Arc;

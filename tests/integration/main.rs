@@ -26,6 +26,7 @@
 //! | [`shutdown`] | SIGTERM with questions under way, and a delay before the end |
 //! | [`upgrade`] | SIGUSR2: a new process takes over under load, or fails to |
 //! | [`systemd`] | what the service manager is told, and sockets it opened |
+//! | [`operators`] | the operators' socket: lifting and approving, strangers and slow clients, an upgrade |
 //! | [`operations`] | the man page has every metric, the rules of alerts are tested both ways |
 //! | [`startup`] | what keeps it from starting, and what `pagar check` says of it |
 //! | [`logging`] | what the log holds, and what it must not |
@@ -55,6 +56,7 @@ mod manual;
 mod memory;
 mod no_lift;
 mod operations;
+mod operators;
 mod packets;
 mod peers;
 mod quickstart;

@@ -10,6 +10,7 @@ mod cache;
 mod dns;
 mod exempt;
 mod forwarding;
+mod guard;
 mod identity;
 mod ledger;
 mod local;
@@ -50,6 +51,8 @@ pub(super) fn config(spec: Spec, path: &Path, env: &Environment, report: &mut Re
     let (authorities, keyring) = authority::all(&spec.authority, &mut cx);
     let pages = block::pages(&spec.block, &authorities, &mut cx);
     let sources = source::all(&spec.source, &authorities, &mut cx);
+    let guard = guard::guard(&spec, &mut cx);
+    let sizes = guard::sizes(&spec.guard, &spec.source, cx.report);
     let ledger_key = values::optional(spec.ledger.key_file.as_ref(), |file| ledger::key(file, &mut cx));
     let ledger = spec.ledger.path.map_or_else(|| Some(base.join("state")), |written| path_of(&written, &mut cx));
     let log = log(&spec.log, &mut cx);
@@ -60,6 +63,8 @@ pub(super) fn config(spec: Spec, path: &Path, env: &Environment, report: &mut Re
         authorities,
         keyring: Arc::new(keyring),
         sources,
+        guard: guard?,
+        sizes: sizes?,
         ledger: ledger?,
         ledger_key: ledger_key?,
         web: web?,

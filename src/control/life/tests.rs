@@ -66,10 +66,6 @@ fn told(steps: Vec<Step>) -> Vec<(String, Phase)> {
     steps.into_iter().map(|step| (step.key.1.to_string(), step.to)).collect()
 }
 
-fn phase(life: &Life, number: u64) -> Phase {
-    life.case(&key(number)).unwrap().phase()
-}
-
 #[test]
 fn a_notice_waits_for_its_date_is_in_force_and_expires() {
     let mut life = Life::default();
@@ -208,15 +204,15 @@ fn play(story: &[(Order, i64)], looks: &[i64], end: i64) -> Life {
 /// Where a notice stands, from nothing but the orders that were taken: the model.
 fn model(life: &Life, story: &[(Order, i64)], number: u64, end: i64) -> Option<Phase> {
     let taken = |order: &Order| life.knows(order);
-    let (first, came) = story.iter().find(|(order, _)| order.sequence == number && taken(order))?;
+    let (first, _) = story.iter().find(|(order, _)| order.sequence == number && taken(order))?;
     let mut validity = first.act.restriction()?.notice.validity;
     let about = |order: &Order| order.act.about().contains(&first.id) && taken(order);
     let mut changes: Vec<_> = story.iter().filter(|(order, _)| about(order)).collect();
     changes.sort_by_key(|(order, come)| (order.effective_at.max(at(*come)), *come, order.sequence));
-    let (mut suspended, mut now) = (false, at(*came));
+    let mut suspended = false;
     let expired = |validity: &Validity, now| validity.expires_at.is_some_and(|expiry| expiry <= now);
     for (order, come) in changes {
-        now = order.effective_at.max(at(*come));
+        let now = order.effective_at.max(at(*come));
         if now > at(end) || expired(&validity, now) {
             break;
         }

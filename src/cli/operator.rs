@@ -1,0 +1,97 @@
+//! [`Server`]: the running server by its operators' socket, for the commands of persons.
+
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::{print, print_json};
+use crate::config;
+use crate::control::command::{Ask, OperatorReply, SOCKET};
+use crate::error::ExitError;
+
+/// How long a reply may take: an approved list is read, compiled and put in force in that time.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Octets of a reply that are read.
+const LONGEST: u64 = 64 << 20;
+
+/// Which server, and how its reply is shown.
+#[derive(Debug, Args)]
+pub(super) struct Server {
+    /// Ask the server of this configuration, by the socket in its state directory
+    #[arg(long, value_name = "FILE", required_unless_present = "socket", conflicts_with = "socket")]
+    config: Option<PathBuf>,
+    /// Ask the server of this socket, e.g. /var/lib/pagar/control.sock
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// Print the reply as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Server {
+    /// Asks, and says what it says. Who asks, the server hears from the system.
+    pub(super) fn ask(&self, ask: &Ask) -> Result<(), ExitError> {
+        let path = self.path()?;
+        let failed = |error: io::Error| ExitError::Runtime(format!("{}: {error}", path.display()));
+        let stream = UnixStream::connect(&path).map_err(|error| {
+            ExitError::Runtime(format!("{}: no server can be asked: {error}{}", path.display(), hint(&error)))
+        })?;
+        let reply = exchange(stream, ask).map_err(failed)?;
+        self.show(&reply)
+    }
+
+    fn path(&self) -> Result<PathBuf, ExitError> {
+        let Some(path) = &self.config else { return Ok(self.socket.clone().unwrap_or_default()) };
+        let config = config::load(path).map_err(|errors| ExitError::Config(errors.to_string()))?;
+        Ok(config.ledger.join(SOCKET))
+    }
+
+    fn show(&self, reply: &OperatorReply) -> Result<(), ExitError> {
+        if self.json {
+            print_json(reply)?;
+        }
+        match reply {
+            OperatorReply::Refused { code, reason } => {
+                if !self.json {
+                    eprintln!("refused ({code}): {reason}");
+                }
+                Err(ExitError::Negative)
+            }
+            _ if self.json => Ok(()),
+            OperatorReply::Ok { text, ledger: None } => print(&format!("{text}\n")),
+            OperatorReply::Ok { text, ledger: Some(number) } => print(&format!("{text} (ledger {number})\n")),
+            OperatorReply::List(held) if held.is_empty() => print("nothing is held\n"),
+            OperatorReply::List(held) => print(&held.iter().map(|item| format!("{item}\n")).collect::<String>()),
+        }
+    }
+}
+
+fn exchange(mut stream: UnixStream, ask: &Ask) -> io::Result<OperatorReply> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let mut line = serde_json::to_vec(ask)?;
+    line.push(b'\n');
+    // a server that refuses unread has closed its end and replied all the same
+    let _ = stream.write_all(&line).and_then(|()| stream.shutdown(Shutdown::Write));
+    let mut reply = Vec::new();
+    stream.take(LONGEST).read_to_end(&mut reply)?;
+    if reply.is_empty() {
+        return Err(io::Error::other("the server ended without a reply: ask again, pagar approve --list what is held"));
+    }
+    serde_json::from_slice(&reply).map_err(|error| io::Error::other(format!("not the reply of a pagar: {error}")))
+}
+
+/// What to do about it, for the usual causes.
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            "; is pagar serve running, with this state directory?"
+        }
+        io::ErrorKind::PermissionDenied => "; the socket is for the server's user and root",
+        _ => "",
+    }
+}
