@@ -279,10 +279,10 @@ fn verify(options: &Verify) -> Result<(), ExitError> {
         Err(error) if error.is_refusal() => {
             return not_good(options, error.code(), &error.to_string(), error.hint());
         }
-        Err(error) => {
-            let hint = if jws::is_meant(&octets) { error.hint() } else { "this is not signed: pagar notice sign" };
-            return Err(ExitError::Data(said(&options.file, &error.to_string(), hint)));
+        Err(_) if !jws::is_meant(&octets) => {
+            return Err(ExitError::Data(said(&options.file, "this is not signed", "sign it: pagar notice sign")));
         }
+        Err(error) => return Err(ExitError::Data(said(&options.file, &error.to_string(), error.hint()))),
     };
     let at = options.at.unwrap_or_else(Timestamp::now);
     match authenticated(options, &envelope, at)? {

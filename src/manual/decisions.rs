@@ -766,3 +766,27 @@
 //!   `[[web.client]]`.
 //! - **That the socket cannot be made does not keep the server down.** *Why:* queries are answered without it, and the
 //!   log says so loudly. *Change:* nothing.
+//! # Signatures
+//!
+//! - **One algorithm: Ed25519, called `EdDSA` or `Ed25519`.** Both names mean the same here, since the key's curve is
+//!   fixed; a JWK's `alg` may be either, whichever its signatures say. We sign as `EdDSA` unless the key says
+//!   otherwise. *Why:* RFC 9864 deprecates that name, and the libraries of today's Debian (jwcrypto 1.1, jose 4.11) know
+//!   no other. jwcrypto 1.6 and jose 6.2 were tried as well. *Change:* when those releases are gone.
+//! - **One odd signature refuses the envelope, and so does one wrong signature of a known key; one by an unknown key
+//!   counts for nothing.** *Why:* the order of signatures, or who adds one, must not decide whom we believe, while an
+//!   authority may have more signers than a node knows. *Change:* nothing.
+//! - **A signature by a key outside its window counts for nothing, and refuses only what then has too few.** *Why:* while
+//!   keys change, both sign; what they signed must stay good when the old one ends. *Change:* nothing.
+//! - **`jwk`, `jku`, `x5c` and `x5u` are refused, not ignored.** *Why:* a sender who relies on them believes in a check
+//!   that is not made. A rule like this can be dropped later; its opposite could not be made later. *Change:* an
+//!   authority whose tools cannot leave them out.
+//! - **A key set with a key that cannot be used is refused whole**, where RFC 7517 §5 would have that key ignored.
+//!   *Why:* whoever gives three keys must not believe that three count. *Change:* nothing.
+//! - **One key may have several names, no name several keys; signers are counted by thumbprint.** *Why:* a key that is
+//!   renamed has to be found by both names for a while, and must not become two people. *Change:* nothing.
+//! - **Public keys of low order, or written otherwise than RFC 8032 says, are refused.** *Why:* for these anybody can
+//!   make a signature, or one key would have two thumbprints. *Change:* nothing.
+//! - **The payload is kept decoded and encoded again to be verified.** *Why:* base64url is read strictly, so octets have
+//!   one spelling, and 22 MiB of text need not be kept beside 16 MiB of payload. *Change:* nothing.
+//! - **The other libraries in the tests are Debian's `python3-jwcrypto` and `node-jose`** (which is jose by Filip
+//!   Skokan). *Why:* npm would bring the network and another release each time. *Change:* nothing.

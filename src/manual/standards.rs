@@ -163,6 +163,18 @@
 //! | 24.6 | a bound on what one domain and all together may have under way, and on how often a client asks; SERVFAIL and EDE 23 beyond | `dns::access`, `dns::flight` | `rate_limit.rpl`, `rate_limit_errors.rpl`, `overload.rpl`, `waiting_share.rpl`, `dns::access::domains::tests::a_flood_of_random_names_leaves_places_for_the_others`, `attacks::random_subdomains_of_a_silent_zone` |
 //! | 24.7 | data about a listed name leaves in no additional section; the names looked at for that are bounded (2181 §9, 9460 s4.1) | `dns::answer`, `dns::decide` | `additional_listed.rpl`, `dns::answer::tests::no_more_additional_names_are_looked_at_than_the_bound_says`, `dns::answer::tests::additional_data_with_a_name_that_cannot_be_read_is_left_out`, `allocations::a_listed_a_cached_and_a_failed_query_allocate_nothing` |
 //!
+//! # Signed notices (RFC 7515, 7517, 7638, 7797, 8037, 9864)
+//!
+//! | | requirement | where | test |
+//! |---|---|---|---|
+//! | 25.1 | compact, flattened and general serialisations are read; unknown members and parameters are ignored (7515 §4, §7) | `verify::jose::jws` | `verify::jose::jws::tests::the_three_serialisations_carry_the_same`, `verify::jose::jws::tests::members_that_are_not_known_are_ignored`, `jose::what_jwcrypto_signs_is_good_for_us`, `jose::what_jose_signs_is_good_for_us` |
+//! | 25.2 | what we sign is good for others | `verify::jose::jws` | `jose::what_we_sign_is_good_for_jwcrypto`, `jose::what_we_sign_is_good_for_jose` |
+//! | 25.3 | repeated names, parameters both protected and not, and loose base64url are refused (7515 §4, §5.2, §7.2.1, App. C) | `verify::jose::json`, `verify::jose::jws` | `verify::jose::jws::tests::headers_are_strict_json_of_bounded_size`, `verify::jose::jws::tests::what_is_no_envelope_says_why`, `verify::jose::jws::tests::what_is_not_protected_is_not_believed` |
+//! | 25.4 | `crit` that is not understood is refused, `b64: false` too (7515 §4.1.11, 7797 §6) | `verify::jose::jws` | `verify::jose::jws::tests::nothing_critical_is_understood` |
+//! | 25.5 | Ed25519 alone, as `EdDSA` or `Ed25519`; `none` and the rest are refused (8037 §3.1, 9864 §2.2) | `verify::jose::jws` | `verify::jose::jws::tests::other_algorithms_are_refused_by_name`, `verify::jose::jws::tests::the_algorithm_is_what_the_key_says` |
+//! | 25.6 | keys and sets; `use`, `key_ops`, `alg` are minded (7517 §4, §5; 8037 §2) | `verify::jose::jwk` | `verify::jose::jwk::tests::what_is_no_ed25519_key_is_refused_by_name`, `verify::jose::jwk::tests::what_a_key_is_for_is_minded`, `verify::jose::jwk::tests::the_signature_of_rfc_8037` |
+//! | 25.7 | thumbprints (7638 §3, 8037 App. A.3) tell signers apart | `verify::jose::jwk`, `verify::keyring` | `verify::jose::jwk::tests::the_keys_and_the_thumbprint_of_rfc_8037`, `verify::keyring::tests::one_key_under_two_names_is_one_signer` |
+//!
 //! # Later
 //!
 //! Encrypted transports, padding and discovery (STANDARDS 6 to 9, 18), structured DNS errors (16) and error reporting (17), RPZ and zone transfers

@@ -270,10 +270,13 @@ impl Library {
         Some(Self { program, script })
     }
 
-    /// Where Debian puts libraries, for a node that is not Debian's.
+    /// With the place where Debian puts libraries, for a node that is not Debian's; another one may be given, to try
+    /// another release.
     fn command(program: &Path) -> Command {
         let mut command = Command::new(program);
-        command.env("NODE_PATH", "/usr/share/nodejs");
+        if std::env::var_os("NODE_PATH").is_none() {
+            command.env("NODE_PATH", "/usr/share/nodejs");
+        }
         command
     }
 

@@ -300,7 +300,7 @@ impl Envelope {
     }
 }
 
-/// Whether octets are meant as an envelope rather than as a bare notice: three parts in base64url, or an object with a
+/// Whether octets are meant as an envelope rather than as a bare notice: three parts in some base64, or an object with a
 /// member `payload`. For commands that take both; it says nothing of whether the envelope is in order.
 pub fn is_meant(octets: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(json::without_mark(octets)) else { return false };
@@ -308,9 +308,9 @@ pub fn is_meant(octets: &[u8]) -> bool {
     if text.starts_with('{') {
         return HasPayload::in_object(text);
     }
-    let base64url = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_');
+    let base64 = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_' | b'+' | b'/' | b'=');
     let parts: Vec<_> = text.splitn(4, '.').collect();
-    parts.len() == 3 && parts.iter().all(|part| part.bytes().all(base64url))
+    parts.len() == 3 && parts.iter().all(|part| part.bytes().all(base64))
 }
 
 /// What is signed (RFC 7515 §5.1). Since decoding is strict, encoding the payload again gives the text it came from.
