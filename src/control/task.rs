@@ -31,7 +31,7 @@ use crate::observe::labels::Labels;
 use crate::observe::metrics::Metrics;
 use crate::policy::index::Full;
 use crate::policy::register::Merged;
-use crate::policy::{Change, Pages, PolicyReader, Slots};
+use crate::policy::{Asking, Change, Pages, PolicyReader, Slots};
 
 /// Problems of a list that are remembered over a restart.
 const PROBLEMS: usize = 100;
@@ -54,6 +54,8 @@ pub struct Config {
     pub key: Option<Key>,
     /// Clients that are not restricted, for those who ask why.
     pub exempt: Exemptions,
+    /// How the node asks itself, once it answers; `None` where nothing is answered.
+    pub asking: Option<Arc<Asking>>,
 }
 
 impl Config {
