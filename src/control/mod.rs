@@ -6,12 +6,13 @@
 //!                      +--> status, for handle: API, console, command line
 //! ```
 //!
-//! It never sees a query, and the data plane never waits for it.
+//! It never sees a query but those it asks itself ([`selftest`]), and the data plane never waits for it.
 
 pub mod explain;
 pub mod handle;
 mod once;
 mod publish;
+pub mod selftest;
 pub mod serial;
 mod sources;
 pub mod state;
@@ -29,4 +30,5 @@ fn low_priority() {
 pub use explain::Explanation;
 pub use handle::{Handle, SourceStatus, Status};
 pub use once::compile_once;
+pub use selftest::SelfTest;
 pub use task::{Config, Control, Lines, StartError, start};
