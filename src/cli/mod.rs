@@ -4,6 +4,7 @@
 mod api;
 mod cache;
 mod check;
+mod preview;
 mod why;
 
 use std::io::{self, Write};
@@ -74,6 +75,8 @@ enum Command {
     /// Act on the cache of a running server
     #[command(subcommand)]
     Cache(cache::Command),
+    /// Count what a notice would block of the queries of a running server, without putting it in force
+    Preview(preview::Options),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -123,6 +126,7 @@ fn run(cli: Cli) -> Result<(), ExitError> {
         Command::Check(options) => check::run(&options),
         Command::Why(options) => why::run(&options),
         Command::Cache(command) => cache::run(&command),
+        Command::Preview(options) => preview::run(&options),
     }
 }
 

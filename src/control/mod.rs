@@ -11,6 +11,7 @@
 pub mod explain;
 pub mod handle;
 mod once;
+pub mod preview;
 mod publish;
 pub mod selftest;
 pub mod serial;
