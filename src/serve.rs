@@ -24,7 +24,7 @@ use crate::error::ExitError;
 use crate::model::Sensitivity;
 use crate::model::name::wire_to_text;
 use crate::observe::{log, metrics::Metrics, panics};
-use crate::policy::PolicyReader;
+use crate::policy::{Asking, PolicyReader};
 use crate::process::signals::{Request, Signals};
 use crate::process::sockets::{self, Bound, Inherited};
 use crate::process::systemd::Manager;
@@ -80,7 +80,9 @@ pub fn serve(path: &Path, logging: Logging) -> Result<(), ExitError> {
     // rules before answers: what the sources say now is in force before the first query is read
     let mut settings = config.dns.settings.clone();
     settings.local = Arc::new(local_zones(&config, &metrics));
-    let started_control = control::start(control_config(&config), given.state, metrics.clone());
+    let asking = Arc::new(Asking::new(bound.dns.iter().map(|sockets| sockets.address)));
+    let control_config = control::Config { asking: Some(asking.clone()), ..control_config(&config) };
+    let started_control = control::start(control_config, given.state, metrics.clone());
     let (control, policy, handle) = started_control.map_err(|error| match error {
         StartError::NoPolicy(_) | StartError::Full(_) => ExitError::Data(error.to_string()),
         StartError::State(_) | StartError::Thread(_) => failed(&error),
@@ -95,7 +97,7 @@ pub fn serve(path: &Path, logging: Logging) -> Result<(), ExitError> {
     let dns = {
         let _within = data_runtime.enter();
         let dns = dns::Config { settings, ..config.dns.clone() };
-        Dns::start(&dns, bound.dns, policy.clone(), &metrics, Clock::System(started), files)
+        Dns::start(&dns, bound.dns, policy.clone(), &metrics, Clock::System(started), files, &asking)
             .map_err(|error| failed(&error))?
     };
     let health = Health::new(started, addresses.clone());
@@ -118,6 +120,7 @@ pub fn serve(path: &Path, logging: Logging) -> Result<(), ExitError> {
         started_with: config,
         stop_delay,
         control,
+        asking,
         dns,
         estate,
         vitals,
@@ -180,7 +183,7 @@ async fn tell(vitals: Vitals) {
     }
 }
 
-/// What the control plane takes from the configuration.
+/// What the control plane takes from the configuration; how the node asks itself is not in there.
 pub fn control_config(config: &Config) -> control::Config {
     control::Config {
         authorities: config.authorities.clone(),
@@ -192,6 +195,7 @@ pub fn control_config(config: &Config) -> control::Config {
         exempt: config.dns.settings.exempt.clone(),
         guard: config.guard.clone(),
         sizes: config.sizes.clone(),
+        asking: None,
     }
 }
 
@@ -299,6 +303,8 @@ struct Server {
     /// `[process] stop_delay` of the last configuration that was taken over.
     stop_delay: Duration,
     control: Control,
+    /// How the node asks itself: of the sockets it started with.
+    asking: Arc<Asking>,
     dns: Dns,
     estate: Estate,
     vitals: Vitals,
@@ -431,7 +437,8 @@ impl Server {
         for key in needs_restart(&self.started_with, &config) {
             tracing::warn!("{key} has changed: it takes effect after a restart, or an upgrade by SIGUSR2");
         }
-        let reloaded = self.control.reload(control_config(&config));
+        let asking = Some(self.asking.clone());
+        let reloaded = self.control.reload(control::Config { asking, ..control_config(&config) });
         reloaded.map_err(|problems| control::Lines(&problems).to_string())?;
         self.health.set_balancers(config.dns.settings.proxy.clone());
         self.vitals.metrics.broken_zones.set(0); // one would have refused the reload

@@ -132,7 +132,7 @@ fn answers(core: &Core, counters: &Counters) {
     for (name, client, opt, make, expected) in kinds {
         let near = name.starts_with("at hand").then_some(&at_hand);
         let (policy, settings) = (core.policy(), core.settings());
-        let view = View { policy: &policy, settings: &settings, counters, now: core.clock.now(), near };
+        let view = View { policy: &policy, settings: &settings, counters, now: core.clock.now(), near, preview: None };
         let questions: Vec<_> = (0..TIMES as u32).map(|n| question(&make(n), opt)).collect();
         let (asker, mut out) = (Asker::datagram(client), [0; 1232]);
         scene(name, 1, |n| match core.fast(black_box(&questions[n]), &asker, &view, &mut out) {

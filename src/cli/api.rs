@@ -1,5 +1,6 @@
 //! [`Api`]: asks a running server over HTTP, and says what it says is wrong in words rather than as JSON.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -7,6 +8,7 @@ use serde::de::DeserializeOwned;
 use ureq::Body;
 use ureq::http::Response;
 
+use crate::config;
 use crate::error::ExitError;
 
 /// How long an answer may take. Forgetting everything walks through the whole cache.
@@ -16,6 +18,17 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(super) struct Api {
     url: String,
     agent: ureq::Agent,
+}
+
+/// Where a server is to be asked: by what `--config` says, or `--api`.
+pub(super) fn server(config: Option<&Path>, api: Option<&str>) -> Result<String, ExitError> {
+    let Some(path) = config else { return Ok(api.unwrap_or_default().to_owned()) };
+    let config = config::load(path).map_err(|errors| ExitError::Config(errors.to_string()))?;
+    let web = config.web.filter(|web| web.port() != 0);
+    let web = web.ok_or_else(|| {
+        ExitError::Config(format!("{}: no [web] listen with a port, so there is nobody to ask", path.display()))
+    })?;
+    Ok(format!("http://{web}"))
 }
 
 /// What is read of an `application/problem+json` (RFC 9457).
@@ -48,6 +61,12 @@ impl Api {
     pub(super) fn post<T: DeserializeOwned>(&self, query: &[(&str, String)]) -> Result<T, ExitError> {
         let query = query.iter().map(|(key, value)| (*key, value));
         self.read(self.agent.post(&self.url).query_pairs(query).send_empty())
+    }
+
+    /// Asks it to act on these octets.
+    pub(super) fn send<T: DeserializeOwned>(&self, query: &[(&str, String)], body: &[u8]) -> Result<T, ExitError> {
+        let query = query.iter().map(|(key, value)| (*key, value));
+        self.read(self.agent.post(&self.url).query_pairs(query).send(body))
     }
 
     fn read<T: DeserializeOwned>(&self, response: Result<Response<Body>, ureq::Error>) -> Result<T, ExitError> {

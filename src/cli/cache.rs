@@ -4,9 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::api::Api;
+use super::api::{Api, server};
 use super::{print, print_json};
-use crate::config;
 use crate::control;
 use crate::error::ExitError;
 use crate::serve::Flushed;
@@ -40,21 +39,11 @@ pub(super) fn run(command: &Command) -> Result<(), ExitError> {
     let name = control::explain::asked(&options.name)
         .map_err(|error| ExitError::Config(format!("{:?}: {error}", options.name)))?;
     let query = [("name", name.to_string()), ("subtree", options.subtree.to_string())];
-    let flushed: Flushed = Api::new(&server(options)?, "/v1/cache/flush")?.post(&query)?;
+    let flushed: Flushed =
+        Api::new(&server(options.config.as_deref(), options.api.as_deref())?, "/v1/cache/flush")?.post(&query)?;
     if options.json {
         return print_json(&flushed);
     }
     let below = if flushed.subtree { " and below" } else { "" };
     print(&format!("{}{below}: {} entries forgotten\n", flushed.name, flushed.flushed))
-}
-
-/// Where the server is to be asked.
-fn server(options: &Options) -> Result<String, ExitError> {
-    let Some(path) = &options.config else { return Ok(options.api.clone().unwrap_or_default()) };
-    let config = config::load(path).map_err(|errors| ExitError::Config(errors.to_string()))?;
-    let web = config.web.filter(|web| web.port() != 0);
-    let web = web.ok_or_else(|| {
-        ExitError::Config(format!("{}: no [web] listen with a port, so there is nobody to ask", path.display()))
-    })?;
-    Ok(format!("http://{web}"))
 }

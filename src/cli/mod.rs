@@ -9,6 +9,7 @@ mod keys;
 mod lift;
 mod notice;
 mod operator;
+mod preview;
 mod why;
 
 use std::io::{self, Write};
@@ -89,6 +90,8 @@ enum Command {
     /// Act on the cache of a running server
     #[command(subcommand)]
     Cache(cache::Command),
+    /// Count what a notice would block of the queries of a running server, without putting it in force
+    Preview(preview::Options),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -142,6 +145,7 @@ fn run(cli: Cli) -> Result<(), ExitError> {
         Command::Lift(options) => lift::run(&options),
         Command::Approve(options) => approve::run(&options),
         Command::Cache(command) => cache::run(&command),
+        Command::Preview(options) => preview::run(&options),
     }
 }
 

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::explain::{Explanation, hex};
+use super::preview::Previewer;
 use crate::model::{DnsName, Exemptions};
 use crate::policy::PolicyReader;
 
@@ -17,6 +18,7 @@ pub struct Handle {
     policy: PolicyReader,
     sources: Arc<ArcSwap<Vec<SourceStatus>>>,
     exempt: Arc<ArcSwap<Exemptions>>,
+    previewer: Previewer,
 }
 
 /// The policy in force (`GET /v1/policy`).
@@ -68,7 +70,7 @@ impl Handle {
         sources: Arc<ArcSwap<Vec<SourceStatus>>>,
         exempt: Arc<ArcSwap<Exemptions>>,
     ) -> Self {
-        Self { policy, sources, exempt }
+        Self { previewer: Previewer::new(policy.clone()), policy, sources, exempt }
     }
 
     /// What the policy in force does with a name and type, and why; for this client, if one is named.
@@ -96,6 +98,11 @@ impl Handle {
             built_at: policy.built_at,
             sources,
         }
+    }
+
+    /// What counts what a notice would do that is not in force.
+    pub fn preview(&self) -> &Previewer {
+        &self.previewer
     }
 
     /// Whether a policy has been published.

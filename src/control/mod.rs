@@ -6,14 +6,16 @@
 //!                      +--> status, for handle: API, console, command line
 //! ```
 //!
-//! It never sees a query, and the data plane never waits for it.
+//! It never sees a query but those it asks itself ([`selftest`]), and the data plane never waits for it.
 
 pub mod command;
 pub mod explain;
 pub mod handle;
 pub mod life;
 mod once;
+pub mod preview;
 mod publish;
+pub mod selftest;
 pub mod serial;
 mod sources;
 pub mod state;
@@ -26,4 +28,5 @@ pub use command::operator_request;
 pub use explain::Explanation;
 pub use handle::{Handle, SourceStatus, Status};
 pub use once::compile_once;
+pub use selftest::SelfTest;
 pub use task::{Config, Control, Lines, StartError, start};

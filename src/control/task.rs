@@ -33,7 +33,7 @@ use crate::observe::labels::Labels;
 use crate::observe::metrics::Metrics;
 use crate::policy::index::Full;
 use crate::policy::register::Merged;
-use crate::policy::{Change, Pages, PolicyReader, Slots};
+use crate::policy::{Asking, Change, Pages, PolicyReader, Slots};
 use crate::verify::guard::Guard;
 use crate::verify::guard::size::SizeRules;
 use crate::verify::keyring::Keyring;
@@ -68,6 +68,8 @@ pub struct Config {
     pub guard: Arc<Guard>,
     /// How much a list may change unseen.
     pub sizes: SizeRules,
+    /// How the node asks itself, once it answers; `None` where nothing is answered.
+    pub asking: Option<Arc<Asking>>,
 }
 
 impl Config {

@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use crate::observe::counters::{Counters, Path};
-use crate::policy::{PolicyReader, Snapshot, Verdict};
+use crate::policy::{PolicyReader, Preview, Snapshot, Verdict};
 
 use super::Settings;
 use super::access::Access;
@@ -121,6 +121,11 @@ impl Core {
         self.policy.load()
     }
 
+    /// What a candidate is counted in, if one is: load once per batch, drop before waiting.
+    pub fn preview(&self) -> Guard<Option<Arc<Preview>>> {
+        self.policy.preview()
+    }
+
     /// The settings in force: load once per batch, drop before waiting.
     pub fn settings(&self) -> Guard<Arc<Settings>> {
         self.settings.load()
@@ -165,21 +170,31 @@ impl Core {
             Err(error) => return self.access.malformed(message, error, from, view, out),
         };
         let refused = self.access.admit(query, source, from, view, out);
-        let fast = refused.unwrap_or_else(|| self.decided(query, from, view, out));
-        self.access.leave(query, source, fast, from, view, out)
-    }
-
-    /// Answers a query of a client we serve.
-    #[inline]
-    fn decided(&self, query: &Query, from: &Asker, view: &View, out: &mut [u8]) -> Fast {
-        if from.size == Size::Stream && query.edns.is_some_and(|edns| edns.keepalive == Keepalive::WithData) {
-            return view.error(query, rcode::FORMERR, Ede::OTHER, out); // RFC 7828 §3.2.1; over UDP it means nothing
-        }
         let exempt = || {
             let exempt = self.access.is_exempt(from.client, view);
             view.counters.exempt.add(exempt.into());
             exempt
         };
+        let fast = refused.unwrap_or_else(|| self.decided(query, from, exempt, view, out));
+        self.access.leave(query, source, fast, from, view, out)
+    }
+
+    /// Answers a query of a client we serve. Whether he is `exempt` is asked of listed names only.
+    #[inline]
+    pub(super) fn decided(
+        &self,
+        query: &Query,
+        from: &Asker,
+        exempt: impl Fn() -> bool,
+        view: &View,
+        out: &mut [u8],
+    ) -> Fast {
+        if from.size == Size::Stream && query.edns.is_some_and(|edns| edns.keepalive == Keepalive::WithData) {
+            return view.error(query, rcode::FORMERR, Ede::OTHER, out); // RFC 7828 §3.2.1; over UDP it means nothing
+        }
+        if let Some(preview) = view.preview {
+            self.foresee(query, preview, from, view);
+        }
         match decide(query, view.policy, exempt) {
             Decision::Block(verdict) => view.block(query, &verdict, false, out),
             Decision::Error(code, ede) => view.error(query, code, ede, out),
@@ -438,6 +453,8 @@ pub struct View<'a> {
     pub now: Millis,
     /// What the thread has at hand, if it answers by itself.
     pub near: Option<&'a Near>,
+    /// What a candidate is counted in, if one is.
+    pub preview: Option<&'a Preview>,
 }
 
 impl View<'_> {

@@ -74,7 +74,7 @@ pub fn lists_additional(additional: &[u8], policy: &Snapshot) -> bool {
 
 /// An exact target lets DS and DNSKEY through, or every unlisted name below a signed apex would turn bogus: wider than the
 /// notice (INTERFACES).
-fn consider(qtype: u16) -> Consider {
+pub(super) fn consider(qtype: u16) -> Consider {
     match qtype {
         rtype::DS | rtype::DNSKEY => Consider::SubtreesOnly,
         _ => Consider::All,

@@ -116,7 +116,8 @@ impl Core {
             return Fast::Drop; // it was called a query, so this does not happen
         };
         let (policy, settings) = (self.policy.load(), self.settings.load());
-        let view = View { policy: &policy, settings: &settings, counters, now: self.clock.now(), near: None };
+        let view =
+            View { policy: &policy, settings: &settings, counters, now: self.clock.now(), near: None, preview: None };
         query.options = options(&query, from, &settings);
         let source = self.source_again(&mut query, from, &view);
         let out = within(from.size.limit(&query), out);

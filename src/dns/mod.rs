@@ -25,6 +25,7 @@ pub mod clock;
 pub mod core;
 pub mod decide;
 mod flight;
+mod foresee;
 pub mod identity;
 pub mod listen;
 pub mod local;
@@ -33,6 +34,7 @@ pub mod near;
 pub mod query;
 pub mod reply;
 pub mod resolve;
+mod selftest;
 pub mod upstream;
 pub mod wire;
 
@@ -46,7 +48,7 @@ use tokio::sync::watch;
 
 use crate::model::{DnsName, Exemptions, Networks};
 use crate::observe::metrics::Metrics;
-use crate::policy::PolicyReader;
+use crate::policy::{Asking, PolicyReader};
 
 use self::cache::Cache;
 use self::clock::Clock;
@@ -189,7 +191,7 @@ pub struct Dns {
 
 impl Dns {
     /// Starts answering on sockets that are already bound. To be called within the runtime that carries the misses.
-    /// `files` is how many file descriptors the process may have.
+    /// `files` is how many file descriptors the process may have, `asking` how the node's own questions are known.
     pub fn start(
         config: &Config,
         sockets: Vec<Sockets>,
@@ -197,6 +199,7 @@ impl Dns {
         metrics: &Arc<Metrics>,
         clock: Clock,
         files: u64,
+        asking: &Arc<Asking>,
     ) -> io::Result<Self> {
         let settings = config.settings.clone();
         let cache = Arc::new(Cache::new(config.cache_size));
@@ -226,8 +229,9 @@ impl Dns {
         let mut workers = Vec::new();
         let pinned = config.pin_workers;
         for (n, sockets) in per_worker.into_iter().enumerate() {
+            let (counters, asking) = (metrics.worker(), asking.clone());
             let (worker, stop) =
-                Worker::new(core.clone(), sockets, runtime.clone(), metrics.worker(), async_counters.clone())?;
+                Worker::new(core.clone(), sockets, runtime.clone(), counters, async_counters.clone(), asking)?;
             let thread = std::thread::Builder::new().name(format!("pagar-udp-{n}")).spawn(move || {
                 if pinned {
                     worker.pin(n);

@@ -25,9 +25,8 @@ use super::file::{self, Content, Fingerprint};
 use super::format::notice;
 use super::loader::{ABSENCE, Mode};
 use super::{Document, Problem, Severity, Update};
+use crate::verify::jose::jws;
 
-/// Longest file in octets: a signature encodes a notice in four thirds of its octets.
-const MAX_SIZE: u64 = (notice::MAX_SIZE as u64) / 3 * 4 + (1 << 20);
 /// What a receipt's file name ends in.
 pub const RECEIPT: &str = ".receipt.json";
 /// A notice file is taken unasked when it has not changed for this long.
@@ -236,7 +235,7 @@ impl Directory {
     /// Reads a file; its notice if its octets are new, or in any case if it was `waiting` for its turn.
     fn read(&mut self, name: &str, update: &mut Update, waiting: bool) -> Option<Document> {
         let path = self.path.join(name);
-        let (bytes, print) = match file::read(&path, MAX_SIZE) {
+        let (bytes, print) = match file::read(&path, jws::MAX_SIZE as u64) {
             Ok(Content::Whole(bytes, print)) => (bytes, print),
             Ok(Content::TooLarge) => {
                 self.say_once(name, notice::too_large(&path), update);
@@ -389,12 +388,7 @@ pub(super) fn is_candidate(name: &OsStr) -> bool {
 
 /// Whether a file is a signed notice: by its name, or as the JSON serialisation of a JWS has it.
 fn is_signed(name: &str, bytes: &[u8]) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Envelope {
-        payload: Option<serde::de::IgnoredAny>,
-    }
-    let is_envelope = || serde_json::from_slice::<Envelope>(bytes).is_ok_and(|envelope| envelope.payload.is_some());
-    !name.to_ascii_lowercase().ends_with(".json") || is_envelope()
+    !name.to_ascii_lowercase().ends_with(".json") || jws::is_meant(bytes)
 }
 
 #[cfg(test)]

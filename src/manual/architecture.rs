@@ -19,7 +19,8 @@
 //! The *control plane* ([`ingest`](crate::ingest), [`verify`](crate::verify), [`control`](crate::control)) decides what
 //! is in force. The *data plane* ([`dns`](crate::dns)) answers. They meet in two places only: the control plane
 //! publishes a [`Snapshot`](crate::policy::Snapshot) through [`policy::store`](crate::policy::store), and both count
-//! into [`observe`](crate::observe). So no query can wait for a disk, a parser or a lock of the control plane.
+//! into [`observe`](crate::observe). Beside the snapshot goes the preview of a candidate, and each listener has a place
+//! where the self-test sits ([`policy::asking`](crate::policy::asking)): all without a lock. So no query can wait for a disk, a parser or a lock of the control plane.
 //! [`serve`](crate::serve) is the only file that sees both.
 //!
 //! # Threads
@@ -29,6 +30,7 @@
 //! | `pagar-udp-N` | `[dns] workers` | a socket per listen address, batches of up to 64 queries ([`Worker`](crate::dns::listen::udp::Worker)) | its own sockets |
 //! | `pagar-async` | as many | tokio: TCP connections, questions that wait for upstreams | nothing |
 //! | `pagar-control` | 1 | compiles and publishes, minds the timers; nice 19 ([`Control`](crate::control::Control)) | its inbox, the state directory |
+//! | `pagar-preview` | 1 while a preview runs | waits for its end, frees it; nice 19 ([`Previewer`](crate::control::preview::Previewer)) | time |
 //! | `watch-N` | one a source | watches, reads and parses files ([`ingest::watch`](crate::ingest::watch)) | the disk |
 //! | `pagar-web` | 1 | tokio: HTTP, the operators' socket, words to the service manager, the watchdog | nothing; requests of operators run on threads of their own |
 //! | main | 1 | waits for signals; on SIGHUP reads the configuration and sources that are new in it | the disk |

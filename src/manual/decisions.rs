@@ -790,3 +790,23 @@
 //!   one spelling, and 22 MiB of text need not be kept beside 16 MiB of payload. *Change:* nothing.
 //! - **The other libraries in the tests are Debian's `python3-jwcrypto` and `node-jose`** (which is jose by Filip
 //!   Skokan). *Why:* npm would bring the network and another release each time. *Change:* nothing.
+//! # Asking oneself, and asking beforehand
+//!
+//! - **The self-test asks the real listening socket, and what it finds decides whether something is enforced.** *Why:* a
+//!   policy that is compiled and published says nothing about what leaves the socket. *Change:* nothing.
+//! - **The workers know its questions by port and address, then by a token; the answer takes the way of every other
+//!   query from the decision on.** Access, limits and exemptions are left out, and it counts in no metric of queries.
+//!   *Why:* `allow` need not have loopback in it, and figures of notices must be about subscribers. One comparison of a
+//!   port a datagram is what everybody else pays. *Change:* nothing.
+//! - **It asks without RD.** *Why:* what is not listed is REFUSED at once, where a forwarded question would tell the
+//!   upstreams of a secret name that was lifted, and a silent upstream would look like a failure. *Change:* nothing.
+//! - **A block is known by its EDE, 16 where the notice is statutory, and by what a notice can order at all; not by the
+//!   action.** *Why:* another notice may list the name and win; a statutory one always wins over an operator's. *Change:*
+//!   nothing.
+//! - **Every listener is asked, one worker each.** *Why:* the kernel gives all of one socket to one worker; workers share
+//!   the policy, so that another would say the same. *Change:* a policy per worker.
+//! - **A preview counts queries as they come, in place of keeping them to be counted later.** *Why:* a log of names and
+//!   clients is what this program does not have. So it takes a minute, and is about that minute. *Change:* nothing.
+//! - **A preview looks up the name asked before the policy is asked, and only while there is one.** *Why:* with the
+//!   policy asked again for the few names it finds, the way of other queries has one look at an empty pointer more.
+//!   *Change:* nothing.

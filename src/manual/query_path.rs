@@ -55,6 +55,24 @@
 //! 8. **Response rate limiting** ([`rrl`](crate::dns::access::rrl)), if it is on, for whatever leaves by UDP to a
 //!    source without a valid cookie: errors, blocked, cached and forwarded answers.
 //!
+//! # Questions of the node's own
+//!
+//! *Enforced* is said only of what the node's own sockets have answered as ordered: the self-test
+//! ([`control::selftest`](crate::control::selftest)) asks them. A UDP worker knows its questions by the address and port
+//! they come from, at which somebody sits ([`Asking`](crate::policy::Asking)), and by an option with 128 bits that only
+//! this process knows; a port is compared for each datagram, the rest for those few where it is the same. Whoever copies the
+//! option, or sends from the port alone, is anybody. Such a question
+//! ([`Core::ask_oneself`](crate::dns::core::Core::ask_oneself)) skips step 2 and 8 and a balancer's header, is never
+//! exempt, and takes the way of every other query from step 3 on, with the same snapshot. It counts in no metric of
+//! queries. It comes without RD, so neither cache nor upstream is asked: who watches the upstreams does not learn which
+//! names have just been listed or lifted.
+//!
+//! # What a candidate would block
+//!
+//! While a preview runs ([`control::preview`](crate::control::preview)), step 3 also looks up in it each name that it is
+//! about to decide, and counts what the candidate lists, the policy does not, and no exemption covers
+//! ([`Preview`](crate::policy::Preview)). No answer changes. Without one this costs a look a batch.
+//!
 //! # What is kept
 //!
 //! The key is name, type, DO and CD. An answer is kept until the first of its TTLs ends; a negative one for the lower

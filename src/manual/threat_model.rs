@@ -47,8 +47,10 @@
 //! | a slip of the pen | a wrong path in a reloaded configuration | a new source that cannot be read keeps the whole configuration from being taken over |
 //! | a second pagar | the same state directory | it is locked; the second one does not start |
 //! | another process of the user | reading names from memory, or from a core dump | core dumps and tracing are forbidden unless `process.core_dumps` |
+//! | an account on the machine | passing for the self-test, to be answered without being served | the port, and 128 bits that only the process knows ([`Asking`](crate::policy::Asking)); it would gain an answer about the policy on loopback |
+//! | whoever watches the upstreams | which names have just been listed or lifted | the self-test asks without RD, so nothing is forwarded |
 //! | a web page in a browser on the machine | reading the API by DNS rebinding | `Host` must be a loopback address or `localhost`; no CORS header |
-//! | a web page in a browser on the machine | emptying the cache with a form | a request with `Origin` or `Sec-Fetch-Site` changes nothing |
+//! | a web page in a browser on the machine | emptying the cache with a form, having queries counted | a request with `Origin` or `Sec-Fetch-Site` changes nothing |
 //!
 //! # Guaranteed
 //!

@@ -52,6 +52,8 @@ pub struct Metrics {
     pub broken_zones: IntGauge,
     /// `pagar_upgrade_failures_total`
     pub upgrade_failures: IntCounter,
+    /// What the node finds when it asks itself.
+    pub selftest: SelftestMetrics,
     /// Slots of the labels that come from notices.
     pub labels: Arc<Labels>,
     blocks: Blocks,
@@ -79,6 +81,7 @@ impl Metrics {
             tcp: TcpMetrics::new(&registry)?,
             broken_zones: registered(&registry, IntGauge::with_opts(broken))?,
             upgrade_failures: registered(&registry, IntCounter::with_opts(upgrades))?,
+            selftest: SelftestMetrics::new(&registry)?,
             labels,
             blocks,
             registry,
@@ -199,6 +202,26 @@ impl PolicyMetrics {
         for code in codes {
             self.refused_items.with_label_values(&[code]);
         }
+    }
+}
+
+/// Questions the node asks itself; written by the self-test. They count in no other metric.
+#[derive(Clone, Debug)]
+pub struct SelftestMetrics {
+    /// `pagar_selftest_questions_total`
+    pub questions: IntCounter,
+    /// `pagar_selftest_failures_total`
+    pub failures: IntCounter,
+}
+
+impl SelftestMetrics {
+    fn new(registry: &Registry) -> Result<Self, Error> {
+        let questions = opts("selftest_questions_total", "Questions the node asked itself about notices.");
+        let failures = opts("selftest_failures_total", "Those whose answer was not what the notice orders, or none.");
+        Ok(Self {
+            questions: registered(registry, IntCounter::with_opts(questions))?,
+            failures: registered(registry, IntCounter::with_opts(failures))?,
+        })
     }
 }
 

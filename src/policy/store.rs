@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 
+use super::preview::Preview;
 use super::verdict::Snapshot;
 
 /// Makes the store with its first snapshot. The writer cannot be cloned: there is one, by type.
 pub fn store(first: Snapshot) -> (PolicyWriter, PolicyReader) {
     let current = Arc::new(ArcSwap::from_pointee(first));
-    (PolicyWriter { current: current.clone(), retired: Vec::new() }, PolicyReader(current))
+    (PolicyWriter { current: current.clone(), retired: Vec::new() }, PolicyReader { current, preview: Arc::default() })
 }
 
 /// Publishes snapshots.
@@ -39,13 +40,27 @@ impl PolicyWriter {
     }
 }
 
-/// Reads the policy in force.
+/// Reads the policy in force, and the preview beside it.
 #[derive(Clone, Debug)]
-pub struct PolicyReader(Arc<ArcSwap<Snapshot>>);
+pub struct PolicyReader {
+    current: Arc<ArcSwap<Snapshot>>,
+    preview: Arc<ArcSwapOption<Preview>>,
+}
 
 impl PolicyReader {
     /// The snapshot in force: load once per batch, drop before waiting. An idle thread must not pin an old list.
     pub fn load(&self) -> Guard<Arc<Snapshot>> {
-        self.0.load()
+        self.current.load()
+    }
+
+    /// What a candidate is counted in, if one is: as [`Self::load`].
+    pub fn preview(&self) -> Guard<Option<Arc<Preview>>> {
+        self.preview.load()
+    }
+
+    /// Has queries counted in this one from the next batch on, or in none; returns the one before. It is for the caller
+    /// to free, once no reader holds it any more.
+    pub fn set_preview(&self, next: Option<Arc<Preview>>) -> Option<Arc<Preview>> {
+        self.preview.swap(next)
     }
 }

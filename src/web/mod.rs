@@ -6,13 +6,15 @@
 //!                                                                         +-- /readyz      health
 //!                                                                         +-- /v1/check    api::check
 //!                                                                         +-- /v1/policy   api::policy
+//!                                                                         +-- /v1/preview  api::preview
 //!                                                                         +-- /v1/cache/.. api::cache
 //!                                                                         +-- anything     problem (404, 405)
 //! ```
 //!
 //! One endpoint a file, each with no more state than it needs; a new one is a file and a line in `router`. Errors are
-//! problems (RFC 9457). One changes something: `POST /v1/cache/flush`, which upstreams make good again. Other writing
-//! requests come with their callers (`[[web.client]]`).
+//! problems (RFC 9457). Two change something: `POST /v1/cache/flush`, which upstreams make good again, and
+//! `POST /v1/preview`, after which queries are counted for a while. Other writing requests come with their callers
+//! (`[[web.client]]`).
 //!
 //! # Who may call
 //!
@@ -26,9 +28,10 @@
 //! # What bounds it
 //!
 //! The control plane shares its runtime with this listener, and the data plane its machine; neither may notice a slow
-//! or hostile client. `listen` bounds connections, their header, idle time and life. No endpoint reads a body. Two
-//! cause other work: `/readyz`, whose probes run once a second however often it is asked, and a flush of the cache,
-//! which looks at every entry on a thread of its own.
+//! or hostile client. `listen` bounds connections, their header, idle time and life. One endpoint reads a body, a preview's
+//! candidate of 16 MiB at most. Three cause other work: `/readyz`, whose probes run once a second however often it is
+//! asked; a flush of the cache, which looks at every entry on a thread of its own; and a preview, of which there is one at
+//! a time.
 
 pub mod api;
 mod guard;
@@ -76,6 +79,7 @@ fn router(state: State) -> Router {
         .route("/readyz", health::ready(ready))
         .route("/v1/check", api::check::route(control.clone()))
         .route("/v1/cache/flush", api::cache::route(flush))
+        .route("/v1/preview", api::preview::route(control.clone()))
         .route("/v1/policy", api::policy::route(control))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::wrong_method)
@@ -89,6 +93,8 @@ const INDEX: &str = concat!(
      GET /v1/check?name=&type=&client=  what a name is answered with, and why\n\
      GET /v1/policy                     the policy in force and its sources\n\
      POST /v1/cache/flush?name=&subtree= forget what is cached of a name\n\
+     POST /v1/preview?seconds=          count what a notice in the body would block\n\
+     GET /v1/preview                    what has been counted; DELETE ends it\n\
      GET /metrics                       for Prometheus\n\
      GET /healthz                       200 while the process runs\n\
      GET /readyz                        200 while a policy is in force and the DNS sockets answer\n"
@@ -163,9 +169,11 @@ mod tests {
         assert_eq!(status, StatusCode::OK);
         let paths: Vec<_> =
             index.lines().filter_map(|line| line.strip_prefix("GET ")?.split([' ', '?']).next()).collect();
-        assert_eq!(paths.len(), 5);
+        assert_eq!(paths.len(), 6);
         for path in paths {
-            assert_ne!(get(path).await.0, StatusCode::NOT_FOUND, "{path}");
+            let (status, _, body) = get(path).await;
+            // before there is a preview it says so
+            assert!(status != StatusCode::NOT_FOUND || path == "/v1/preview" && body.contains("preview"), "{path}");
         }
         assert!(index.contains("POST /v1/cache/flush?name="));
         assert_eq!(request(Method::POST, "localhost", "/v1/cache/flush?name=a.example").await.0, StatusCode::OK);

@@ -165,7 +165,14 @@ fn answer_batch(core: &Core, socket: &UdpSocket, batch: &mut Batch, near: &Near,
     let count = batch.receive(socket).unwrap();
     let started = Instant::now();
     let (policy, settings) = (core.policy(), core.settings());
-    let view = View { policy: &policy, settings: &settings, counters, now: core.clock.at(started), near: Some(near) };
+    let view = View {
+        policy: &policy,
+        settings: &settings,
+        counters,
+        now: core.clock.at(started),
+        near: Some(near),
+        preview: None,
+    };
     for n in 0..count {
         let asker = Asker::datagram(batch.route(n).unwrap().peer.ip());
         let (message, out) = batch.exchange(n);

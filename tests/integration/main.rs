@@ -18,6 +18,8 @@
 //! | [`swap`] | notices and lists that come, change, break and go under queries |
 //! | [`no_lift`] | handling of files and configurations that ends no notice |
 //! | [`stored`] | long lists over a restart: compiled, sealed, unreadable, changed meanwhile |
+//! | [`selftest`] | the node asks itself whether it does what notices order |
+//! | [`preview`] | what a notice would block, counted before it is in force |
 //! | [`under_load`] | a whole list swapped again and again while questions come in |
 //! | [`memory`] | what a list costs in memory, and at most while it is swapped |
 //! | [`attacks`] | floods, hoards of connections, silence, shortage: what clients notice, and how long |
@@ -59,10 +61,12 @@ mod operations;
 mod operators;
 mod packets;
 mod peers;
+mod preview;
 mod quickstart;
 mod readiness;
 mod reload;
 mod scenario;
+mod selftest;
 mod shutdown;
 mod startup;
 mod stored;

@@ -399,7 +399,14 @@ mod tests {
             self.core.fast(
                 message,
                 from,
-                &View { policy: &policy, settings: &settings, counters: &self.counters, now, near: None },
+                &View {
+                    policy: &policy,
+                    settings: &settings,
+                    counters: &self.counters,
+                    now,
+                    near: None,
+                    preview: None,
+                },
                 out,
             )
         }

@@ -390,7 +390,14 @@ async fn nothing_stays_longer_than_a_reload_allows() {
 fn fast(core: &Core, question: &[u8], out: &mut [u8]) -> Fast {
     let (policy, settings, counters) = (core.policy(), core.settings(), Counters::default());
     let now = core.clock.now();
-    let view = crate::dns::core::View { policy: &policy, settings: &settings, counters: &counters, now, near: None };
+    let view = crate::dns::core::View {
+        policy: &policy,
+        settings: &settings,
+        counters: &counters,
+        now,
+        near: None,
+        preview: None,
+    };
     core.fast(question, &Asker::datagram([127, 0, 0, 1].into()), &view, out)
 }
 

@@ -7,7 +7,7 @@
 //! go to the async side together, once the rest is answered; it replies by itself.
 
 use std::io;
-use std::net::{IpAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -33,6 +33,7 @@ use crate::dns::wire::{HEADER, u16_at};
 use crate::model::name::MAX_NAME;
 use crate::observe::counters::{Counters, Dropped, Path, Transport};
 use crate::policy::Snapshot;
+use crate::policy::asking::{Asking, Place};
 
 /// Longest wait for traffic before the worker shows it is alive.
 const BEAT: Duration = Duration::from_secs(1);
@@ -43,12 +44,23 @@ const WAKE: Token = Token(usize::MAX);
 /// See the module's header.
 pub struct Worker {
     core: Arc<Core>,
-    sockets: Vec<(Arc<UdpSocket>, Arc<Outbox>)>,
+    sockets: Vec<Listener>,
     poll: Poll,
     runtime: tokio::runtime::Handle,
     counters: Arc<Counters>,
     async_counters: Arc<Counters>,
+    asking: Arc<Asking>,
+    /// What the node's own questions count in, and nobody reads.
+    unread: Counters,
     stop: Arc<AtomicBool>,
+}
+
+/// One socket.
+struct Listener {
+    socket: Arc<UdpSocket>,
+    outbox: Arc<Outbox>,
+    /// Where the node's own questions to it come from.
+    place: Arc<Place>,
 }
 
 /// A query that has to wait.
@@ -76,13 +88,15 @@ impl Stop {
 }
 
 impl Worker {
-    /// A worker over one socket per listen address. `async_counters` is the block of the async side.
+    /// A worker over one socket per listen address. `async_counters` is the block of the async side, `asking` knows the
+    /// node's own questions.
     pub fn new(
         core: Arc<Core>,
         sockets: Vec<UdpSocket>,
         runtime: tokio::runtime::Handle,
         counters: Arc<Counters>,
         async_counters: Arc<Counters>,
+        asking: Arc<Asking>,
     ) -> io::Result<(Self, Stop)> {
         let poll = Poll::new()?;
         for (n, socket) in sockets.iter().enumerate() {
@@ -90,12 +104,14 @@ impl Worker {
         }
         let stop = Arc::new(AtomicBool::new(false));
         let handle = Stop { stop: stop.clone(), waker: Waker::new(poll.registry(), WAKE)? };
-        let with_outbox = |socket: UdpSocket| {
+        let listener = |socket: UdpSocket| {
+            let place = asking.place(socket.local_addr()?);
             let socket = Arc::new(socket);
-            (socket.clone(), Outbox::new(socket, async_counters.clone()))
+            Ok(Listener { outbox: Outbox::new(socket.clone(), async_counters.clone()), socket, place })
         };
-        let sockets = sockets.into_iter().map(with_outbox).collect();
-        Ok((Self { core, sockets, poll, runtime, counters, async_counters, stop }, handle))
+        let sockets = sockets.into_iter().map(listener).collect::<io::Result<_>>()?;
+        let unread = Counters::default();
+        Ok((Self { core, sockets, poll, runtime, counters, async_counters, asking, unread, stop }, handle))
     }
 
     /// Keeps the calling thread, the worker's `n`th, to one of the cores that the process may use, and has the kernel prefer
@@ -113,7 +129,7 @@ impl Worker {
         let mut own = CpuSet::new();
         own.set(*core);
         sched_setaffinity(None, &own)?;
-        self.sockets.iter().try_for_each(|(socket, _)| SockRef::from(&**socket).set_cpu_affinity(*core))
+        self.sockets.iter().try_for_each(|listener| SockRef::from(&*listener.socket).set_cpu_affinity(*core))
     }
 
     /// Answers until stopped.
@@ -140,9 +156,9 @@ impl Worker {
             if events.is_empty() {
                 ready.fill(true); // a beat passed: whatever an error left in a queue is looked at now
             }
-            for ((socket, outbox), ready) in self.sockets.iter().zip(&mut ready).filter(|(_, ready)| **ready) {
+            for (listener, ready) in self.sockets.iter().zip(&mut ready).filter(|(_, ready)| **ready) {
                 // fewer than a full batch: the queue was empty, and the next datagram makes a new edge
-                *ready = self.batch(&mut batch, &near, socket, outbox) == BATCH;
+                *ready = self.batch(&mut batch, &near, listener) == BATCH;
             }
         }
         self.finish(&mut batch, &near);
@@ -150,8 +166,8 @@ impl Worker {
 
     /// Answers what was already in the sockets' queues when it was told to stop.
     fn finish(&self, batch: &mut Batch, near: &Near) {
-        for (socket, outbox) in &self.sockets {
-            let full = (0..LAST_BATCHES).take_while(|_| self.batch(batch, near, socket, outbox) == BATCH).count();
+        for listener in &self.sockets {
+            let full = (0..LAST_BATCHES).take_while(|_| self.batch(batch, near, listener) == BATCH).count();
             if full == LAST_BATCHES {
                 tracing::warn!("stopped under full load: queries that came meanwhile are lost");
             }
@@ -159,8 +175,8 @@ impl Worker {
     }
 
     /// Answers one batch from a socket; returns how many datagrams it had.
-    fn batch(&self, batch: &mut Batch, near: &Near, socket: &UdpSocket, outbox: &Arc<Outbox>) -> usize {
-        let count = match batch.receive(socket) {
+    fn batch(&self, batch: &mut Batch, near: &Near, listener: &Listener) -> usize {
+        let count = match batch.receive(&listener.socket) {
             Ok(0) => return 0,
             Ok(count) => count,
             Err(error) => {
@@ -172,17 +188,33 @@ impl Worker {
         let (mut queries, mut paths) = (0, [0; Path::ALL.len()]);
         let mut misses = Vec::new();
         {
-            let (policy, settings) = (self.core.policy(), self.core.settings());
+            let (policy, settings, preview) = (self.core.policy(), self.core.settings(), self.core.preview());
             let now = self.core.clock.at(started);
             near.follow(self.core.cache_generation());
-            let view = View { policy: &policy, settings: &settings, counters: &self.counters, now, near: Some(near) };
+            let view = View {
+                policy: &policy,
+                settings: &settings,
+                counters: &self.counters,
+                now,
+                near: Some(near),
+                preview: preview.as_deref(),
+            };
+            let own_port = listener.place.port();
             for n in 0..count {
                 if n % AHEAD == 0 {
                     let queries = n..count.min(n + AHEAD);
                     // whatever panics here is met again, and counted, when its query is answered
                     let _ = catch_unwind(AssertUnwindSafe(|| look_ahead(batch, queries, view.policy, near)));
                 }
-                let fast = self.answer(batch, n, started, &view, &mut misses);
+                let route = batch.route(n);
+                if let Some(Route { peer, .. }) = route
+                    && peer.port() == own_port
+                    && self.is_own(batch.exchange(n).0, peer, listener)
+                {
+                    self.answer_oneself(batch, n, &view);
+                    continue;
+                }
+                let fast = self.answer(batch, n, route, started, &view, &mut misses);
                 queries += u64::from(fast != Fast::Drop);
                 if let Fast::Reply(_, Some(path)) = fast {
                     paths[path as usize] += 1;
@@ -190,9 +222,9 @@ impl Worker {
             }
         }
         self.counters.queries(Transport::Udp, queries);
-        let lost = batch.send(socket);
+        let lost = batch.send(&listener.socket);
         self.counters.dropped[Dropped::Send as usize].add(lost as u64);
-        self.wait(misses, outbox);
+        self.wait(misses, &listener.outbox);
         let took = started.elapsed();
         for (path, _) in Path::ALL {
             self.counters.took(path, took, paths[path as usize]);
@@ -201,8 +233,16 @@ impl Worker {
     }
 
     /// Answers one datagram into the batch.
-    fn answer(&self, batch: &mut Batch, n: usize, since: Instant, view: &View, misses: &mut Vec<Miss>) -> Fast {
-        let Some(route) = batch.route(n) else { return Fast::Drop };
+    fn answer(
+        &self,
+        batch: &mut Batch,
+        n: usize,
+        route: Option<Route>,
+        since: Instant,
+        view: &View,
+        misses: &mut Vec<Miss>,
+    ) -> Fast {
+        let Some(route) = route else { return Fast::Drop };
         let (datagram, out) = batch.exchange(n);
         let Some((message, client)) = without_header(datagram, route.peer.ip(), view.settings) else {
             self.counters.dropped(Dropped::Proxy);
@@ -231,6 +271,25 @@ impl Worker {
             batch.queue(n, len);
         }
         fast
+    }
+
+    /// Whether a datagram from the port of the self-test is a question of the node's own. A balancer's header is not
+    /// looked for: the node does not speak through one.
+    #[cold]
+    fn is_own(&self, datagram: &[u8], peer: SocketAddr, listener: &Listener) -> bool {
+        listener.place.is(peer) && self.asking.has_signed(datagram)
+    }
+
+    /// Answers a question of the node's own into the batch. It counts nowhere.
+    #[cold]
+    fn answer_oneself(&self, batch: &mut Batch, n: usize, view: &View) {
+        let (message, out) = batch.exchange(n);
+        let view = View { counters: &self.unread, ..*view };
+        // as in answer(): a panic leaves nothing half done, and the self-test finds that there is no answer
+        let answered = catch_unwind(AssertUnwindSafe(|| self.core.ask_oneself(message, &view, out)));
+        if let Ok(Fast::Reply(len, _)) = answered {
+            batch.queue(n, len);
+        }
     }
 
     /// Hands the misses of a batch over, all at once: the thread that takes them is woken once, and often shares the core.

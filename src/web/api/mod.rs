@@ -3,3 +3,4 @@
 pub mod cache;
 pub(super) mod check;
 pub(super) mod policy;
+pub(super) mod preview;

@@ -313,7 +313,8 @@ impl World {
             let now = self.core.clock.now();
             self.near.follow(self.core.cache_generation());
             let near = (!tcp).then_some(&self.near);
-            let view = View { policy: &policy, settings: &settings, counters: &self.counters, now, near };
+            let view =
+                View { policy: &policy, settings: &settings, counters: &self.counters, now, near, preview: None };
             self.core.fast(sent, &asker, &view, &mut out)
         };
         if fast != Fast::Drop {

@@ -247,10 +247,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn answer_all(&mut self, mut input: &[u8], limits: &Limits, scratch: &mut [u8]) -> usize {
         let core = self.core.clone();
         let (policy, settings, counters) = (core.policy(), core.settings(), self.counters.clone());
+        let preview = core.preview();
         let asker = Asker::stream(self.client, self.place.offered(limits, self.ending.is_some()));
         let started = Instant::now();
-        let view =
-            View { policy: &policy, settings: &settings, counters: &counters, now: core.clock.at(started), near: None };
+        let view = View {
+            policy: &policy,
+            settings: &settings,
+            counters: &counters,
+            now: core.clock.at(started),
+            near: None,
+            preview: preview.as_deref(),
+        };
         while self.has_room(limits) {
             match Frame::read(input) {
                 Frame::Whole(message, after) => {
