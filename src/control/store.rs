@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use prometheus::IntCounter;
 
 use super::low_priority;
-use super::stored::{self, Key, Stored, Unusable};
+use super::stored::{self, Stored, Unusable};
+use crate::ledger::seal::Key;
 
 /// From one writing to the next.
 const PAUSE: Duration = Duration::from_secs(10);
