@@ -6,7 +6,8 @@
 //!
 //! Words: [`model`] holds names, notices, authorities, actions and client networks, without I/O or a clock.
 //!
-//! Rules and records: [`policy`] compiles notices into an index and publishes it; [`observe`] counts and logs.
+//! Rules and records: [`policy`] compiles notices into an index and publishes it; [`ledger`] keeps what the node was told
+//! and did; [`observe`] counts and logs.
 //!
 //! Data plane: [`dns`] takes questions off the wire and answers them. It uses words and rules, nothing else.
 //!
@@ -32,6 +33,7 @@ pub mod control;
 pub mod dns;
 pub mod error;
 pub mod ingest;
+pub mod ledger;
 pub mod manual;
 pub mod model;
 pub mod observe;

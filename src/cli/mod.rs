@@ -6,6 +6,7 @@ mod approve;
 mod cache;
 mod check;
 mod keys;
+mod ledger;
 mod lift;
 mod notice;
 mod operator;
@@ -92,6 +93,9 @@ enum Command {
     Cache(cache::Command),
     /// Count what a notice would block of the queries of a running server, without putting it in force
     Preview(preview::Options),
+    /// Verify or export the record of what the node was told and did
+    #[command(subcommand)]
+    Ledger(ledger::Command),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -146,6 +150,7 @@ fn run(cli: Cli) -> Result<(), ExitError> {
         Command::Approve(options) => approve::run(&options),
         Command::Cache(command) => cache::run(&command),
         Command::Preview(options) => preview::run(&options),
+        Command::Ledger(command) => ledger::run(&command),
     }
 }
 

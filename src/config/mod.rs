@@ -32,9 +32,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::control::stored::Key;
 use crate::dns;
 use crate::ingest;
+use crate::ledger::seal::Key;
 use crate::model::Authority;
 use crate::observe::log::Format;
 use crate::policy::pages::Pages;

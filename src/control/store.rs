@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use prometheus::IntCounter;
 
-use super::stored::{self, Key, Stored, Unusable};
+use super::stored::{self, Stored, Unusable};
 use crate::ingest::low_priority;
+use crate::ledger::seal::Key;
 
 /// From one writing to the next.
 const PAUSE: Duration = Duration::from_secs(10);

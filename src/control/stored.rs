@@ -18,11 +18,11 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::ingest::{CODES, DocumentKey, Problem, Severity};
+use crate::ledger::seal::{self, Key, WrongKey};
 use crate::model::{Notice, Scope};
 use crate::policy::index::{Layer, Member};
 use crate::policy::register::Layers;
@@ -32,33 +32,6 @@ const MAGIC: [u8; 8] = *b"pagar-p1";
 pub const FILE: &str = "policy";
 /// More than any file has before its layers.
 const MAX_META: u64 = 1 << 30;
-
-/// The key secret names are sealed with.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Key([u8; 32]);
-
-impl Key {
-    /// Reads 64 hexadecimal digits.
-    pub fn from_text(text: &str) -> Option<Self> {
-        let digits = text.trim().as_bytes();
-        let mut key = [0; 32];
-        (digits.len() == 64 && digits.iter().all(u8::is_ascii_hexdigit)).then_some(())?;
-        for (octet, pair) in key.iter_mut().zip(digits.as_chunks::<2>().0) {
-            *octet = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-        }
-        Some(Self(key))
-    }
-
-    fn cipher(&self) -> Result<LessSafeKey, Unusable> {
-        UnboundKey::new(&CHACHA20_POLY1305, &self.0).map(LessSafeKey::new).map_err(|_| Unusable::Sealed)
-    }
-}
-
-impl std::fmt::Debug for Key {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Key")
-    }
-}
 
 /// What is stored.
 #[derive(Debug)]
@@ -104,6 +77,12 @@ pub enum Unusable {
     /// The key is missing, or another one.
     #[error("its secret names cannot be read: [ledger] key_file is missing or has another key")]
     Sealed,
+}
+
+impl From<WrongKey> for Unusable {
+    fn from(WrongKey: WrongKey) -> Self {
+        Self::Sealed
+    }
 }
 
 /// What stands before the layers.
@@ -164,7 +143,7 @@ fn write_to(path: &Path, Stored { documents, layers }: &Stored, key: Option<&Key
     for (at, layer) in parts {
         let mut part = Part { len: layer.as_bytes().len() as u64, sealed: None };
         if at < last {
-            let (nonce, octets) = seal(layer.as_bytes(), key.ok_or(Unusable::Sealed)?)?;
+            let (nonce, octets) = seal::seal(layer.as_bytes(), &MAGIC, key.ok_or(Unusable::Sealed)?)?;
             part = Part { len: octets.len() as u64, sealed: Some(nonce) };
             sealed.push(octets);
         }
@@ -208,7 +187,7 @@ pub fn read(directory: &Path, key: Option<&Key>) -> Result<Option<Stored>, Unusa
             Some(nonce) => {
                 let mut octets = vec![0; part.len as usize];
                 from.read_exact(&mut octets).map_err(cut)?;
-                let octets = unseal(octets, nonce, key.ok_or(Unusable::Sealed)?)?;
+                let octets = seal::open(octets, nonce, &MAGIC, key.ok_or(Unusable::Sealed)?)?;
                 Layer::read(&mut &*octets, octets.len() as u64)?
             }
         };
@@ -245,22 +224,6 @@ fn read_meta(from: &mut Hashed<File>, file: u64) -> Result<Meta, Unusable> {
 /// An end that comes too early is damage.
 fn cut(error: io::Error) -> Unusable {
     if error.kind() == io::ErrorKind::UnexpectedEof { Unusable::Damaged } else { Unusable::Io(error) }
-}
-
-fn seal(octets: &[u8], key: &Key) -> Result<([u8; 12], Vec<u8>), Unusable> {
-    let nonce = rand::random();
-    let mut sealed = octets.to_vec();
-    let cipher = key.cipher()?;
-    let done = cipher.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(MAGIC), &mut sealed);
-    done.map(|()| (nonce, sealed)).map_err(|_| Unusable::Sealed)
-}
-
-fn unseal(mut sealed: Vec<u8>, nonce: [u8; 12], key: &Key) -> Result<Vec<u8>, Unusable> {
-    let cipher = key.cipher()?;
-    let opened = cipher.open_in_place(Nonce::assume_unique_for_key(nonce), Aad::from(MAGIC), &mut sealed);
-    let len = opened.map_err(|_| Unusable::Sealed)?.len();
-    sealed.truncate(len);
-    Ok(sealed)
 }
 
 /// Hashes what goes through.
@@ -439,13 +402,5 @@ mod tests {
         }
         fs::write(&path, [&octets[..], b"x"].concat()).unwrap();
         read(directory.path(), Some(&key("a"))).unwrap_err();
-    }
-
-    #[test]
-    fn a_key_is_64_digits() {
-        assert!(Key::from_text(&format!("{}\n", "0f".repeat(32))).is_some());
-        for text in ["", "0f", &"0g".repeat(32), &"0f".repeat(33), &"+f".repeat(32)] {
-            assert!(Key::from_text(text).is_none(), "{text}");
-        }
     }
 }

@@ -23,11 +23,12 @@ use super::serial::{Serial, SerialError};
 use super::sources::Sources;
 use super::state::{Census, Place, State};
 use super::store::Store;
-use super::stored::{Key, Stored, StoredDocument};
+use super::stored::{Stored, StoredDocument};
 use super::together::{self, Together};
 use crate::ingest::{
     CODES, DocumentKey, Kind, Known, Loader, Mode, Problem, Source, Update, Watch, low_priority, watch,
 };
+use crate::ledger::seal::Key;
 use crate::model::{Authority, Exemptions, Notice, Sensitivity};
 use crate::observe::labels::Labels;
 use crate::observe::metrics::Metrics;

@@ -46,7 +46,7 @@
 //! | layer | modules |
 //! |---|---|
 //! | words, without I/O or clock | [`model`](crate::model) |
-//! | rules and records | [`policy`](crate::policy), [`observe`](crate::observe) |
+//! | rules and records | [`policy`](crate::policy), [`ledger`](crate::ledger), [`observe`](crate::observe) |
 //! | data plane | [`dns`](crate::dns) |
 //! | control plane, never `dns` | [`verify`](crate::verify), [`ingest`](crate::ingest), [`control`](crate::control) |
 //! | faces | [`web`](crate::web) |

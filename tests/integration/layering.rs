@@ -9,18 +9,22 @@ use std::path::{Path, PathBuf};
 const MAY_USE: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("policy", &["model"]),
+    ("ledger", &["model"]),
     ("observe", &["model"]),
     ("dns", &["model", "policy", "observe"]),
     ("verify", &["model"]),
     ("ingest", &["model", "verify"]),
-    ("control", &["model", "policy", "observe", "verify", "ingest"]),
+    ("control", &["model", "policy", "ledger", "observe", "verify", "ingest"]),
     ("web", &["model", "observe", "control"]),
-    ("config", &["model", "policy", "verify", "ingest", "control", "dns", "observe"]),
+    ("config", &["model", "policy", "ledger", "verify", "ingest", "control", "dns", "observe"]),
     ("process", &["dns"]),
     ("error", &[]),
     ("zones", &["model", "ingest", "dns"]),
     ("serve", &["model", "policy", "observe", "dns", "control", "web", "config", "process", "zones", "error"]),
-    ("cli", &["model", "policy", "observe", "verify", "ingest", "control", "config", "zones", "serve", "error"]),
+    (
+        "cli",
+        &["model", "policy", "observe", "ledger", "verify", "ingest", "control", "config", "zones", "serve", "error"],
+    ),
 ];
 
 #[test]

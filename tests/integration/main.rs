@@ -20,6 +20,7 @@
 //! | [`stored`] | long lists over a restart: compiled, sealed, unreadable, changed meanwhile |
 //! | [`selftest`] | the node asks itself whether it does what notices order |
 //! | [`preview`] | what a notice would block, counted before it is in force |
+//! | [`ledger`] | the ledger under kills, full disks and changes, and the commands that verify and export it |
 //! | [`under_load`] | a whole list swapped again and again while questions come in |
 //! | [`memory`] | what a list costs in memory, and at most while it is swapped |
 //! | [`attacks`] | floods, hoards of connections, silence, shortage: what clients notice, and how long |
@@ -52,6 +53,7 @@ mod forwarding;
 mod harness;
 mod jose;
 mod layering;
+mod ledger;
 mod local_zones;
 mod logging;
 mod manual;

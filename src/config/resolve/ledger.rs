@@ -2,7 +2,7 @@
 
 use super::{Context, path_of};
 use crate::config::spec::Spanned;
-use crate::control::stored::Key;
+use crate::ledger::seal::Key;
 
 pub(super) fn key(written: &Spanned<String>, cx: &mut Context<'_, '_>) -> Option<Key> {
     let path = path_of(written, cx)?;
