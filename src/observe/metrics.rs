@@ -39,6 +39,8 @@ pub struct Metrics {
     pub sources: SourceMetrics,
     /// The servers that are forwarded to.
     pub upstreams: UpstreamMetrics,
+    /// The record of what the node was told and did.
+    pub ledger: LedgerMetrics,
     /// `pagar_cache_bytes`
     pub cache_bytes: Sampled,
     /// The clients' TCP connections.
@@ -70,6 +72,7 @@ impl Metrics {
             policy: PolicyMetrics::new(&registry)?,
             sources: SourceMetrics::new(&registry)?,
             upstreams: UpstreamMetrics::new(&registry)?,
+            ledger: LedgerMetrics::new(&registry)?,
             cache_bytes: registered(&registry, Sampled::new(CACHE_BYTES))?,
             tcp: TcpMetrics::new(&registry)?,
             broken_zones: registered(&registry, IntGauge::with_opts(broken))?,
@@ -388,6 +391,42 @@ impl UpstreamMetrics {
     }
 }
 
+/// The record of what the node was told and did; written by the control task.
+#[derive(Debug)]
+pub struct LedgerMetrics {
+    /// `pagar_ledger_records_total`
+    pub records: IntCounter,
+    /// `pagar_ledger_append_failures_total`
+    pub append_failures: IntCounter,
+    head_sequence: IntGauge,
+    head_info: IntGaugeVec,
+}
+
+impl LedgerMetrics {
+    fn new(registry: &Registry) -> Result<Self, Error> {
+        let records = opts("ledger_records_total", "Records this process has appended to the ledger.");
+        let failures =
+            opts("ledger_append_failures_total", "Appends to the ledger that failed and are to be tried again.");
+        let sequence = opts("ledger_head_sequence", "The number of the ledger's last record.");
+        let info = opts("ledger_head_info", "The hash of the ledger's last record; always 1 once there is a ledger.");
+        let ledger = Self {
+            records: registered(registry, IntCounter::with_opts(records))?,
+            append_failures: registered(registry, IntCounter::with_opts(failures))?,
+            head_sequence: registered(registry, IntGauge::with_opts(sequence))?,
+            head_info: registered(registry, IntGaugeVec::new(info, &["hash"]))?,
+        };
+        ledger.head_info.with_label_values(&[""]).set(0);
+        Ok(ledger)
+    }
+
+    /// The last record is this one now.
+    pub fn head(&self, sequence: u64, hash: &str) {
+        self.head_sequence.set(sequence.try_into().unwrap_or(i64::MAX));
+        self.head_info.reset();
+        self.head_info.with_label_values(&[hash]).set(1);
+    }
+}
+
 /// The clients' TCP connections; written by the async side when one comes or goes.
 #[derive(Clone, Debug)]
 pub struct TcpMetrics {
@@ -672,6 +711,21 @@ mod tests {
         assert!(!metrics.text().contains(r#"source="notices""#));
         metrics.upstreams.forget("192.0.2.1:53");
         assert!(!metrics.text().contains(r#"upstream="192.0.2.1:53""#));
+    }
+
+    #[test]
+    fn the_ledger_has_one_head() {
+        let metrics = metrics();
+        has(&metrics.text(), r#"pagar_ledger_head_info{hash=""} 0"#);
+        for (sequence, hash) in [(7, "ab"), (8, "cd")] {
+            metrics.ledger.head(sequence, hash);
+            let text = metrics.text();
+            has(&text, &format!(r#"pagar_ledger_head_info{{hash="{hash}"}} 1"#));
+            has(&text, &format!("pagar_ledger_head_sequence {sequence}"));
+            assert_eq!(text.matches("\npagar_ledger_head_info{").count(), 1);
+        }
+        has(&metrics.text(), "pagar_ledger_records_total 0");
+        has(&metrics.text(), "pagar_ledger_append_failures_total 0");
     }
 
     #[test]
