@@ -4,6 +4,7 @@
 mod api;
 mod cache;
 mod check;
+mod ledger;
 mod why;
 
 use std::io::{self, Write};
@@ -74,6 +75,9 @@ enum Command {
     /// Act on the cache of a running server
     #[command(subcommand)]
     Cache(cache::Command),
+    /// Verify or export the record of what the node was told and did
+    #[command(subcommand)]
+    Ledger(ledger::Command),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -123,6 +127,7 @@ fn run(cli: Cli) -> Result<(), ExitError> {
         Command::Check(options) => check::run(&options),
         Command::Why(options) => why::run(&options),
         Command::Cache(command) => cache::run(&command),
+        Command::Ledger(command) => ledger::run(&command),
     }
 }
 

@@ -18,6 +18,7 @@
 //! | [`swap`] | notices and lists that come, change, break and go under queries |
 //! | [`no_lift`] | handling of files and configurations that ends no notice |
 //! | [`stored`] | long lists over a restart: compiled, sealed, unreadable, changed meanwhile |
+//! | [`ledger`] | the ledger under kills, full disks and changes, and the commands that verify and export it |
 //! | [`under_load`] | a whole list swapped again and again while questions come in |
 //! | [`memory`] | what a list costs in memory, and at most while it is swapped |
 //! | [`attacks`] | floods, hoards of connections, silence, shortage: what clients notice, and how long |
@@ -47,6 +48,7 @@ mod differential;
 mod forwarding;
 mod harness;
 mod layering;
+mod ledger;
 mod local_zones;
 mod logging;
 mod manual;
