@@ -69,7 +69,9 @@ fn timed(appends: usize, mut append: impl FnMut(usize)) -> Vec<Duration> {
 fn ledger(place: &Path, batch: usize, appends: usize) -> usize {
     let mut ledger = Ledger::open(place, None).expect("a new ledger");
     let events = vec![event(); batch];
-    let times = timed(appends, |_| drop(ledger.append(Timestamp::now(), &events, &[]).expect("room")));
+    let times = timed(appends, |_| {
+        ledger.append(Timestamp::now(), &events, &[]).expect("room");
+    });
     show("ledger", batch, times);
     let octets = ledger.records(1).take(batch).map(|stored| stored.expect("a record").octets.len()).sum::<usize>();
     drop(ledger);

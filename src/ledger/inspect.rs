@@ -50,7 +50,7 @@ impl Inspect {
 
     /// The last record's place now; only its own hash is checked.
     pub fn head(&mut self) -> Result<Head, LedgerError> {
-        self.steady(|database, path| database::head(database, path))
+        self.steady(database::head)
     }
 
     /// The records from this sequence on, up to the one that is the last now.
@@ -87,7 +87,7 @@ impl Inspect {
     }
 
     pub(super) fn last(&mut self) -> Result<u64, LedgerError> {
-        self.steady(|database, path| database::last(database, path))
+        self.steady(database::last)
     }
 
     fn entries(

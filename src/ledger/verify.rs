@@ -144,7 +144,7 @@ impl Walk<'_> {
         if sequence != before.sequence + 1 {
             return Err(broken(Flaw::Gap));
         }
-        let stored = Stored::parse(sequence, value).ok_or(broken(Flaw::Undecodable))?;
+        let stored = Stored::parse(sequence, value).ok_or_else(|| broken(Flaw::Undecodable))?;
         if before.next(&stored.octets) != stored.head {
             return Err(broken(Flaw::Hash));
         }

@@ -166,7 +166,7 @@ fn child_fills_its_disk() {
             assert_eq!(verify(&directory, None, None).unwrap().head, head, "something of the batch is there");
         }
         let long = Payload::new(vec![b'z'; 2_000_000], false);
-        ledger.append(Timestamp::now(), &[accepted(1, &long)], &[long.clone()]).unwrap_err();
+        ledger.append(Timestamp::now(), &[accepted(1, &long)], std::slice::from_ref(&long)).unwrap_err();
         assert!(
             fs::read_dir(directory.join("payloads")).map_or(0, Iterator::count) == 0,
             "a part of a payload is left"
