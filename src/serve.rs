@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tracing::Level;
 
 use crate::config::{self, Config};
-use crate::control::command::SOCKET;
+use crate::control::command::{OperatorReply, OperatorRequest, SOCKET};
 use crate::control::{self, Control, Handle, StartError};
 use crate::dns::clock::Clock;
 use crate::dns::local::Local;
@@ -84,7 +84,7 @@ pub fn serve(path: &Path, logging: Logging) -> Result<(), ExitError> {
     let control_config = control::Config { asking: Some(asking.clone()), ..control_config(&config) };
     let started_control = control::start(control_config, given.state, metrics.clone());
     let (control, policy, handle) = started_control.map_err(|error| match error {
-        StartError::NoPolicy(_) | StartError::Full(_) => ExitError::Data(error.to_string()),
+        StartError::NoPolicy(_) | StartError::Full(_) | StartError::Ledger(_) => ExitError::Data(error.to_string()),
         StartError::State(_) | StartError::Thread(_) => failed(&error),
     })?;
     let data_runtime = runtime("pagar-async", config.dns.workers).map_err(|error| failed(&error))?;
@@ -110,7 +110,8 @@ pub fn serve(path: &Path, logging: Logging) -> Result<(), ExitError> {
         let state = web::State { control: handle.clone(), metrics: metrics.clone(), health: health.clone(), flush };
         start_web(&control_runtime, listener, state, stopped).map_err(|error| failed(&error))?;
     }
-    let operators = start_operators(&control_runtime, &config.ledger, operators_stopped);
+    let operators = start_operators(&control_runtime, &config.ledger, control.operators(), operators_stopped);
+    control.answering();
     let control_thread = control.alive();
     let vitals =
         Vitals { started, metrics, control: handle.clone(), control_thread, runtime: data_runtime.handle().clone() };
@@ -196,6 +197,7 @@ pub fn control_config(config: &Config) -> control::Config {
         guard: config.guard.clone(),
         sizes: config.sizes.clone(),
         asking: None,
+        strict: false,
     }
 }
 
@@ -241,7 +243,12 @@ fn start_web(
 }
 
 /// The operators' socket. Queries are answered whether it is there or not, so that it cannot be made is said and not fatal.
-fn start_operators(runtime: &Runtime, state: &Path, stopped: watch::Receiver<bool>) -> Option<operator::Place> {
+fn start_operators(
+    runtime: &Runtime,
+    state: &Path,
+    operators: impl Fn(OperatorRequest) -> OperatorReply + Send + Sync + 'static,
+    stopped: watch::Receiver<bool>,
+) -> Option<operator::Place> {
     let path = state.join(SOCKET);
     let bound = operator::Socket::bind(&path);
     let bound = bound.inspect_err(|error| {
@@ -249,7 +256,7 @@ fn start_operators(runtime: &Runtime, state: &Path, stopped: watch::Receiver<boo
     });
     let (socket, place) = bound.ok()?;
     runtime.spawn(async move {
-        let served = socket.serve(Arc::new(control::operator_request), until(stopped)).await;
+        let served = socket.serve(Arc::new(operators), until(stopped)).await;
         let _ = served.inspect_err(|error| tracing::error!(%error, "the operators' socket cannot be served"));
     });
     Some(place)
@@ -354,6 +361,7 @@ impl Server {
     }
 
     fn upgrade(&self) -> Option<Successor> {
+        self.control.lend(); // the new process has to read it
         match Successor::start(&self.estate) {
             Ok(successor) => {
                 tracing::info!(process = successor.pid(), "upgrade: a new process gets ready");
@@ -367,6 +375,7 @@ impl Server {
     }
 
     fn not_upgraded(&self, why: &dyn std::fmt::Display) {
+        self.control.take_back();
         tracing::error!("not upgraded, this process goes on: {why}");
         self.vitals.metrics.upgrade_failures.inc();
     }

@@ -199,15 +199,6 @@ impl fmt::Display for HeldItem {
     }
 }
 
-/// Carries a request out. May take as long as a change of the policy does: not for an asynchronous thread.
-pub fn operator_request(request: OperatorRequest) -> OperatorReply {
-    let what = match request {
-        OperatorRequest::Lift { .. } => "lifting by an operator",
-        OperatorRequest::Approve { .. } | OperatorRequest::Held => "holding and approving",
-    };
-    OperatorReply::refused("not-built", format!("{what} is not built yet: nothing was done"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -298,10 +289,5 @@ mod tests {
             assert!(!line.contains('\n'));
             assert_eq!(serde_json::from_str::<OperatorReply>(&line).unwrap(), reply);
         }
-    }
-
-    #[test]
-    fn nothing_is_done_yet_and_that_is_said() {
-        assert_eq!(operator_request(OperatorRequest::Held).word(), "not-built");
     }
 }

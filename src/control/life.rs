@@ -337,7 +337,7 @@ impl Life {
         let to = case.phase;
         self.remind(&key, case.next_change(now));
         self.cases.insert(key.clone(), case);
-        Some(Step { key, from: None, to, cause: None })
+        Some(Step { cause: Some(key.1.clone()), key, from: None, to })
     }
 
     /// Changes a case, now or when the order takes effect.

@@ -8,7 +8,9 @@
 //!
 //! It never sees a query but those it asks itself ([`selftest`]), and the data plane never waits for it.
 
+mod asker;
 pub mod command;
+mod docket;
 pub mod explain;
 pub mod handle;
 pub mod life;
@@ -24,7 +26,9 @@ pub mod stored;
 pub mod task;
 mod together;
 
-pub use command::operator_request;
+/// The source of signed notices, wherever they came from: they do not depend on a file, nor on a configured source.
+pub const SIGNED: &str = "signed notices";
+
 pub use explain::Explanation;
 pub use handle::{Handle, SourceStatus, Status};
 pub use once::compile_once;

@@ -13,7 +13,7 @@ pub fn compile_once(config: &Config, at: Timestamp) -> (Snapshot, Vec<Update>) {
     let _ = state.configure(config.authorities.clone(), config.order()); // nothing is known yet
     let mut updates = Vec::new();
     for source in &config.sources {
-        let mut update = Loader::new(source.clone()).scan(at, Mode::Now);
+        let mut update = Loader::new(source.clone()).guarded(config.guard.clone()).scan(at, Mode::Now);
         let put = std::mem::take(&mut update.put);
         let documents = put.into_iter().map(|(key, document)| ((source.name.clone(), key), document)).collect();
         let refused = state.put(documents);

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::serial::Serial;
 use super::state::Census;
+use crate::ledger::{Digest, Event};
 use crate::observe::metrics::Metrics;
 use crate::policy::diff::Diff;
 use crate::policy::store::store;
@@ -27,17 +28,18 @@ impl Publisher {
     }
 
     /// Lets time pass: publishes if a notice took effect or expired, or the clock was set back.
-    pub(super) fn mind_the_time(&mut self, register: &mut Register) {
-        let (now, started) = (Timestamp::now(), Instant::now());
+    pub(super) fn mind_the_time(&mut self, register: &mut Register, now: Timestamp) -> Option<Event> {
+        let started = Instant::now();
         if now < register.now() || register.next_change().is_some_and(|at| at <= now) {
             let (change, ttl) = (register.at(now), self.writer.current().ttl);
-            self.publish(register, change, ttl, started);
+            return self.publish(register, change, ttl, started);
         }
+        None
     }
 
     /// Puts the policy of the register in force, under a new serial if it differs from the one before. `started` is when
-    /// the change came.
-    pub(super) fn publish(&mut self, register: &Register, change: Change, ttl: u32, started: Instant) {
+    /// the change came. Returns what is to be recorded.
+    pub(super) fn publish(&mut self, register: &Register, change: Change, ttl: u32, started: Instant) -> Option<Event> {
         let (serial, old) = {
             let current = self.writer.current();
             (current.serial, current.ttl)
@@ -45,14 +47,20 @@ impl Publisher {
         let differs = serial == 0 || change.differs || ttl != old;
         let serial = if differs { self.next_serial() } else { serial };
         let next = register.snapshot(ttl, serial);
-        let names = next.names();
+        let (names, digest) = (next.names(), Digest::new(next.digest));
         self.show(&next); // before it, so that whoever sees its answers sees its figures
         self.writer.publish(next);
         self.metrics.policy.swap_duration.observe(started.elapsed().as_secs_f64());
+        let Diff { added, lifted } = change.diff;
         if differs {
-            let Diff { added, lifted } = change.diff;
             tracing::info!(serial, names, added, lifted, "policy published");
         }
+        differs.then_some(Event::Published { serial, digest, names, added, lifted })
+    }
+
+    /// The policy in force.
+    pub(super) fn current(&self) -> Arc<Snapshot> {
+        self.writer.current()
     }
 
     /// Puts the same policy in force in another form.
@@ -90,12 +98,17 @@ impl Publisher {
 
     /// Shows how many notices are known; deadlines pass without anything else changing.
     pub(super) fn show_census(&self, census: Census) {
-        let Census { in_force, scheduled, expired, refused, past_deadline } = census;
+        let Census { in_force, scheduled, expired, refused, suspended, revoked, past_deadline } = census;
         let figures = &self.metrics.policy;
         figures.past_deadline.set(past_deadline);
-        for (state, count) in
-            [("in force", in_force), ("scheduled", scheduled), ("expired", expired), ("refused", refused)]
-        {
+        for (state, count) in [
+            ("in force", in_force),
+            ("scheduled", scheduled),
+            ("suspended", suspended),
+            ("revoked", revoked),
+            ("expired", expired),
+            ("refused", refused),
+        ] {
             figures.notices.with_label_values(&[state]).set(count);
         }
     }

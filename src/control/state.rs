@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::SIGNED;
 use super::stored::{Stored, StoredDocument};
 use crate::ingest::{Document, DocumentKey, Problem, Severity};
 use crate::model::{Authority, AuthorityId, AuthorityKind, Notice, NoticeId, Targets};
@@ -111,6 +112,10 @@ pub struct Census {
     pub expired: i64,
     /// Refused as a whole.
     pub refused: i64,
+    /// Signed notices that rest.
+    pub suspended: i64,
+    /// Signed notices that were ended.
+    pub revoked: i64,
     /// To be carried out by now, and not: refused, or scheduled for later.
     pub past_deadline: i64,
 }
@@ -255,6 +260,12 @@ impl State {
     pub fn remove(&mut self, place: &Place) {
         self.withdraw(place);
         self.refused.remove(place);
+    }
+
+    /// Whether an unsigned document has this id.
+    pub fn is_taken(&self, authority: &AuthorityId, id: &NoticeId) -> bool {
+        let claim = Claim::Id(authority.clone(), id.clone());
+        self.claims.get(&claim).into_iter().flatten().any(|(source, _)| source != SIGNED)
     }
 
     /// The keys of a source's documents.

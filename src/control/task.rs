@@ -17,6 +17,11 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 
+use super::SIGNED;
+use super::asker::{Answer, Asker, Job};
+use super::command::{OperatorReply, OperatorRequest};
+use super::docket::{Bench, Decided, Docket, Effect, ListVersion, Signed};
+use super::explain::hex;
 use super::handle::{Handle, SourceStatus};
 use super::publish::Publisher;
 use super::serial::{Serial, SerialError};
@@ -26,14 +31,18 @@ use super::store::Store;
 use super::stored::{Stored, StoredDocument};
 use super::together::{self, Together};
 use crate::ingest::{
-    CODES, DocumentKey, Kind, Known, Loader, Mode, Problem, Source, Update, Watch, low_priority, watch,
+    CODES, Document, DocumentKey, Kind, Known, Loader, Mode, Problem, Severity, Source, Update, Watch, low_priority,
+    watch,
 };
 use crate::ledger::seal::Key;
-use crate::model::{Authority, Exemptions, Notice, Sensitivity};
+use crate::ledger::{Digest, Event, Ledger};
+use crate::model::{Authority, AuthorityId, DnsName, Exemptions, Notice, NoticeId, Sensitivity};
 use crate::observe::labels::Labels;
 use crate::observe::metrics::Metrics;
 use crate::policy::index::Full;
+use crate::policy::lifts::Lifts;
 use crate::policy::register::Merged;
+use crate::policy::verdict::Consider;
 use crate::policy::{Asking, Change, Pages, PolicyReader, Slots};
 use crate::verify::guard::Guard;
 use crate::verify::guard::size::SizeRules;
@@ -44,6 +53,12 @@ const PROBLEMS: usize = 100;
 
 /// An update of more names waits for others that are being read.
 const LONG: usize = 4_096;
+
+/// How long a person waits for an answer.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// From one self-test that failed to the next.
+const AGAIN: Duration = Duration::from_secs(10);
 
 /// Longest sleep: the wall clock may be set at any time, so the timers look at it this often.
 const LOOK: Duration = Duration::from_secs(1);
@@ -69,6 +84,8 @@ pub struct Config {
     pub guard: Arc<Guard>,
     /// How much a list may change unseen.
     pub sizes: SizeRules,
+    /// Whether a damaged ledger is a reason not to start.
+    pub strict: bool,
     /// How the node asks itself, once it answers; `None` where nothing is answered.
     pub asking: Option<Arc<Asking>>,
 }
@@ -87,6 +104,8 @@ pub struct Control {
     thread: Option<JoinHandle<()>>,
     /// The sources of the configuration in force.
     sources: Vec<Source>,
+    /// What it was read with.
+    guard: Arc<Guard>,
     metrics: Arc<Metrics>,
     /// The state directory, locked.
     state: OwnedFd,
@@ -103,6 +122,9 @@ pub enum StartError {
     /// The system gives no thread.
     #[error("cannot start the control plane: {0}")]
     Thread(#[from] io::Error),
+    /// Neither the ledger nor the stored policy says what is to be in force.
+    #[error("{0}; pagar ledger verify says where it breaks, and without --strict a stored policy is served")]
+    Ledger(String),
     /// Not one notice could be put in force: answering now would lift every restriction.
     #[error("there is no policy to put in force: {0}")]
     Full(Full),
@@ -130,6 +152,16 @@ enum Command {
     Reload(Box<Config>, Vec<Option<First>>, Sender<()>),
     /// Changes of the policy have been merged; nothing if that panicked.
     Merged(Option<Box<Merged>>),
+    /// A person asks for something; whoever waits is answered.
+    Operator(OperatorRequest, Sender<OperatorReply>),
+    /// The node answers queries: it can ask itself.
+    Answering,
+    /// It has asked itself.
+    Asked(Answer),
+    /// Another process reads the ledger; whoever waits hears that it may.
+    Lend(Sender<()>),
+    /// It does not take over after all.
+    TakeBack,
     /// Another process takes over the state directory.
     Retire,
     Stop,
@@ -143,8 +175,8 @@ struct First {
 }
 
 impl First {
-    fn look(source: &Source, known: Option<Known>) -> Self {
-        let mut loader = Loader::new(source.clone()).knowing(known);
+    fn look(source: &Source, known: Option<Known>, guard: &Arc<Guard>) -> Self {
+        let mut loader = Loader::new(source.clone()).knowing(known).guarded(guard.clone());
         let update = loader.scan(Timestamp::now(), Mode::Now);
         Self { loader, update }
     }
@@ -161,6 +193,7 @@ pub fn start(
     let state = serial.lock().try_clone_to_owned()?;
     let (commands, inbox) = channel();
     let (publisher, reader) = Publisher::new(serial, metrics.clone());
+    let docket = open_docket(&config, &metrics)?;
     let mut task = Task {
         state: State::default(),
         pages: config.pages.clone(),
@@ -175,13 +208,26 @@ pub fn start(
         store: Store::new(config.state.clone(), config.key.clone(), metrics.policy.state_write_failures.clone()),
         found: BTreeMap::new(),
         together: Together::new(),
+        docket,
+        bench: Standing::of(&config),
+        held: BTreeMap::new(),
+        asker: None,
+        asking: config.asking.clone(),
+        asked: 0,
+        next_ask: None,
     };
     let handle = Handle::new(reader.clone(), task.status.clone(), task.exempt.clone());
     task.metrics.policy.declare_refusals(CODES);
-    let sources = config.sources.clone();
+    let (sources, guard) = (config.sources.clone(), config.guard.clone());
     let known = task.restore(&sources);
-    let first = sources.iter().zip(known).map(|(source, known)| Some(First::look(source, known))).collect();
+    let first =
+        sources.iter().zip(known).map(|(source, known)| Some(First::look(source, known, &config.guard))).collect();
+    if task.docket.is_read_only() && (config.strict || task.state.is_empty()) {
+        return Err(StartError::Ledger(task.docket.trouble().to_owned()));
+    }
+    task.reconcile();
     task.reload(config, first);
+    task.started();
     let failures = task.sources.failures();
     if !sources.is_empty() && failures.len() == sources.len() && task.state.is_empty() {
         return Err(StartError::NoPolicy(failures));
@@ -195,7 +241,7 @@ pub fn start(
         let _living = living;
         task.run(&inbox);
     })?;
-    Ok((Control { commands, thread: Some(thread), sources, metrics, state, alive }, reader, handle))
+    Ok((Control { commands, thread: Some(thread), sources, guard, metrics, state, alive }, reader, handle))
 }
 
 impl Control {
@@ -205,20 +251,56 @@ impl Control {
     /// A source that is new or written differently must be readable: a slip of the pen in a path must not lift what the
     /// source of the old path lists. The problems say which is not; then everything stays as it was.
     pub fn reload(&mut self, config: Config) -> Result<(), Vec<Problem>> {
-        let stays =
-            |source: &&Source| self.sources.iter().any(|old| old.name == source.name && old.kind == source.kind);
+        let same_guard = self.guard == config.guard;
+        let stays = |source: &&Source| {
+            same_guard && self.sources.iter().any(|old| old.name == source.name && old.kind == source.kind)
+        };
         // read here, so that the timers of the control thread do not wait for a long list
-        let first: Vec<_> =
-            config.sources.iter().map(|source| (!stays(&source)).then(|| First::look(source, None))).collect();
+        let first: Vec<_> = config
+            .sources
+            .iter()
+            .map(|source| (!stays(&source)).then(|| First::look(source, None, &config.guard)))
+            .collect();
         let failures: Vec<_> = first.iter().flatten().filter_map(|first| first.update.failure.clone()).collect();
         if !failures.is_empty() {
             return Err(failures);
         }
         self.sources.clone_from(&config.sources);
+        self.guard = config.guard.clone();
         let (done, in_force) = channel();
         let _ = self.commands.send(Command::Reload(Box::new(config), first, done)); // the thread ends only with us
         let _ = in_force.recv(); // an error: the thread panicked over it, and has said so
         Ok(())
+    }
+
+    /// The node answers queries from now on: it asks itself whether it does what notices order.
+    pub fn answering(&self) {
+        let _ = self.commands.send(Command::Answering); // the thread ends only with us
+    }
+
+    /// What carries out the requests of people; may take as long as a change of the policy does.
+    pub fn operators(&self) -> impl Fn(OperatorRequest) -> OperatorReply + Send + Sync + 'static {
+        let commands = std::sync::Mutex::new(self.commands.clone());
+        move |request| {
+            let (answer, answered) = channel();
+            let sent = commands.lock().map(|commands| commands.send(Command::Operator(request, answer)));
+            let reply = sent.ok().and_then(|_| answered.recv_timeout(ANSWER).ok());
+            let why = "no answer within half a minute: whether it was done is in the ledger, or will be";
+            reply.unwrap_or_else(|| OperatorReply::refused("late", why))
+        }
+    }
+
+    /// Closes the ledger, so that a process that may take over can read it. Nothing signed is taken in until
+    /// [`Self::take_back`].
+    pub fn lend(&self) {
+        let (done, lent) = channel();
+        let _ = self.commands.send(Command::Lend(done)); // the thread ends only with us
+        let _ = lent.recv();
+    }
+
+    /// Opens the ledger again: the other process does not take over.
+    pub fn take_back(&self) {
+        let _ = self.commands.send(Command::TakeBack); // the thread ends only with us
     }
 
     /// Stores nothing any more: from now on another process does.
@@ -273,6 +355,42 @@ struct Task {
     found: BTreeMap<String, Vec<Problem>>,
     /// Long updates that wait for others.
     together: Together<(u64, Box<Update>)>,
+    /// Signed notices, the ledger, what people decide.
+    docket: Docket,
+    /// What signed notices are judged by.
+    bench: Standing,
+    /// Versions of lists that wait for people, by source.
+    held: BTreeMap<String, (ListVersion, Document)>,
+    /// Asks the node's own sockets, once they are answered.
+    asker: Option<Asker>,
+    asking: Option<Arc<Asking>>,
+    /// Jobs it has not answered.
+    asked: usize,
+    /// When to ask again what was not answered as it should.
+    next_ask: Option<Instant>,
+}
+
+/// What signed notices and lists are judged by.
+struct Standing {
+    keyring: Arc<Keyring>,
+    authorities: Vec<Authority>,
+    guard: Arc<Guard>,
+    sizes: SizeRules,
+    state: PathBuf,
+    key: Option<Key>,
+}
+
+impl Standing {
+    fn of(config: &Config) -> Self {
+        Self {
+            keyring: config.keyring.clone(),
+            authorities: config.authorities.clone(),
+            guard: config.guard.clone(),
+            sizes: config.sizes.clone(),
+            state: config.state.clone(),
+            key: config.key.clone(),
+        }
+    }
 }
 
 struct Watched {
@@ -309,6 +427,7 @@ impl Task {
         let now = Timestamp::now();
         let next = self.state.register().next_change().map(|at| now.duration_until(at));
         let longest = if self.together.is_waiting() { together::LOOK } else { LOOK };
+        let next = next.into_iter().chain(self.docket.next_change().map(|at| now.duration_until(at))).min();
         next.map_or(longest, |wait| Duration::try_from(wait).unwrap_or_default().min(longest)) // past: at once
     }
 
@@ -334,19 +453,37 @@ impl Task {
                     self.state.register().merge_later();
                     self.metrics.policy.compile_failures.inc(); // the panic has been logged
                 }
+                Command::Operator(request, answer) => {
+                    let reply = self.operate(request, &mut changes);
+                    let _ = answer.send(reply); // nobody waits any more
+                }
+                Command::Answering => self.answering(),
+                Command::Asked(Answer { found, serial, digest }) => {
+                    self.asked = self.asked.saturating_sub(1);
+                    self.docket.found(found, serial, &digest, Timestamp::now());
+                    self.next_ask = Some(Instant::now() + AGAIN);
+                }
+                Command::Lend(done) => {
+                    self.docket.lend(Timestamp::now());
+                    let _ = done.send(()); // nobody waits any more
+                }
+                Command::TakeBack => self.take_back(),
                 Command::Retire => self.store.retire(),
                 Command::Stop => {
+                    self.docket.record(Event::Stopped {}, Timestamp::now());
                     self.store(true);
                     return true;
                 }
             }
         }
         self.update_long(self.is_reading(), &mut changes);
+        self.turn(&mut changes);
         if changes.any() {
             self.publish(false, started);
             changes.observe(&self.metrics);
         }
-        self.publisher.mind_the_time(self.state.register());
+        self.mind_the_time();
+        self.ask();
         self.publisher.sweep();
         self.show_census();
         self.store(false);
@@ -407,8 +544,9 @@ impl Task {
     /// Takes over a configuration: sources that stay keep their watch, the others come with their first look, the rest
     /// is lifted.
     fn reload(&mut self, config: Config, first: Vec<Option<First>>) {
-        let started = Instant::now();
+        let (started, mut changes) = (Instant::now(), Changes::default());
         self.sources.configure(config.sources.iter().map(|source| source.name.as_str()));
+        self.bench = Standing::of(&config);
         let refused = self.state.configure(config.authorities.clone(), config.order());
         self.pages = config.pages;
         self.exempt.store(Arc::new(config.exempt));
@@ -416,7 +554,7 @@ impl Task {
         for (source, first) in config.sources.into_iter().zip(first) {
             let kept = old.iter().position(|watched| watched.source.name == source.name).map(|at| old.swap_remove(at));
             let watched = match (first, kept) {
-                (Some(first), _) => self.open(source, first),
+                (Some(first), _) => self.open(source, first, &mut changes),
                 (None, Some(kept)) => Watched { source, ..kept },
                 (None, None) => continue, // only a source that is watched comes without its first look
             };
@@ -425,12 +563,13 @@ impl Task {
         self.retry(); // what was in the way of a notice may have gone with a later source
         self.found.retain(|source, _| self.watched.iter().any(|watched| watched.source.name == *source));
         self.report_refused(refused);
+        self.turn(&mut changes);
         self.publish(true, started);
         self.show_census();
     }
 
     /// Takes the first look at a source and watches it from then on.
-    fn open(&mut self, source: Source, First { loader, update }: First) -> Watched {
+    fn open(&mut self, source: Source, First { loader, update }: First, changes: &mut Changes) -> Watched {
         // of single notices nothing is known over a restart, even if their directory cannot be read
         if update.failure.is_none() || matches!(source.kind, Kind::Directory { .. }) {
             // it may have been another kind of source before: what it does not say any more is lifted
@@ -438,7 +577,7 @@ impl Task {
             let gone = self.state.keys_of(&source.name).into_iter().filter(|key| !stays(key));
             gone.for_each(|key| self.state.remove(&(source.name.clone(), key)));
         }
-        self.take(&source, update, &mut Changes::default());
+        self.take(&source, update, changes);
         self.watches += 1;
         let (number, commands) = (self.watches, self.commands.clone());
         let deliver = move |update| {
@@ -476,10 +615,23 @@ impl Task {
 
     /// Takes the documents of an update into the state and reports the rest of it.
     fn take(&mut self, source: &Source, mut update: Update, changes: &mut Changes) {
-        let keys: Vec<_> = update.put.keys().chain(&update.removed).chain(&update.settled).cloned().collect();
+        let keys = update.put.keys().chain(update.signed.keys()).chain(&update.removed).chain(&update.settled);
+        let keys: Vec<_> = keys.cloned().collect();
         self.sources.changed(&source.name, &keys);
         let (put, removed) = (std::mem::take(&mut update.put), std::mem::take(&mut update.removed));
-        let documents: Vec<_> = put.into_iter().map(|(key, document)| ((source.name.clone(), key), document)).collect();
+        let signed = std::mem::take(&mut update.signed).into_iter();
+        changes.signed.extend(signed.map(|(key, octets)| Signed {
+            source: source.name.clone(),
+            file: source.file(&key),
+            octets,
+            received_at: update.at,
+            again: false,
+        }));
+        let mut documents: Vec<_> =
+            put.into_iter().map(|(key, document)| ((source.name.clone(), key), document)).collect();
+        if let Kind::List { .. } = source.kind {
+            documents.retain(|(_, document)| !self.is_held(source, document, &mut update.problems));
+        }
         let before = documents.len();
         // what goes makes room for what comes: a notice may move to a file of another name
         removed.into_iter().for_each(|key| {
@@ -524,8 +676,18 @@ impl Task {
 
     /// Counts the notices; a file of which one item is refused counts as refused.
     fn show_census(&self) {
-        let refused = self.sources.files_with_errors() as i64;
-        self.publisher.show_census(Census { refused, ..self.state.census(Timestamp::now()) });
+        let (now, refused) = (Timestamp::now(), self.sources.files_with_errors() as i64);
+        let (phases, late) = self.docket.census(now);
+        let phase = |word| phases.get(word).copied().unwrap_or(0);
+        let census = self.state.census(now);
+        self.publisher.show_census(Census {
+            refused,
+            suspended: phase("suspended"),
+            revoked: phase("revoked"),
+            expired: census.expired + phase("expired"),
+            past_deadline: census.past_deadline + late,
+            ..census
+        });
     }
 
     fn show_sources(&self) {
@@ -544,7 +706,10 @@ impl Task {
         if anew {
             change = change + self.state.update(&self.pages, slots);
         }
-        self.publisher.publish(self.state.register(), change, self.pages.ttl, started);
+        let lifts = Lifts::new(self.docket.lifts());
+        change.differs |= self.state.register().lift(lifts);
+        let published = self.publisher.publish(self.state.register(), change, self.pages.ttl, started);
+        published.into_iter().for_each(|event| self.docket.later(event));
         self.merge();
         self.show_sources();
     }
@@ -565,6 +730,169 @@ impl Task {
     }
 }
 
+/// The docket as the ledger has it. A ledger that cannot be opened is no reason not to serve what is stored.
+fn open_docket(config: &Config, metrics: &Arc<Metrics>) -> Result<Docket, StartError> {
+    let ledger = Ledger::open(&config.state, config.key.clone());
+    Ok(Docket::open(ledger, &config.state, config.key.clone(), metrics.clone(), Timestamp::now())?)
+}
+
+//------ signed notices and people -----------------------------------------------------------------------------------------
+
+impl Task {
+    /// Drops stored notices that the ledger says nothing of, or not any more.
+    fn reconcile(&mut self) {
+        if self.docket.is_read_only() {
+            return; // what is stored is all there is
+        }
+        for key in self.state.keys_of(SIGNED) {
+            if !self.docket.is_wanted(&key) {
+                self.state.remove(&(SIGNED.to_owned(), key));
+            }
+        }
+    }
+
+    /// The first policy is in force.
+    fn started(&mut self) {
+        let policy = Some(Digest::new(self.publisher.current().digest));
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        self.docket.record(Event::Started { program: "pagar".to_owned(), version, policy }, Timestamp::now());
+    }
+
+    /// Takes signed files in, lets time pass for signed notices, and puts what they say now into the state.
+    fn turn(&mut self, changes: &mut Changes) {
+        let now = Timestamp::now();
+        let signed = std::mem::take(&mut changes.signed);
+        let mut effects = self.docket.pass(now);
+        let retry = self.docket.is_waiting() && self.docket.may_retry(Instant::now());
+        if !signed.is_empty() || retry {
+            let Self { state, bench, docket, .. } = self;
+            let is_taken = |authority: &AuthorityId, id: &NoticeId| state.is_taken(authority, id);
+            let Standing { keyring, authorities, guard, key, .. } = bench;
+            let bench = Bench { keyring, authorities, guard, has_key: key.is_some(), is_taken: &is_taken };
+            let taken = docket.take(signed, &bench, now);
+            effects.extend(taken.effects);
+            for (source, file) in taken.settled {
+                let key = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                self.sources.changed(&source, &[key]);
+            }
+            taken.problems.into_iter().for_each(|(source, problem)| self.sources.add_problem(&source, problem));
+            self.show_sources();
+        }
+        self.apply(effects, changes);
+        changes.other |= self.docket.lifts_changed();
+    }
+
+    fn apply(&mut self, effects: Vec<Effect>, changes: &mut Changes) {
+        let mut documents = Vec::new();
+        for effect in effects {
+            changes.other = true;
+            match effect {
+                Effect::Put(place, document) => documents.push((place, document)),
+                Effect::Remove(place) => self.state.remove(&place),
+            }
+        }
+        for ((_, key), problem) in self.state.put(documents) {
+            // it was judged before it was recorded: a configuration that has changed is what is left
+            tracing::error!(notice = key, "{problem}");
+            self.metrics.policy.refused_items.with_label_values(&[problem.code]).inc();
+        }
+    }
+
+    /// Lets time pass for the policy.
+    fn mind_the_time(&mut self) {
+        let published = self.publisher.mind_the_time(self.state.register(), Timestamp::now());
+        published.into_iter().for_each(|event| self.docket.later(event));
+    }
+
+    /// The node answers queries: it asks itself about all that is in force and was not asked for.
+    fn answering(&mut self) {
+        let Some(asking) = self.asking.clone() else { return };
+        let commands = self.commands.clone();
+        let deliver = move |answer| {
+            let _ = commands.send(Command::Asked(answer)); // the task is gone: so are we, soon
+        };
+        match Asker::start(asking, self.metrics.selftest.clone(), deliver) {
+            Ok(asker) => self.asker = Some(asker),
+            Err(error) => tracing::error!(%error, "the node cannot ask itself: no notice will be called enforced"),
+        }
+    }
+
+    /// Asks about what has changed, and again about what was not answered as it should.
+    fn ask(&mut self) {
+        let due = self.next_ask.is_none_or(|next| next <= Instant::now() || self.docket.has_news());
+        if let Some(asker) = self.asker.as_ref().filter(|_| due && self.docket.has_questions()) {
+            let policy = self.publisher.current();
+            let queries = self.docket.queries(&policy);
+            let kinds = self.bench.authorities.iter().map(|authority| (authority.id.clone(), authority.kind)).collect();
+            if !queries.is_empty() {
+                self.asked += 1;
+                asker.ask(Job { queries, serial: policy.serial, digest: hex(&policy.digest), kinds });
+            }
+        }
+        if self.asked == 0 {
+            self.docket.finish(Timestamp::now()); // otherwise with the answers, in one append
+        }
+    }
+
+    /// Carries out what a person asks.
+    fn operate(&mut self, request: OperatorRequest, changes: &mut Changes) -> OperatorReply {
+        let policy = self.publisher.current();
+        let listed = |name: &DnsName| {
+            let verdict = policy.decide(name.as_wire(), Consider::All)?;
+            Some(verdict.entry.notice.sensitivity)
+        };
+        let (reply, Decided { lifts, list }) = self.docket.ask_for(request, listed, Timestamp::now());
+        changes.other |= lifts;
+        if let Some(version) = list
+            && let Some((_, document)) = self.held.remove(&version.source).filter(|(held, _)| *held == version)
+        {
+            let at = Timestamp::now();
+            let refused = self.state.put(vec![((version.source.clone(), String::new()), document)]);
+            for (_, problem) in refused {
+                self.sources.add_problem(&version.source, problem);
+            }
+            self.sources.changed(&version.source, &[String::new()]);
+            changes.put.push(at);
+        }
+        reply
+    }
+
+    /// Whether a new version of a list has to wait for people; then it does.
+    fn is_held(&mut self, source: &Source, document: &Document, problems: &mut Vec<Problem>) -> bool {
+        let (before, after) = (self.state.names_of(&source.name), document.targets.len() as u64);
+        let Some(hold) = self.bench.sizes.judge(&source.name, before, after) else {
+            self.held.remove(&source.name);
+            self.docket.list_taken(&source.name);
+            return false;
+        };
+        let key = (document.notice.authority.clone(), document.notice.id.clone());
+        if !self.docket.holds_list(&key, &source.name, &hold, Timestamp::now()) {
+            self.held.remove(&source.name);
+            return false;
+        }
+        let version = ListVersion { source: source.name.clone(), before, after };
+        self.held.insert(source.name.clone(), (version, document.clone()));
+        problems.push(Problem {
+            severity: Severity::Error,
+            file: source.file(&String::new()),
+            line: None,
+            column: None,
+            message: format!("the list is held, and its last good version stays in force: {hold}"),
+            hint: Some("pagar approve --list shows its number; one person may approve it".to_owned()),
+            code: hold.code(),
+        });
+        true
+    }
+
+    /// Opens the ledger again after it was lent.
+    fn take_back(&mut self) {
+        match Ledger::open(&self.bench.state, self.bench.key.clone()) {
+            Ok(ledger) => self.docket.take_back(ledger),
+            Err(error) => tracing::error!("{error}; nothing signed is taken in"),
+        }
+    }
+}
+
 /// Whether a stored document is one that this source may still give.
 fn is_of(document: &StoredDocument, source: &Source) -> bool {
     let same_order = match &source.kind {
@@ -579,11 +907,15 @@ fn is_of(document: &StoredDocument, source: &Source) -> bool {
 struct Changes {
     put: Vec<Timestamp>,
     removed: Vec<Timestamp>,
+    /// Signed files that came.
+    signed: Vec<Signed>,
+    /// Something else that has to be published.
+    other: bool,
 }
 
 impl Changes {
     fn any(&self) -> bool {
-        !self.put.is_empty() || !self.removed.is_empty()
+        !self.put.is_empty() || !self.removed.is_empty() || self.other
     }
 
     fn observe(&self, metrics: &Metrics) {

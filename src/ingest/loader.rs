@@ -2,13 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::directory::Directory;
 use super::list::List;
-use super::{Kind, Problem, Source, Update};
+use super::{Document, Kind, Problem, Severity, Source, Update};
+use crate::model::name::wire_to_text;
+use crate::model::{Sensitivity, Targets};
+use crate::verify::guard::Guard;
 
 /// A file that is gone is taken for gone only after this long: to replace a file by deleting it first must not lift it.
 pub(super) const ABSENCE: Duration = Duration::from_millis(100);
@@ -61,6 +66,8 @@ pub struct Known {
 pub struct Loader {
     source: Source,
     state: State,
+    /// Names that no document may block by itself.
+    guard: Option<Arc<Guard>>,
 }
 
 #[derive(Debug)]
@@ -78,7 +85,13 @@ impl Loader {
                 State::List(Box::new(List::new(path.clone(), *format, (**notice).clone(), *scope)))
             }
         };
-        Self { source, state }
+        Self { source, state, guard: None }
+    }
+
+    /// Leaves names out that this guard holds, and says so.
+    pub fn guarded(mut self, guard: Arc<Guard>) -> Self {
+        self.guard = Some(guard);
+        self
     }
 
     /// Tells it what is known of a list from an earlier run: if it is still that, it is not read again, but
@@ -102,6 +115,11 @@ impl Loader {
             State::Directory(directory) => directory.scan(&mut update, mode),
             State::List(list) => list.scan(&mut update, mode),
         }
+        if let Some(guard) = &self.guard {
+            for (key, document) in &mut update.put {
+                update.problems.extend(screen(document, guard, &self.source.file(key)));
+            }
+        }
         update
     }
 
@@ -112,4 +130,39 @@ impl Loader {
             State::List(list) => list.again(),
         }
     }
+}
+
+/// Held names of one document that are reported; the rest is counted.
+const SHOWN: usize = 100;
+
+/// Takes the names out that the guard holds. Only an item of a signed notice can be approved by people: a list is as long as
+/// it is wrong.
+fn screen(document: &mut Document, guard: &Guard, file: &Path) -> Vec<Problem> {
+    let held = |wire: &[u8], scope| guard.judge(wire, scope);
+    if !document.targets.iter().any(|(wire, scope)| held(&wire, scope).is_some()) {
+        return Vec::new(); // as nearly always
+    }
+    let (all, secret) = (std::mem::take(&mut document.targets), document.notice.sensitivity == Sensitivity::Secret);
+    let (mut kept, mut problems, mut more) = (Targets::default(), Vec::new(), 0);
+    for (wire, scope) in all.iter() {
+        let Some(why) = held(&wire, scope) else {
+            kept.push_wire(&wire, scope);
+            continue;
+        };
+        if problems.len() == SHOWN {
+            more += 1;
+            continue;
+        }
+        let name = if secret { "a name".to_owned() } else { wire_to_text(&wire) };
+        let message = format!("{name} is held, and not blocked: {why}");
+        let hint = Some("to block it all the same, order it by a signed notice: its items can be approved".to_owned());
+        let (severity, file) = (Severity::Error, file.to_owned());
+        problems.push(Problem { severity, file, line: None, column: None, message, hint, code: why.code() });
+    }
+    if more > 0 {
+        let (severity, file, message) = (Severity::Error, file.to_owned(), format!("and {more} names more are held"));
+        problems.push(Problem { severity, file, line: None, column: None, message, hint: None, code: "more" });
+    }
+    document.targets = kept;
+    problems
 }

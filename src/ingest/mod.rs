@@ -166,10 +166,12 @@ impl Update {
 }
 
 /// The values of [`Problem::code`]: they are in receipts and metrics and stay stable.
-pub const CODES: [&str; 42] = [
+pub const CODES: [&str; 47] = [
     "action",
     "address",
     "authority",
+    "authority-name",
+    "block-page",
     "broken",
     "category",
     "changing",
@@ -191,7 +193,10 @@ pub const CODES: [&str; 42] = [
     "name",
     "no-targets",
     "nxdomain-exact",
+    "own-name",
     "power",
+    "protected",
+    "public-suffix",
     "root",
     "scope",
     "sensitivity",

@@ -162,6 +162,15 @@ pub enum Event {
         /// The name it is about.
         name: Option<Secretable>,
     },
+    /// What a person lifted is listed anew, and so blocked again.
+    LiftEnded {
+        /// The name.
+        name: Secretable,
+        /// Whose notice lists it.
+        authority: AuthorityId,
+        /// Which.
+        notice: NoticeId,
+    },
     /// A list was read and taken over.
     ListRead {
         /// Its source.
@@ -202,7 +211,7 @@ pub enum Event {
 
 impl Event {
     /// The words of `event`; any other was written by a later release.
-    pub(super) const WORDS: [&str; 16] = [
+    pub(super) const WORDS: [&str; 17] = [
         "started",
         "stopped",
         "accepted",
@@ -214,6 +223,7 @@ impl Event {
         "lift-seen",
         "held",
         "operator",
+        "lift-ended",
         "list-read",
         "source-failed",
         "clock-held",
@@ -303,6 +313,14 @@ impl Secretable {
         let digest = Digest::of(&salted);
         let (nonce, sealed) = seal::seal(&salted, digest.as_octets(), key)?;
         Ok(Self::Sealed { digest, sealed: hex(&nonce) + &hex(&sealed) })
+    }
+
+    /// The text, if it needs no key or this one opens it.
+    pub fn open_if(&self, key: Option<&Key>) -> Option<String> {
+        match (self, key) {
+            (Self::Plain(text), _) => Some(text.clone()),
+            (Self::Sealed { .. }, key) => self.open(key?).ok(),
+        }
     }
 
     /// The text.

@@ -76,6 +76,11 @@ pub(super) fn an_event_of_each_kind() -> Vec<Event> {
             held: Some(10),
             name: Some(Secretable::Plain(text("clinic.example"))),
         },
+        Event::LiftEnded {
+            name: Secretable::Plain("lifted.example.".into()),
+            authority: authority.clone(),
+            notice: notice.clone(),
+        },
         Event::ListRead { source: text("lists/scam.hosts"), authority, notice, digest: digest("list"), names: 4 },
         Event::SourceFailed { source: text("lists/scam.hosts"), reason: text("no such file") },
         Event::ClockHeld { wall: at(0), last: at(7) },

@@ -28,7 +28,7 @@ use super::sum::{Blocks, Sum};
 
 /// The values of `state` in `pagar_notices`: the words of `control::explain::state_at`, and files of which something is
 /// refused.
-pub const NOTICE_STATES: [&str; 4] = ["scheduled", "in force", "expired", "refused"];
+pub const NOTICE_STATES: [&str; 6] = ["scheduled", "in force", "suspended", "revoked", "expired", "refused"];
 
 /// The values of `reason` in `pagar_guard_quarantined_total`: the codes of `verify::guard::Quarantine`, for items, and of
 /// `verify::guard::size::Hold`, for lists.
@@ -138,6 +138,10 @@ pub struct PolicyMetrics {
     pub enforce_seconds: Histogram,
     /// `pagar_notice_lift_seconds`
     pub lift_seconds: Histogram,
+    /// `pagar_notice_signature_failures_total`
+    pub signature_failures: IntCounter,
+    /// `pagar_notice_sequence_gaps{authority}`
+    pub sequence_gaps: IntGaugeVec,
     /// `pagar_guard_refused_total{reason}`; the reasons are the codes of `verify::guard` and of the formats.
     pub refused_items: IntCounterVec,
     /// `pagar_guard_quarantined_total{reason}`; the reasons are [`QUARANTINE_REASONS`].
@@ -167,6 +171,10 @@ impl PolicyMetrics {
             opts("guard_refused_total", "Targets, lines and notices that were refused or look wrong, by reason code.");
         let quarantined = "Items and versions of lists that wait for persons instead of taking effect, by reason code.";
         let quarantined = opts("guard_quarantined_total", quarantined);
+        let signatures =
+            "Signed files that nobody is known to have sent: no envelope, no known key, a wrong signature.";
+        let signatures = opts("notice_signature_failures_total", signatures);
+        let gaps = opts("notice_sequence_gaps", "Numbers of notices that are missing between the first and the last.");
         let reads = opts("state_read_failures_total", "Stored policies that could not be used at the start.");
         let writes = opts("state_write_failures_total", "Failed writes to the state directory.");
         let compiles =
@@ -182,6 +190,8 @@ impl PolicyMetrics {
             past_deadline: gauge("notices_past_deadline", "Notices not enforced by their deadline.")?,
             enforce_seconds: histogram("notice_enforce_seconds", "From receipt of a notice to its enforcement.", &ACT)?,
             lift_seconds: histogram("notice_lift_seconds", "From the end of a notice to its names resolving.", &ACT)?,
+            signature_failures: registered(registry, IntCounter::with_opts(signatures))?,
+            sequence_gaps: registered(registry, IntGaugeVec::new(gaps, &["authority"]))?,
             refused_items: registered(registry, IntCounterVec::new(refused, &["reason"]))?,
             quarantined: registered(registry, IntCounterVec::new(quarantined, &["reason"]))?,
             state_read_failures: registered(registry, IntCounter::with_opts(reads))?,
@@ -428,12 +438,14 @@ impl UpstreamMetrics {
 }
 
 /// The record of what the node was told and did; written by the control task.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct LedgerMetrics {
     /// `pagar_ledger_records_total`
     pub records: IntCounter,
     /// `pagar_ledger_append_failures_total`
     pub append_failures: IntCounter,
+    /// `pagar_ledger_damaged`
+    pub damaged: IntGauge,
     head_sequence: IntGauge,
     head_info: IntGaugeVec,
 }
@@ -443,11 +455,14 @@ impl LedgerMetrics {
         let records = opts("ledger_records_total", "Records this process has appended to the ledger.");
         let failures =
             opts("ledger_append_failures_total", "Appends to the ledger that failed and are to be tried again.");
+        let damaged = "1 if the ledger cannot be trusted: the stored policy is served, and nothing new is taken in.";
+        let damaged = opts("ledger_damaged", damaged);
         let sequence = opts("ledger_head_sequence", "The number of the ledger's last record.");
         let info = opts("ledger_head_info", "The hash of the ledger's last record; always 1 once there is a ledger.");
         let ledger = Self {
             records: registered(registry, IntCounter::with_opts(records))?,
             append_failures: registered(registry, IntCounter::with_opts(failures))?,
+            damaged: registered(registry, IntGauge::with_opts(damaged))?,
             head_sequence: registered(registry, IntGauge::with_opts(sequence))?,
             head_info: registered(registry, IntGaugeVec::new(info, &["hash"]))?,
         };

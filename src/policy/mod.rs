@@ -19,6 +19,7 @@ pub mod compile;
 pub mod diff;
 mod digest;
 pub mod index;
+pub mod lifts;
 pub mod pages;
 pub mod preview;
 pub mod register;

@@ -21,6 +21,7 @@ use super::compile::{Entry, Rule, rule};
 use super::diff::Diff;
 use super::digest::Digests;
 use super::index::{Built, Full, Index, Interner, Layer, Member, Moves, SetId, Slot, build};
+use super::lifts::Lifts;
 use super::pages::Page;
 use super::verdict::Snapshot;
 use crate::model::{AuthorityKind, DnsName, Sensitivity, Targets};
@@ -81,6 +82,7 @@ pub struct Register {
     builds: u64,
     /// A merge is under way.
     merging: bool,
+    lifts: Lifts,
     limits: Limits,
 }
 
@@ -150,6 +152,7 @@ impl Register {
             left: 0,
             builds: 0,
             merging: false,
+            lifts: Lifts::default(),
         }
     }
 
@@ -227,14 +230,22 @@ impl Register {
         Snapshot {
             serial,
             built_at: self.now,
-            digest: self.digests.total(),
+            digest: self.lifts.digest(self.digests.total()),
             ttl,
             index: self.index.clone(),
             rules: self.rules.clone(),
             entries: self.entries.clone(),
             names: self.names,
             notices: self.notices,
+            lifts: self.lifts.clone(),
         }
+    }
+
+    /// Takes over the names that people have lifted; returns whether they are others than before.
+    pub fn lift(&mut self, lifts: Lifts) -> bool {
+        let differ = lifts != self.lifts;
+        self.lifts = lifts;
+        differ
     }
 
     /// The names a slot's notice lists. Reads all names.

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::chunked::Chunked;
 use super::compile::{Entry, Rule};
 use super::index::{Index, SetId};
+use super::lifts::Lifts;
 use super::register::Entries;
 use crate::model::{Notice, Scope};
 
@@ -26,6 +27,7 @@ pub struct Snapshot {
     pub(super) entries: Entries,
     pub(super) names: u64,
     pub(super) notices: usize,
+    pub(super) lifts: Lifts,
 }
 
 /// A name is listed: by whom, through which target.
@@ -70,7 +72,13 @@ impl Snapshot {
                 _ => ControlFlow::Continue(()),
             }
         });
-        best
+        best.filter(|_| !self.is_lifted(name))
+    }
+
+    /// Whether a person has lifted a canonical wire name, or one above it: then no notice answers for it.
+    #[inline]
+    pub fn is_lifted(&self, name: &[u8]) -> bool {
+        !self.lifts.is_empty() && self.lifts.cover(name)
     }
 
     /// Gets ready to decide about these names.

@@ -1,0 +1,183 @@
+//! What people decide: emergency lifts, and the approval of what is held.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use super::Docket;
+use super::holds::{Held, ListVersion, Waits, case_of, held_list};
+use crate::control::command::{OperatorReply, OperatorRequest};
+use crate::control::life::Key;
+use crate::ledger::Event;
+use crate::ledger::event::{Action, Secretable};
+use crate::model::{DnsName, ItemId, Order, Scope, Sensitivity};
+use crate::verify::guard::size::Hold;
+
+/// What a request changes, beside what it is answered.
+#[derive(Debug, Default)]
+pub(in crate::control) struct Decided {
+    /// The lifted names are others now.
+    pub(in crate::control) lifts: bool,
+    /// This version of a list may be put in force.
+    pub(in crate::control) list: Option<ListVersion>,
+}
+
+impl Docket {
+    /// Carries out what a person asks. It is recorded before it has an effect. `lists` says by whom a name is listed: whether
+    /// at all, and whether only by secret notices.
+    pub(in crate::control) fn ask_for(
+        &mut self,
+        request: OperatorRequest,
+        listed: impl Fn(&DnsName) -> Option<Sensitivity>,
+        now: Timestamp,
+    ) -> (OperatorReply, Decided) {
+        match request {
+            OperatorRequest::Held => {
+                (OperatorReply::List(self.holds.list(|key, item| self.name_for_people(key, item))), Decided::default())
+            }
+            OperatorRequest::Lift { .. } | OperatorRequest::Approve { .. } if self.read_only => {
+                let reason = "the ledger cannot be used, so nothing can be recorded, and nothing is changed";
+                (OperatorReply::refused("read-only", reason), Decided::default())
+            }
+            OperatorRequest::Lift { name, reason, person } => self.lift(&name, reason, person, listed(&name), now),
+            OperatorRequest::Approve { id, reason, person } => self.approve(id, reason, person, now),
+        }
+    }
+
+    fn lift(
+        &mut self,
+        name: &DnsName,
+        reason: String,
+        person: String,
+        listed: Option<Sensitivity>,
+        now: Timestamp,
+    ) -> (OperatorReply, Decided) {
+        let refused = |code, reason: &str| (OperatorReply::refused(code, reason), Decided::default());
+        if self.lifts.contains(name) {
+            return refused("lifted", "it is lifted already");
+        }
+        let Some(sensitivity) = listed else {
+            return refused("not-listed", "no notice in force lists it, nor a name above it");
+        };
+        let text = match (sensitivity, &self.key) {
+            (Sensitivity::Secret, Some(key)) => Secretable::seal(&name.to_string(), key).ok(),
+            (Sensitivity::Secret, None) => None,
+            _ => Some(Secretable::Plain(name.to_string())),
+        };
+        let Some(text) = text else {
+            return refused("needs-key", "the name is secret, and there is no [ledger] key_file to record it with");
+        };
+        let event = Event::Operator { action: Action::Lift, person, reason, held: None, name: Some(text) };
+        match self.book.append(vec![event], &[], now) {
+            Ok(head) => {
+                self.lifts.insert(name.clone());
+                let text = "lifted; it stays so until a notice lists it anew".to_owned();
+                (OperatorReply::Ok { text, ledger: Some(head.sequence) }, Decided { lifts: true, ..Decided::default() })
+            }
+            Err(error) => refused("ledger", &error),
+        }
+    }
+
+    fn approve(&mut self, id: u64, reason: String, person: String, now: Timestamp) -> (OperatorReply, Decided) {
+        let refused = |code, reason: &str| (OperatorReply::refused(code, reason), Decided::default());
+        let Some(held) = self.holds.get(id) else {
+            return refused("unknown", "nothing is held under this number");
+        };
+        let first = matches!(held.what, Waits::Item(..)) && held.proposed_by.is_none();
+        if held.proposed_by.as_ref() == Some(&person) {
+            return refused("same-person", "a second person must approve");
+        }
+        let action = if first { Action::Propose } else { Action::Approve };
+        let event = Event::Operator { action, person: person.clone(), reason, held: Some(id), name: None };
+        let sequence = match self.book.append(vec![event], &[], now) {
+            Ok(head) => head.sequence,
+            Err(error) => return refused("ledger", &error),
+        };
+        if first {
+            self.holds.propose(id, &person);
+            let text = "proposed; a second person must approve".to_owned();
+            return (OperatorReply::Ok { text, ledger: Some(sequence) }, Decided::default());
+        }
+        let list = self.approved(id);
+        let text = "approved".to_owned();
+        (OperatorReply::Ok { text, ledger: Some(sequence) }, Decided { list, ..Decided::default() })
+    }
+
+    /// What is held under a number may be put in force; the version of a list, if it is one.
+    pub(super) fn approved(&mut self, id: u64) -> Option<ListVersion> {
+        match self.holds.remove(id)?.what {
+            Waits::Item(key, item) => {
+                self.life.quarantine(&key, &item, false);
+                self.moved.insert(key);
+                None
+            }
+            Waits::List(_, version) => {
+                self.approved_lists.insert(version.clone());
+                Some(version)
+            }
+        }
+    }
+
+    /// Whether the new version of a list must wait. What is approved once stays approved.
+    pub(in crate::control) fn holds_list(&mut self, key: &Key, source: &str, hold: &Hold, now: Timestamp) -> bool {
+        let version = ListVersion { source: source.to_owned(), before: hold.before, after: hold.after };
+        if self.approved_lists.contains(&version) {
+            return false;
+        }
+        if self.holds.of_list(&version).is_some() {
+            return true;
+        }
+        self.holds.forget_list(source);
+        let id = self.book.next(0);
+        let recorded = self.book.append(vec![held_list(key, &version, hold.code())], &[], now);
+        if recorded.is_ok() {
+            let (what, code) = (Waits::List(key.clone(), version), hold.code().to_owned());
+            self.holds.insert(id, Held { what, code, since: now, proposed_by: None });
+            self.metrics.policy.quarantined.with_label_values(&[hold.code()]).inc();
+        }
+        true // not recorded, it waits all the same
+    }
+
+    /// A list says something that need not wait: what waited is past.
+    pub(in crate::control) fn list_taken(&mut self, source: &str) {
+        self.holds.forget_list(source);
+    }
+
+    /// The names that are lifted.
+    pub(in crate::control) fn lifts(&self) -> &BTreeSet<DnsName> {
+        &self.lifts
+    }
+
+    /// Ends the lifts of names that an order lists anew.
+    pub(super) fn end_lifts(&mut self, order: &Order) {
+        let Some(restriction) = order.act.restriction().filter(|_| !self.lifts.is_empty()) else { return };
+        let (authority, notice) = case_of(order);
+        let targets: Vec<_> = restriction.items.iter().filter_map(|item| item.target.as_ref().ok()).collect();
+        let listed = |lift: &DnsName| targets.iter().any(|(name, scope)| is_about(name, *scope, lift));
+        let ended: Vec<_> = self.lifts.iter().filter(|lift| listed(lift)).cloned().collect();
+        for name in ended {
+            self.lifts.remove(&name);
+            self.lifts_changed = true;
+            let secret = order.sensitivity == Sensitivity::Secret;
+            let sealed =
+                self.key.as_ref().filter(|_| secret).and_then(|key| Secretable::seal(&name.to_string(), key).ok());
+            if let Some(name) = sealed.or_else(|| (!secret).then(|| Secretable::Plain(name.to_string()))) {
+                self.later(Event::LiftEnded { name, authority: authority.clone(), notice: notice.clone() });
+            }
+        }
+    }
+
+    /// What an item is called, unless its notice is secret.
+    fn name_for_people(&self, key: &Key, item: &ItemId) -> Option<String> {
+        let content = &self.life.case(key)?.content;
+        let restriction = self.restriction(&content.payload)?;
+        let item = restriction.items.iter().find(|it| it.id == *item)?;
+        let is_secret = content.notice.sensitivity == Sensitivity::Secret;
+        item.target.as_ref().ok().filter(|_| !is_secret).map(|(name, _)| name.to_string())
+    }
+}
+
+/// Whether a target lists a lifted name, or a name below it, anew.
+fn is_about(name: &DnsName, scope: Scope, lift: &DnsName) -> bool {
+    name.is_at_or_below(lift) || (scope == Scope::Subtree && lift.is_at_or_below(name))
+}

@@ -1,0 +1,156 @@
+//! The docket's state from its ledger: every record is checked against the chain and played again.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::holds::{Held, ListVersion, Waits};
+use super::{Docket, Filed, Seen, filed, judge};
+use crate::control::life::{Key, Phase};
+use crate::ledger::event::{Action, Held as What};
+use crate::ledger::{Event, Head, Record, RecordError};
+use crate::model::{DnsName, ItemId};
+
+/// Published policies whose digest is remembered while the ledger is played.
+const POLICIES: usize = 1_000;
+
+/// What is only needed while the ledger is played.
+#[derive(Default)]
+struct Tape {
+    /// Where each case stood by the last record about it.
+    told: BTreeMap<Key, String>,
+    /// Digests of the latest policies by serial.
+    policies: BTreeMap<u32, String>,
+}
+
+impl Docket {
+    /// Plays the ledger; the error says what is wrong with it, and where.
+    pub(super) fn replay(&mut self, now: Timestamp) -> Result<(), String> {
+        let Some(ledger) = self.book.ledger() else { return Ok(()) };
+        let (mut head, mut records) = (Head::origin(), Vec::new());
+        for stored in ledger.records(1) {
+            let stored = stored.map_err(|error| error.to_string())?;
+            head = head.next(&stored.octets);
+            if head != stored.head {
+                return Err(format!("record {} does not fit those before it", stored.head.sequence));
+            }
+            match stored.record() {
+                Ok(record) => records.push(record),
+                Err(RecordError::Unknown(word)) => tracing::warn!(word, "a record of a later release is passed over"),
+                Err(error) => return Err(format!("record {}: {error}", head.sequence)),
+            }
+        }
+        self.replaying = true;
+        let mut tape = Tape::default();
+        let played = records.into_iter().try_for_each(|record| self.play(record, &mut tape));
+        self.replaying = false;
+        played?;
+        self.catch_up(&tape, now);
+        Ok(())
+    }
+
+    /// Records what a crash kept from being recorded, and lets the time since then pass.
+    fn catch_up(&mut self, tape: &Tape, now: Timestamp) {
+        let stands = |phase: Phase| phase.as_str().to_owned();
+        let missing: Vec<_> = self
+            .life
+            .cases()
+            .filter(|(key, case)| tape.told.get(*key) != Some(&stands(case.phase())))
+            .map(|(key, case)| (key.clone(), stands(case.phase())))
+            .collect();
+        for (key, to) in missing {
+            let from = tape.told.get(&key).cloned().unwrap_or_else(|| "received".to_owned());
+            let (authority, notice) = key;
+            self.book.later(Event::Transition { authority, notice, from, to, cause: None });
+        }
+        let steps = self.life.at(now);
+        self.note(&steps);
+        self.moved = self.life.cases().map(|(key, _)| key.clone()).collect();
+    }
+
+    fn play(&mut self, Record { sequence, at, event }: Record, tape: &mut Tape) -> Result<(), String> {
+        match event {
+            Event::Accepted { payload, signers, received_at, quarantined, notice, .. } => {
+                let octets = self.book.payload(&payload).map_err(|error| error.to_string())?;
+                let octets = octets.ok_or_else(|| format!("record {sequence}: notice {notice} is missing"))?;
+                let order = judge::order_in(&octets);
+                let order = order.ok_or_else(|| format!("record {sequence}: notice {notice} cannot be read"))?;
+                let quarantined = quarantined.into_iter().map(|item| ItemId::from(item.item)).collect();
+                self.end_lifts(&order);
+                let filed = Filed { signers, ..filed(&order, payload, sequence, received_at) };
+                self.file(&order, filed, quarantined, at);
+            }
+            Event::Refused { payload, .. } => {
+                self.refused.insert(payload);
+            }
+            Event::Transition { authority, notice, to, .. } => {
+                tape.told.insert((authority, notice), to);
+            }
+            Event::Published { serial, digest, .. } => {
+                tape.policies.insert(serial, digest.to_string());
+                while tape.policies.len() > POLICIES {
+                    tape.policies.pop_first();
+                }
+            }
+            Event::Enforced { authority, notice, serial, asked, at } => {
+                let seen = tape.seen(at, serial, asked, true, None);
+                self.seen.insert((authority, notice), seen);
+            }
+            Event::EnforceFailed { authority, notice, serial, code } => {
+                let seen = tape.seen(at, serial, 0, true, Some(code));
+                self.seen.insert((authority, notice), seen);
+            }
+            Event::LiftSeen { authority, notice, serial } => {
+                let seen = tape.seen(at, serial, 0, false, None);
+                self.seen.insert((authority, notice), seen);
+            }
+            Event::Held { what: What::Item, authority: Some(authority), notice: Some(notice), item, code, .. } => {
+                let what = Waits::Item((authority, notice), item.unwrap_or_default().into());
+                self.holds.insert(sequence, Held { what, code, since: at, proposed_by: None });
+            }
+            Event::Held {
+                what: What::List,
+                authority: Some(authority),
+                notice: Some(notice),
+                source: Some(source),
+                before: Some(before),
+                after: Some(after),
+                code,
+                ..
+            } => {
+                let version = ListVersion { source, before, after };
+                let what = Waits::List((authority, notice), version);
+                self.holds.insert(sequence, Held { what, code, since: at, proposed_by: None });
+            }
+            Event::Operator { action, person, held, name, .. } => match (action, held, name) {
+                (Action::Lift, _, Some(name)) => {
+                    let text = name.open_if(self.key.as_ref());
+                    self.lifts.extend(text.and_then(|text| DnsName::from_text(&text).ok()));
+                }
+                (Action::Propose, Some(id), _) => self.holds.propose(id, &person),
+                (Action::Approve, Some(id), _) => {
+                    self.approved(id);
+                }
+                _ => {}
+            },
+            Event::Held { .. }
+            | Event::LiftEnded { .. }
+            | Event::Started { .. }
+            | Event::Stopped {}
+            | Event::ListRead { .. }
+            | Event::SourceFailed { .. }
+            | Event::ClockHeld { .. }
+            | Event::ClockSane {}
+            | Event::Problem { .. } => {}
+        }
+        self.last_record = Some(at);
+        Ok(())
+    }
+}
+
+impl Tape {
+    fn seen(&self, at: Timestamp, serial: u32, asked: u64, blocked: bool, failed: Option<String>) -> Seen {
+        let policy = self.policies.get(&serial).cloned().unwrap_or_default();
+        Seen { at, serial, policy, asked, blocked, failed }
+    }
+}
