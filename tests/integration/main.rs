@@ -18,6 +18,7 @@
 //! | [`swap`] | notices and lists that come, change, break and go under queries |
 //! | [`no_lift`] | handling of files and configurations that ends no notice |
 //! | [`stored`] | long lists over a restart: compiled, sealed, unreadable, changed meanwhile |
+//! | [`signed`] | signed notices from the file to the receipt, and what people decide |
 //! | [`selftest`] | the node asks itself whether it does what notices order |
 //! | [`preview`] | what a notice would block, counted before it is in force |
 //! | [`ledger`] | the ledger under kills, full disks and changes, and the commands that verify and export it |
@@ -70,6 +71,7 @@ mod reload;
 mod scenario;
 mod selftest;
 mod shutdown;
+mod signed;
 mod startup;
 mod stored;
 mod swap;
