@@ -483,9 +483,9 @@ impl Task {
             changes.observe(&self.metrics);
         }
         self.mind_the_time();
-        self.ask();
-        self.publisher.sweep();
         self.show_census();
+        self.ask(); // may wait for the disk
+        self.publisher.sweep();
         self.store(false);
         false
     }
@@ -787,7 +787,7 @@ impl Task {
         for effect in effects {
             changes.other = true;
             match effect {
-                Effect::Put(place, document) => documents.push((place, document)),
+                Effect::Put(place, document) => documents.push((place, *document)),
                 Effect::Remove(place) => self.state.remove(&place),
             }
         }

@@ -27,7 +27,7 @@ use jiff::Timestamp;
 
 use self::layout::{Armed, Layout};
 use self::pending::Pending;
-use super::{Loader, Mode, Problem, Severity, Update, low_priority};
+use super::{Kind, Loader, Mode, Problem, Severity, Update, low_priority};
 
 /// Watches the loader's source from now on and hands every change to `deliver`, on a thread of its own.
 ///
@@ -114,8 +114,11 @@ fn watch_with(loader: Loader, timing: Timing, deliver: impl FnMut(Update) + Send
         next_compare: now,
         next_try: Some(now),
     };
+    let is_list = matches!(watcher.loader.source().kind, Kind::List { .. });
     let thread = thread::Builder::new().name(name).spawn(move || {
-        low_priority();
+        if is_list {
+            low_priority(); // it takes long; a notice does not, and should not wait for others
+        }
         watcher.run(&inbox);
     })?;
     Ok(Watch { messages, looking, thread: Some(thread) })

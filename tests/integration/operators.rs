@@ -36,16 +36,17 @@ fn code(reply: &Value) -> &str {
 }
 
 #[test]
-fn persons_are_heard_and_told_what_is_not_built() {
+fn persons_are_heard_and_told_why_nothing_is_done() {
     let site = site();
     let pagar = site.start();
     let lifted = site.run(&["lift", "bad.example", "--reason", "wrong name in the order"]);
     assert_eq!(lifted.code, Some(1), "{lifted:?}");
-    assert!(lifted.err.starts_with("refused (not-built): ") && lifted.out.is_empty(), "{lifted:?}");
+    assert!(lifted.err.starts_with("refused (not-listed): ") && lifted.out.is_empty(), "{lifted:?}");
     let approved = site.run(&["approve", "7", "--reason", "seen", "--json"]);
     assert_eq!(approved.code, Some(1), "{approved:?}");
-    assert_eq!(code(&serde_json::from_str(&approved.out).unwrap()), "not-built");
-    assert_eq!(site.run(&["approve", "--list"]).code, Some(1));
+    assert_eq!(code(&serde_json::from_str(&approved.out).unwrap()), "unknown");
+    let held = site.run(&["approve", "--list"]);
+    assert!(held.code == Some(0) && held.out.contains("nothing is held"), "{held:?}");
     // what is no name and no reason is refused before anything is done
     let url = site.run(&["lift", "https://bad.example/", "--reason", "r"]);
     assert!(url.code == Some(1) && url.err.contains("did you mean \"bad.example\""), "{url:?}");
@@ -54,7 +55,7 @@ fn persons_are_heard_and_told_what_is_not_built() {
     // the log says who asked for what, and no name
     wait_until("it is logged", || pagar.log().matches("an operator asked").count() == 5);
     let log = pagar.log();
-    assert!(log.contains("asked=\"lift\"") && log.contains("outcome=\"not-built\""), "{log}");
+    assert!(log.contains("asked=\"lift\"") && log.contains("outcome=\"not-listed\""), "{log}");
     assert!(log.contains("person=") && !log.contains("bad.example"), "{log}");
 }
 
@@ -103,7 +104,7 @@ fn the_socket_is_its_owners_replaces_a_stale_one_and_goes_with_the_process() {
     pagar.wait();
     assert!(path.exists() && UnixStream::connect(&path).is_err(), "stale");
     let mut pagar = site.start();
-    assert_eq!(code(&says(&path, b"{\"held\":{}}\n")), "not-built");
+    assert_eq!(says(&path, b"{\"held\":{}}\n"), json!({ "list": [] }));
     pagar.signal(Signal::TERM);
     assert_eq!(pagar.wait().code(), Some(0), "{}", pagar.log());
     assert!(!path.exists());
@@ -127,7 +128,7 @@ fn no_client_can_hold_it_up() {
             "request",
         ),
         (vec![b'x'; 70_000], "too-long"),
-        (b"{\"held\":{}}\n".to_vec(), "not-built"),
+        (b"{\"approve\":{\"id\":7,\"reason\":\"r\"}}\n".to_vec(), "unknown"),
     ] {
         let mut stream = UnixStream::connect(&path).unwrap();
         stream.set_read_timeout(Some(LIMIT)).unwrap();
@@ -149,7 +150,7 @@ fn after_an_upgrade_the_new_process_is_asked() {
     let site = site();
     let path = socket(&site);
     let mut old: Pagar = site.start();
-    assert_eq!(code(&says(&path, b"{\"held\":{}}\n")), "not-built");
+    assert_eq!(says(&path, b"{\"held\":{}}\n"), json!({ "list": [] }));
     old.signal(Signal::USR2);
     assert_eq!(old.wait().code(), Some(0), "{}", old.log());
     let log = old.log();
@@ -157,7 +158,7 @@ fn after_an_upgrade_the_new_process_is_asked() {
     let (_, pid) = rest.split_once("process=").unwrap();
     let heir = Heir(pid.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap());
     wait_until("the new one listens", || UnixStream::connect(&path).is_ok());
-    assert_eq!(code(&says(&path, b"{\"held\":{}}\n")), "not-built");
+    assert_eq!(says(&path, b"{\"held\":{}}\n"), json!({ "list": [] }));
     heir.signal(Signal::TERM);
     wait_until("it has ended", || heir.has_ended());
     assert!(!path.exists());

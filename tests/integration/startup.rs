@@ -57,11 +57,10 @@ fn a_port_in_use_by_another_program_is_named_with_its_transport() {
 fn a_configuration_that_cannot_be_used_is_a_configuration_error() {
     let good = config(&[nobody()]);
     let upstream = "[[upstream]]\naddress = \"127.0.0.1:9\"\n";
-    let cases: [(&str, &str, &[&str]); 9] = [
+    let cases: [(&str, &str, &[&str]); 8] = [
         (upstream, "", &["no upstream", "[[upstream]]"]),
         ("workers", "wrokers", &["pagar.toml:4:1", "wrokers", "workers"]),
         ("version = 1", "version = 2", &["pagar.toml:1:11", "version 2"]),
-        ("allow_unsigned = true", "", &["allow_unsigned"]),
         ("127.0.0.1:9", "tls://a@192.0.2.1:853", &["not built yet"]),
         ("127.0.0.1:9", "a.example", &["not an IP address"]),
         ("workers = 2", "workers = 2\n[rpz]", &["rpz", "not built yet"]),

@@ -175,7 +175,7 @@ fn single_notices_of_a_directory_that_is_gone_do_not_come_back() {
 #[test]
 fn what_was_lifted_from_a_list_stays_lifted() {
     let upstream = Scripted::with_address("198.51.100.1");
-    let site = site(&upstream, "");
+    let site = Site::new(&(config(&[upstream.address]) + &source("a.domains", "LIST-1", "public") + "guard = false\n"));
     list(&site, "a.domains", names("a"));
     let first = site.start();
     wait_until("it is stored", || site.path("state/policy").exists());

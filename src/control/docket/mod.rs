@@ -76,7 +76,7 @@ pub(super) struct Signed {
 #[derive(Debug)]
 pub(super) enum Effect {
     /// This is what the notice lists now.
-    Put(Place, Document),
+    Put(Place, Box<Document>),
     /// The notice lists nothing any more.
     Remove(Place),
 }
@@ -185,6 +185,8 @@ pub(super) struct Docket {
     /// Nothing may be changed: the ledger is damaged.
     read_only: bool,
     trouble: String,
+    /// When what only waited was recorded last.
+    flushed: Option<Instant>,
     /// When what waits was tried last.
     retried: Option<Instant>,
     /// There are questions that were not asked before.
@@ -226,6 +228,7 @@ impl Docket {
             metrics,
             read_only: false,
             trouble: String::new(),
+            flushed: None,
             retried: None,
             news: false,
         };
@@ -526,7 +529,7 @@ impl Docket {
                 };
                 let stays = document.targets.iter().map(|(wire, scope)| (wire.to_vec(), scope)).collect();
                 self.shown.insert(key.clone(), shown);
-                (Effect::Put(place, document), stays)
+                (Effect::Put(place, Box::new(document)), stays)
             }
         };
         let is_gone = |item: &Item| {
@@ -662,9 +665,14 @@ impl Docket {
         !self.to_ask.is_empty()
     }
 
-    /// Records what waits and writes the receipts that are due.
+    /// Records what waits and writes the receipts that are due. What no receipt waits for is recorded once a second: what is
+    /// only published need not wait for the disk each time.
     pub(super) fn finish(&mut self, now: Timestamp) {
-        self.book.flush(now);
+        let rested = self.flushed.is_none_or(|last| last.elapsed() >= RETRY);
+        if self.book.has_pending() && (rested || !self.unwritten.is_empty()) {
+            self.flushed = Some(Instant::now());
+            self.book.flush(now);
+        }
         for key in std::mem::take(&mut self.unwritten) {
             let orders = self.about.get(&key).cloned().unwrap_or_default();
             orders.iter().for_each(|payload| self.write_receipt(payload, now));
