@@ -360,12 +360,13 @@ impl State {
         for Document { notice, .. } in self.refused.values() {
             census.past_deadline += late(notice);
         }
-        for Accepted { notice, .. } in self.accepted.values() {
+        for (place, Accepted { notice, .. }) in &self.accepted {
             if notice.validity.contains(now) {
                 census.in_force += 1;
             } else if now < notice.validity.effective_at {
                 census.scheduled += 1;
-                census.past_deadline += late(notice);
+                // of signed notices the docket knows whether they are enforced
+                census.past_deadline += if place.0 == SIGNED { 0 } else { late(notice) };
             } else {
                 census.expired += 1;
             }

@@ -634,6 +634,7 @@ impl Task {
         }
         let before = documents.len();
         // what goes makes room for what comes: a notice may move to a file of another name
+        update.settled.iter().for_each(|key| self.docket.forget(&source.file(key)));
         removed.into_iter().for_each(|key| {
             self.state.remove(&(source.name.clone(), key));
             changes.removed.push(update.at);
@@ -886,9 +887,15 @@ impl Task {
 
     /// Opens the ledger again after it was lent.
     fn take_back(&mut self) {
-        match Ledger::open(&self.bench.state, self.bench.key.clone()) {
-            Ok(ledger) => self.docket.take_back(ledger),
-            Err(error) => tracing::error!("{error}; nothing signed is taken in"),
+        let Standing { state, key, .. } = &self.bench;
+        let ledger = Ledger::open(state, key.clone());
+        match Docket::open(ledger, state, key.clone(), self.metrics.clone(), Timestamp::now()) {
+            Ok(mut docket) => {
+                // the other process may have recorded something before it gave up
+                docket.inherit(&mut self.docket);
+                self.docket = docket;
+            }
+            Err(error) => tracing::error!(%error, "the ledger cannot be taken back; nothing signed is taken in"),
         }
     }
 }

@@ -291,6 +291,21 @@ fn a_hundred_and_seventy_nine_notices_are_lifted_by_one() {
     assert!(pagar.get("/metrics").1.contains("pagar_notices{state=\"revoked\"} 179"));
 }
 
+#[test]
+fn check_and_why_read_signed_files_as_if_they_came_now() {
+    let signed = Signed::new(1);
+    signed.order("1.jws", &signed.mcmc.restrict(1, &["bad.example", "com.my"]));
+    signed.order("2.jws", &signed.mcmc.restrict(2, &["gone.example"]));
+    signed.order("3.jws", &signed.mcmc.notice(3, "revoke", json!({ "revokes": ["N-2"] })));
+    let why = |name: &str| signed.site.run(&["why", name]);
+    assert!(why("www.bad.example").out.contains("N-1"));
+    assert_eq!((why("gone.example").code, why("x.com.my").code), (Some(1), Some(1)));
+    signed.send("4.jws", "junk");
+    let check = signed.site.run(&["check"]);
+    assert!(check.code == Some(3) && check.out.contains("4.jws") && check.out.contains("item 2 is held"), "{check:?}");
+    assert!(!signed.site.path("state/ledger.redb").exists(), "nothing is recorded");
+}
+
 //------ whom it believes --------------------------------------------------------------------------------------------------
 
 #[test]

@@ -39,12 +39,6 @@ impl Book {
         self.ledger = None;
     }
 
-    /// Takes a ledger that was opened again.
-    pub(super) fn reopen(&mut self, ledger: Ledger) {
-        self.ledger = Some(ledger);
-        self.show();
-    }
-
     /// Where the chain ends.
     pub(super) fn head(&self) -> Head {
         self.ledger.as_ref().map_or_else(Head::origin, Ledger::head)

@@ -17,12 +17,14 @@
 //! | [`book`] | the ledger, and what waits for it |
 //! | [`holds`] | what waits for people, and what they decided |
 //! | [`people`] | what people decide |
+//! | [`offline`] | what files would do, without a ledger |
 //! | [`receipt`] | what the sender is told |
 //! | [`replay`] | the state of all this from the ledger |
 
 mod book;
 mod holds;
 mod judge;
+mod offline;
 mod people;
 mod receipt;
 mod replay;
@@ -42,15 +44,16 @@ pub(super) use self::holds::ListVersion;
 use self::holds::{Holds, case_of};
 pub(super) use self::judge::Bench;
 use self::judge::{Good, Judged, Refused};
+pub(super) use self::offline::offline;
 pub(super) use self::people::Decided;
 use self::receipt::Receipt;
 use super::SIGNED;
-use super::life::{Content, Key, Life, Phase, Step};
+use super::life::{Case, Content, Key, Life, Phase, Step};
 use super::state::Place;
 use crate::ingest::{Document, Problem, Severity};
 use crate::ledger::event::{ItemRef, OrderKind};
 use crate::ledger::{Digest, Event, Ledger, LedgerError, Payload, seal};
-use crate::model::{Act, DnsName, Item, ItemId, Notice, NoticeId, Order, Restriction, Targets};
+use crate::model::{Act, DnsName, Item, ItemId, Notice, NoticeId, Order, Restriction};
 use crate::observe::metrics::Metrics;
 use crate::policy::Snapshot;
 use crate::verify::jose::PrivateKey;
@@ -121,8 +124,10 @@ struct Seen {
     serial: u32,
     policy: String,
     asked: u64,
-    /// Its names are blocked; otherwise they resolve again.
+    /// Its names are blocked.
     blocked: bool,
+    /// When names of its were seen to resolve again.
+    lifted_at: Option<Timestamp>,
     /// Why not.
     failed: Option<String>,
 }
@@ -142,6 +147,7 @@ pub(super) struct Found {
     pub(super) key: Key,
     pub(super) asked: u64,
     pub(super) had_blocked: bool,
+    pub(super) had_lifted: bool,
     pub(super) failed: Option<&'static str>,
 }
 
@@ -276,6 +282,19 @@ impl Docket {
         self.life.cases().any(|(key, _)| place == self::place(key).1 && wanted(key))
     }
 
+    /// A file is gone: if its notice was not taken, it will not be.
+    pub(super) fn forget(&mut self, file: &Path) {
+        self.waiting.remove(file);
+    }
+
+    /// Takes over what waits from the docket before.
+    pub(super) fn inherit(&mut self, before: &mut Self) {
+        self.waiting = std::mem::take(&mut before.waiting);
+        for (payload, filed) in &mut self.orders {
+            filed.file = before.orders.get(payload).and_then(|known| known.file.clone());
+        }
+    }
+
     /// Whether files wait for something.
     pub(super) fn is_waiting(&self) -> bool {
         !self.waiting.is_empty() && !self.read_only
@@ -284,11 +303,6 @@ impl Docket {
     /// Gives the ledger to another process.
     pub(super) fn lend(&mut self, now: Timestamp) {
         self.book.close(now);
-    }
-
-    /// Takes the ledger back.
-    pub(super) fn take_back(&mut self, ledger: Ledger) {
-        self.book.reopen(ledger);
     }
 
     /// When the last record was written, by an earlier run.
@@ -332,9 +346,13 @@ impl Docket {
         });
         let steps = self.life.at(now);
         self.note(&steps);
-        let (mut good, mut sent, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut good, mut sent, mut refused) = (Vec::<Good>::new(), Vec::new(), Vec::new());
+        let mut copies = Vec::new();
         for signed in files {
             match judge::judge(&signed.octets, &signed.file, bench, &self.life, &good, now) {
+                Judged::Good(one) if good.iter().any(|other| other.order.digest == one.order.digest) => {
+                    copies.push((one.order, signed));
+                }
                 Judged::Good(one) => {
                     good.push(*one);
                     sent.push(signed);
@@ -344,6 +362,7 @@ impl Docket {
             }
         }
         self.take_good(good, sent, &mut taken, now);
+        copies.into_iter().for_each(|(order, signed)| self.known(&order, signed, &mut taken, now));
         refused.into_iter().for_each(|(signed, why)| self.refuse(signed, why, bench, &mut taken, now));
         let touched = std::mem::take(&mut self.moved);
         taken.effects.extend(touched.iter().filter_map(|key| self.sync(key)));
@@ -416,9 +435,8 @@ impl Docket {
 
     /// The same payload again: it is answered as before.
     fn known(&mut self, order: &Order, signed: Signed, taken: &mut Taken, now: Timestamp) {
-        if let Some(filed) = self.orders.get_mut(&order.digest) {
-            filed.file = Some(signed.file.clone());
-        }
+        let Some(filed) = self.orders.get_mut(&order.digest) else { return self.keep(signed) }; // it waits with the first
+        filed.file = Some(signed.file.clone());
         if !receipt::place(&signed.file).exists() {
             self.write_receipt(&order.digest, now);
         }
@@ -490,6 +508,7 @@ impl Docket {
     fn note(&mut self, steps: &[Step]) {
         for Step { key, from, to, cause } in steps {
             self.moved.insert(key.clone());
+            self.seen.remove(key);
             if self.replaying {
                 continue;
             }
@@ -524,7 +543,7 @@ impl Docket {
             }
             Some(shown) => {
                 let Some(document) = self.document(key, &shown) else {
-                    tracing::error!(notice = %key.1, authority = %key.0, "the order cannot be read from the ledger");
+                    self.moved.insert(key.clone()); // as soon as it can be read again
                     return None;
                 };
                 let stays = document.targets.iter().map(|(wire, scope)| (wire.to_vec(), scope)).collect();
@@ -536,7 +555,8 @@ impl Docket {
             item.target.as_ref().is_ok_and(|(name, scope)| !stays.contains(&(name.as_wire().to_vec(), *scope)))
         };
         self.lifted.entry(key.clone()).or_default().extend(gone.into_iter().filter(is_gone));
-        if !self.is_enforced(key) || !matches!(effect, Effect::Put(..)) {
+        // what was enforced before a restart, and is put in force as it was, need not be asked for again
+        if before.is_some() || !self.is_enforced(key) {
             self.to_ask.insert(key.clone());
             self.news = true;
         }
@@ -545,12 +565,7 @@ impl Docket {
 
     /// What the policy is to have of a case.
     fn wanted(&self, key: &Key) -> Option<Shown> {
-        let case = self.life.case(key)?;
-        if !matches!(case.phase(), Phase::Scheduled | Phase::InForce) {
-            return None;
-        }
-        let Content { payload, quarantined, .. } = &case.content;
-        Some(Shown { payload: *payload, left_out: quarantined.union(&case.revoked_items).cloned().collect() })
+        self.life.case(key).and_then(Shown::of)
     }
 
     /// What is ordered by the payload of this digest.
@@ -571,12 +586,7 @@ impl Docket {
     }
 
     fn document(&self, key: &Key, shown: &Shown) -> Option<Document> {
-        let Restriction { notice, items } = self.restriction(&shown.payload)?;
-        let kept = items.iter().filter(|item| !shown.left_out.contains(&item.id));
-        let targets: Targets =
-            kept.filter_map(|item| item.target.as_ref().ok()).map(|(name, scope)| (name, *scope)).collect();
-        let notice = Notice { id: key.1.clone(), digest: shown.digest(), ..Notice::clone(&notice) };
-        Some(Document { notice, targets })
+        Some(shown.document(key, &self.restriction(&shown.payload)?))
     }
 
     fn show_gaps(&self) {
@@ -637,24 +647,32 @@ impl Docket {
 
     /// Takes note of what was found, records it and writes receipts.
     pub(super) fn found(&mut self, found: Vec<Found>, serial: u32, policy: &str, now: Timestamp) {
-        for Found { key, asked, had_blocked, failed } in found {
+        for Found { key, asked, had_blocked, had_lifted, failed } in found {
             let (authority, notice) = key.clone();
-            let event = match failed {
+            match failed {
                 Some(code) => {
                     tracing::error!(%notice, %authority, code, "the node's own question was not answered as ordered");
-                    Event::EnforceFailed { authority, notice, serial, code: code.to_owned() }
+                    self.book.later(Event::EnforceFailed { authority, notice, serial, code: code.to_owned() });
                 }
-                None if had_blocked => Event::Enforced { authority, notice, serial, asked, at: now },
-                None => Event::LiftSeen { authority, notice, serial },
-            };
-            self.book.later(event);
-            self.observe(&key, had_blocked, failed.is_some(), now);
+                None => {
+                    if had_blocked {
+                        let (authority, notice) = key.clone();
+                        self.book.later(Event::Enforced { authority, notice, serial, asked, at: now });
+                    }
+                    if had_lifted {
+                        self.book.later(Event::LiftSeen { authority, notice, serial });
+                    }
+                    self.observe(&key, had_blocked, had_lifted, now);
+                }
+            }
+            let lifted_at = (had_lifted && failed.is_none()).then_some(now);
             let failed = failed.map(str::to_owned);
             let policy = policy.to_owned();
             if failed.is_some() {
                 self.to_ask.insert(key.clone()); // asked again with the next policy, or when it is time
             }
-            self.seen.insert(key.clone(), Seen { at: now, serial, policy, asked, blocked: had_blocked, failed });
+            self.seen
+                .insert(key.clone(), Seen { at: now, serial, policy, asked, blocked: had_blocked, lifted_at, failed });
             self.unwritten.insert(key);
         }
         self.finish(now);
@@ -673,6 +691,9 @@ impl Docket {
             self.flushed = Some(Instant::now());
             self.book.flush(now);
         }
+        if self.book.has_pending() || !self.book.is_open() {
+            return; // no receipt says what is not recorded
+        }
         for key in std::mem::take(&mut self.unwritten) {
             let orders = self.about.get(&key).cloned().unwrap_or_default();
             orders.iter().for_each(|payload| self.write_receipt(payload, now));
@@ -680,13 +701,17 @@ impl Docket {
     }
 
     /// How long it took, from the order that did it.
-    fn observe(&self, key: &Key, blocked: bool, failed: bool, now: Timestamp) {
+    fn observe(&self, key: &Key, blocked: bool, lifted: bool, now: Timestamp) {
         let last = self.about.get(key).and_then(|orders| orders.last()).and_then(|payload| self.orders.get(payload));
-        let Some(filed) = last.filter(|_| !failed && !self.seen.contains_key(key)) else { return };
+        let Some(filed) = last.filter(|_| !self.seen.contains_key(key)) else { return };
         let since = filed.received_at.max(filed.effective_at);
         let seconds = now.duration_since(since).as_secs_f64().max(0.0);
         let figures = &self.metrics.policy;
-        if blocked { figures.enforce_seconds.observe(seconds) } else { figures.lift_seconds.observe(seconds) }
+        match lifted {
+            true => figures.lift_seconds.observe(seconds),
+            false if blocked => figures.enforce_seconds.observe(seconds),
+            false => {}
+        }
     }
 
     //------ receipts ---
@@ -757,9 +782,8 @@ impl Docket {
             if enforced {
                 receipt.enforced_at = Some(seen.at);
                 receipt.in_time = receipt.deadline_at.map(|deadline| seen.at <= deadline);
-            } else if seen.failed.is_none() && !seen.blocked {
-                receipt.lifted_at = Some(seen.at);
             }
+            receipt.lifted_at = seen.lifted_at;
         }
         receipt.items = restriction.items.iter().map(|item| self.item_state(&key, item, as_word, says)).collect();
     }
@@ -786,7 +810,7 @@ impl Docket {
             receipt.notices.push(receipt::NoticeState { notice: id.to_string(), state: case.phase().as_str() });
             if let Some(seen) = self.seen.get(&key) {
                 done &= seen.failed.is_none();
-                receipt.lifted_at = receipt.lifted_at.max((!seen.blocked).then_some(seen.at));
+                receipt.lifted_at = receipt.lifted_at.max(seen.lifted_at);
                 receipt.policy = Some(receipt::PolicyRef { serial: seen.serial, digest: seen.policy.clone() });
             }
         }
@@ -816,6 +840,21 @@ impl Docket {
 }
 
 impl Shown {
+    /// What the policy is to have of a case.
+    fn of(case: &Case) -> Option<Self> {
+        let Content { payload, quarantined, .. } = &case.content;
+        let left_out = quarantined.union(&case.revoked_items).cloned().collect();
+        let is_wanted = matches!(case.phase(), Phase::Scheduled | Phase::InForce);
+        is_wanted.then_some(Self { payload: *payload, left_out })
+    }
+
+    fn document(&self, key: &Key, Restriction { notice, items }: &Restriction) -> Document {
+        let kept = items.iter().filter(|item| !self.left_out.contains(&item.id));
+        let targets = kept.filter_map(|item| item.target.as_ref().ok()).map(|(name, scope)| (name, *scope));
+        let notice = Notice { id: key.1.clone(), digest: self.digest(), ..Notice::clone(notice) };
+        Document { notice, targets: targets.collect() }
+    }
+
     /// The digest of what is in force: that of the payload, unless items are left out.
     fn digest(&self) -> [u8; 32] {
         if self.left_out.is_empty() {

@@ -108,6 +108,7 @@ impl Docket {
         match self.holds.remove(id)?.what {
             Waits::Item(key, item) => {
                 self.life.quarantine(&key, &item, false);
+                self.seen.remove(&key); // it says more than was asked for
                 self.moved.insert(key);
                 None
             }

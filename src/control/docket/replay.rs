@@ -101,8 +101,9 @@ impl Docket {
                 self.seen.insert((authority, notice), seen);
             }
             Event::LiftSeen { authority, notice, serial } => {
-                let seen = tape.seen(at, serial, 0, false, None);
-                self.seen.insert((authority, notice), seen);
+                let seen = self.seen.entry((authority, notice));
+                let seen = seen.or_insert_with(|| tape.seen(at, serial, 0, false, None));
+                (seen.lifted_at, seen.serial) = (Some(at), serial);
             }
             Event::Held { what: What::Item, authority: Some(authority), notice: Some(notice), item, code, .. } => {
                 let what = Waits::Item((authority, notice), item.unwrap_or_default().into());
@@ -151,6 +152,6 @@ impl Docket {
 impl Tape {
     fn seen(&self, at: Timestamp, serial: u32, asked: u64, blocked: bool, failed: Option<String>) -> Seen {
         let policy = self.policies.get(&serial).cloned().unwrap_or_default();
-        Seen { at, serial, policy, asked, blocked, failed }
+        Seen { at, serial, policy, asked, blocked, lifted_at: None, failed }
     }
 }
