@@ -11,9 +11,11 @@
 pub mod command;
 pub mod explain;
 pub mod handle;
+mod held;
 pub mod life;
 mod once;
 mod publish;
+pub mod recent;
 pub mod serial;
 mod sources;
 pub mod state;
@@ -27,3 +29,7 @@ pub use explain::Explanation;
 pub use handle::{Handle, SourceStatus, Status};
 pub use once::compile_once;
 pub use task::{Config, Control, Lines, StartError, start};
+
+/// The source of signed notices: they come through sources, and do not depend on them any more. No source of the
+/// configuration is meant by it, and their `reading` is the empty string.
+pub const SIGNED: &str = "signed notices";

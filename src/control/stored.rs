@@ -9,7 +9,8 @@
 //! | layers | each as it lies in memory; that of secret names sealed with ChaCha20-Poly1305 (RFC 8439) |
 //! | digest | SHA-256 of all before it |
 //!
-//! Names stand in the layers only. Without a key, secret names are not stored, and then nothing is: a name may be listed
+//! Names stand in the layers only; those of notices that have not come into them yet are in a file beside it,
+//! [`recent`](super::recent). Without a key, secret names are not stored, and then nothing is: a name may be listed
 //! by a secret and a public notice. The file is the program's own: another version of it reads the lists again.
 
 use std::fs::{self, File, OpenOptions};
@@ -70,7 +71,7 @@ pub struct Stored {
 }
 
 /// A notice whose names are stored.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StoredDocument {
     /// Its source.
     pub source: String,
@@ -125,7 +126,7 @@ struct Part {
 }
 
 /// Who wrote it: other versions may read lists otherwise.
-fn program() -> String {
+pub(super) fn program() -> String {
     format!("{} {}", env!("CARGO_PKG_VERSION"), option_env!("PAGAR_COMMIT").unwrap_or_default())
 }
 
@@ -144,10 +145,19 @@ pub fn remove(directory: &Path) -> Result<(), Unusable> {
 
 /// Writes the file, in place of the one that is there.
 pub fn write(directory: &Path, stored: &Stored, key: Option<&Key>) -> Result<(), Unusable> {
-    let place = directory.join(FILE);
-    let aside = place.with_extension(format!("{}.new", std::process::id())); // a process that takes over writes as well
-    let written = write_to(&aside, stored, key).and_then(|()| {
-        fs::rename(&aside, &place)?;
+    replace(directory, FILE, |file| write_to(file, stored, key))
+}
+
+/// Puts a file that `write` fills in place of the one of this name; nobody else may read it.
+pub(super) fn replace(
+    directory: &Path,
+    name: &str,
+    write: impl FnOnce(File) -> Result<(), Unusable>,
+) -> Result<(), Unusable> {
+    let aside = directory.join(format!("{name}.{}.new", std::process::id())); // a process that takes over writes as well
+    let open = || OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside);
+    let written = open().map_err(Unusable::from).and_then(write).and_then(|()| {
+        fs::rename(&aside, directory.join(name))?;
         Ok(File::open(directory)?.sync_all()?)
     });
     if written.is_err() {
@@ -156,7 +166,7 @@ pub fn write(directory: &Path, stored: &Stored, key: Option<&Key>) -> Result<(),
     written
 }
 
-fn write_to(path: &Path, Stored { documents, layers }: &Stored, key: Option<&Key>) -> Result<(), Unusable> {
+fn write_to(file: File, Stored { documents, layers }: &Stored, key: Option<&Key>) -> Result<(), Unusable> {
     let last = layers.layers.len().saturating_sub(1);
     let parts = layers.layers.iter().enumerate().filter(|(at, layer)| *at == last || !layer.is_empty());
     let mut sealed = Vec::new();
@@ -164,14 +174,13 @@ fn write_to(path: &Path, Stored { documents, layers }: &Stored, key: Option<&Key
     for (at, layer) in parts {
         let mut part = Part { len: layer.as_bytes().len() as u64, sealed: None };
         if at < last {
-            let (nonce, octets) = seal(layer.as_bytes(), key.ok_or(Unusable::Sealed)?)?;
+            let (nonce, octets) = seal(layer.as_bytes(), key.ok_or(Unusable::Sealed)?, MAGIC)?;
             part = Part { len: octets.len() as u64, sealed: Some(nonce) };
             sealed.push(octets);
         }
         meta.layers.push(part);
     }
     let meta = serde_json::to_vec(&meta).map_err(io::Error::from)?;
-    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     let mut out = Hashed { inner: file, hash: Sha256::new() };
     out.write_all(&MAGIC)?;
     out.write_all(&(meta.len() as u64).to_le_bytes())?;
@@ -208,7 +217,7 @@ pub fn read(directory: &Path, key: Option<&Key>) -> Result<Option<Stored>, Unusa
             Some(nonce) => {
                 let mut octets = vec![0; part.len as usize];
                 from.read_exact(&mut octets).map_err(cut)?;
-                let octets = unseal(octets, nonce, key.ok_or(Unusable::Sealed)?)?;
+                let octets = unseal(octets, nonce, key.ok_or(Unusable::Sealed)?, MAGIC)?;
                 Layer::read(&mut &*octets, octets.len() as u64)?
             }
         };
@@ -247,17 +256,19 @@ fn cut(error: io::Error) -> Unusable {
     if error.kind() == io::ErrorKind::UnexpectedEof { Unusable::Damaged } else { Unusable::Io(error) }
 }
 
-fn seal(octets: &[u8], key: &Key) -> Result<([u8; 12], Vec<u8>), Unusable> {
+/// Seals what stands in a file of this magic.
+pub(super) fn seal(octets: &[u8], key: &Key, magic: [u8; 8]) -> Result<([u8; 12], Vec<u8>), Unusable> {
     let nonce = rand::random();
     let mut sealed = octets.to_vec();
     let cipher = key.cipher()?;
-    let done = cipher.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(MAGIC), &mut sealed);
+    let done = cipher.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(magic), &mut sealed);
     done.map(|()| (nonce, sealed)).map_err(|_| Unusable::Sealed)
 }
 
-fn unseal(mut sealed: Vec<u8>, nonce: [u8; 12], key: &Key) -> Result<Vec<u8>, Unusable> {
+/// Opens what [`seal`] has sealed.
+pub(super) fn unseal(mut sealed: Vec<u8>, nonce: [u8; 12], key: &Key, magic: [u8; 8]) -> Result<Vec<u8>, Unusable> {
     let cipher = key.cipher()?;
-    let opened = cipher.open_in_place(Nonce::assume_unique_for_key(nonce), Aad::from(MAGIC), &mut sealed);
+    let opened = cipher.open_in_place(Nonce::assume_unique_for_key(nonce), Aad::from(magic), &mut sealed);
     let len = opened.map_err(|_| Unusable::Sealed)?.len();
     sealed.truncate(len);
     Ok(sealed)

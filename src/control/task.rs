@@ -17,13 +17,15 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 
+use super::SIGNED;
 use super::handle::{Handle, SourceStatus};
 use super::publish::Publisher;
+use super::recent;
 use super::serial::{Serial, SerialError};
 use super::sources::Sources;
-use super::state::{Census, Place, State};
-use super::store::Store;
-use super::stored::{Key, Stored, StoredDocument};
+use super::state::{Census, Place, Standing, State};
+use super::store::{Store, Versions};
+use super::stored::{self, Key, Stored, StoredDocument, Unusable};
 use super::together::{self, Together};
 use crate::ingest::{
     CODES, DocumentKey, Kind, Known, Loader, Mode, Problem, Source, Update, Watch, low_priority, watch,
@@ -350,55 +352,79 @@ impl Task {
         false
     }
 
-    /// Takes over the policy of an earlier run, if there is one; says what is known of each source.
+    /// Takes over the policy of an earlier run, if there is one: the layers, then what came after them; says what is known of each source.
     fn restore(&mut self, sources: &[Source]) -> Vec<Option<Known>> {
-        let stored = match self.store.read() {
-            Ok(Some(stored)) => stored,
-            Ok(None) => return vec![None; sources.len()],
-            Err(error) => {
-                let file = self.store.file();
-                let file = file.display();
-                tracing::warn!(%file, %error, "the stored policy is not used: all lists are read, and it is written anew");
-                self.metrics.policy.state_read_failures.inc();
-                return vec![None; sources.len()];
-            }
-        };
-        let mut stored = stored;
-        // an order that the configuration has no more must not come back, whether its list can be read or not
-        stored.documents.retain(|document| sources.iter().any(|source| is_of(document, source)));
+        let read = self.store.read();
+        let mut stored = self.usable(stored::FILE, read);
+        let read = self.store.read_recent();
+        let mut recent = self.usable(recent::FILE, read).unwrap_or_default();
+        if recent.left_out > 0 {
+            let notices = recent.left_out;
+            tracing::warn!(
+                notices,
+                "stored secret notices are not used: [ledger] key_file is missing or has another key"
+            );
+            self.metrics.policy.state_read_failures.inc();
+        }
+        let count = |stored: &Option<Stored>| stored.as_ref().map_or(0, |stored| stored.documents.len());
+        let before = count(&stored);
+        // an order that the configuration has no more must not come back, whether its source can be read or not
+        let stays =
+            |document: &StoredDocument| is_signed(document) || sources.iter().any(|source| is_of(document, source));
+        stored.iter_mut().for_each(|stored| stored.documents.retain(stays));
+        recent.documents.retain(|recent| stays(&recent.document));
+        recent.leave_out(stored.as_ref().map_or(&[], |stored| &stored.documents));
+        let recents = recent.documents.iter().map(|recent| &recent.document);
+        let documents: Vec<_> = recents.chain(stored.iter().flat_map(|stored| &stored.documents)).collect();
         let known = sources.iter().map(|source| {
-            let is_it = |document: &&StoredDocument| is_of(document, source);
-            let document = stored.documents.iter().find(is_it)?;
+            let document = documents.iter().find(|document| is_of(document, source))?;
             self.found.insert(source.name.clone(), document.problems.clone());
             Some(Known { digest: document.notice.digest, problems: document.problems.clone() })
         });
         let known = known.collect();
-        self.state.restore(stored, &self.pages, Timestamp::now());
+        self.store.take_over(&recent.documents, count(&stored) == before);
+        if let Some(stored) = stored {
+            self.state.restore(stored, &self.pages, Timestamp::now());
+        }
+        self.state.restore_recent(recent.documents);
         known
     }
 
-    /// Has the layers written to the state directory if they are new and it is time, or in any case at the `end`.
+    /// What was stored, if it can be used.
+    fn usable<T>(&self, file: &str, read: Result<Option<T>, Unusable>) -> Option<T> {
+        read.unwrap_or_else(|error| {
+            let file = self.store.file(file);
+            let file = file.display();
+            tracing::warn!(%file, %error, "the stored policy is not used: all lists are read, and it is written anew");
+            self.metrics.policy.state_read_failures.inc();
+            None
+        })
+    }
+
+    /// Has the policy written to the state directory if it has changed and it is time, or in any case at the `end`.
     fn store(&mut self, end: bool) {
-        let version = self.state.register().version();
-        if !self.store.is_due(version, end) {
-            return;
-        }
-        let layers = self.state.register().layers();
+        let register = self.state.register();
+        let versions = Versions { layers: register.version(), recent: Some(register.moves()) };
+        let Some(has_layers) = self.store.due(versions, end) else { return };
+        let layers = has_layers.then(|| register.layers());
+        let Self { state, watched, found, store, .. } = self;
         let reading = |source: &str| {
-            let watched = self.watched.iter().find(|watched| watched.source.name == source);
+            let watched = watched.iter().find(|watched| watched.source.name == source);
             watched.map_or_else(String::new, |watched| watched.source.reading())
         };
-        let document = |((source, key), notice, slot, names): (&Place, &Arc<Notice>, u32, u64)| StoredDocument {
-            source: source.clone(),
-            key: key.clone(),
-            reading: reading(source),
-            slot,
-            names,
-            notice: Notice::clone(notice),
-            problems: self.found.get(source).cloned().unwrap_or_default(),
+        let document = |standing: &Standing<'_>| StoredDocument {
+            source: standing.place.0.clone(),
+            key: standing.place.1.clone(),
+            reading: reading(&standing.place.0),
+            slot: standing.slot,
+            names: standing.names,
+            notice: Notice::clone(standing.notice),
+            problems: found.get(&standing.place.0).cloned().unwrap_or_default(),
         };
-        let stored = Stored { documents: self.state.in_layers().map(document).collect(), layers };
-        self.store.write(stored, version, end);
+        store.held().update(state.standing(), document, |slots| state.recent(slots));
+        let in_layers = || state.standing().filter(|standing| standing.in_layers).map(|standing| document(&standing));
+        let stored = layers.map(|layers| Stored { documents: in_layers().collect(), layers });
+        store.write(stored, versions, end);
     }
 
     /// Takes over a configuration: sources that stay keep their watch, the others come with their first look, the rest
@@ -427,9 +453,14 @@ impl Task {
     }
 
     /// Takes the first look at a source and watches it from then on.
-    fn open(&mut self, source: Source, First { loader, update }: First) -> Watched {
-        // of single notices nothing is known over a restart, even if their directory cannot be read
-        if update.failure.is_none() || matches!(source.kind, Kind::Directory { .. }) {
+    fn open(&mut self, source: Source, First { mut loader, update }: First) -> Watched {
+        if update.failure.is_some() {
+            let last_good = self.state.notices_of(&source.name);
+            if !last_good.is_empty() {
+                tracing::warn!(source = source.name, "what the source gave before the start stays in force");
+            }
+            loader.hold(last_good); // so that it says which of them are gone when it can be read
+        } else {
             // it may have been another kind of source before: what it does not say any more is lifted
             let stays = |key: &DocumentKey| update.put.contains_key(key) || update.settled.contains(key);
             let gone = self.state.keys_of(&source.name).into_iter().filter(|key| !stays(key));
@@ -562,11 +593,16 @@ impl Task {
     }
 }
 
+/// Whether a stored document is a signed notice, which is of no source.
+fn is_signed(document: &StoredDocument) -> bool {
+    document.source == SIGNED && document.reading.is_empty()
+}
+
 /// Whether a stored document is one that this source may still give.
 fn is_of(document: &StoredDocument, source: &Source) -> bool {
     let same_order = match &source.kind {
         Kind::List { notice, .. } => document.notice == Notice { digest: document.notice.digest, ..(**notice).clone() },
-        Kind::Directory { .. } => true,
+        Kind::Directory { allow_unsigned, .. } => *allow_unsigned,
     };
     document.source == source.name && document.reading == source.reading() && same_order
 }
@@ -599,3 +635,6 @@ fn slots(labels: &Labels, notice: &Notice) -> Slots {
         hit: (!secret).then(|| labels.hit(notice.id.as_str())),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! [`Loader`]: looks at one source again and again and says what changed since the last look.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
@@ -8,7 +8,8 @@ use jiff::Timestamp;
 
 use super::directory::Directory;
 use super::list::List;
-use super::{Kind, Problem, Source, Update};
+use super::{DocumentKey, Kind, Problem, Source, Update};
+use crate::model::Notice;
 
 /// A file that is gone is taken for gone only after this long: to replace a file by deleting it first must not lift it.
 pub(super) const ABSENCE: Duration = Duration::from_millis(100);
@@ -88,6 +89,14 @@ impl Loader {
             list.know(known);
         }
         self
+    }
+
+    /// Tells it which notices of a directory are in force from an earlier run, before it could be read: then it says which
+    /// of them are gone. A list is one document, and needs no telling.
+    pub fn hold(&mut self, notices: BTreeMap<DocumentKey, &Notice>) {
+        if let State::Directory(directory) = &mut self.state {
+            directory.hold(notices);
+        }
     }
 
     /// The source as configured.
