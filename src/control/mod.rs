@@ -8,6 +8,7 @@
 //!
 //! It never sees a query, and the data plane never waits for it.
 
+pub mod clock;
 pub mod command;
 pub mod explain;
 pub mod handle;
