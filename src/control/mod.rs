@@ -9,14 +9,17 @@
 //! It never sees a query but those it asks itself ([`selftest`]), and the data plane never waits for it.
 
 mod asker;
+pub mod clock;
 pub mod command;
 mod docket;
 pub mod explain;
 pub mod handle;
+mod held;
 pub mod life;
 mod once;
 pub mod preview;
 mod publish;
+pub mod recent;
 pub mod selftest;
 pub mod serial;
 mod sources;
@@ -26,11 +29,12 @@ pub mod stored;
 pub mod task;
 mod together;
 
-/// The source of signed notices, wherever they came from: they do not depend on a file, nor on a configured source.
-pub const SIGNED: &str = "signed notices";
-
 pub use explain::Explanation;
 pub use handle::{Handle, SourceStatus, Status};
 pub use once::compile_once;
 pub use selftest::SelfTest;
 pub use task::{Config, Control, Lines, StartError, start};
+
+/// The source of signed notices: they come through sources, and do not depend on them any more. No source of the
+/// configuration is meant by it, and their `reading` is the empty string.
+pub const SIGNED: &str = "signed notices";

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::SIGNED;
+use super::recent::RecentDocument;
 use super::stored::{Stored, StoredDocument};
 use crate::ingest::{Document, DocumentKey, Problem, Severity};
 use crate::model::{Authority, AuthorityId, AuthorityKind, Notice, NoticeId, Targets};
@@ -101,6 +102,21 @@ impl Accepted {
     }
 }
 
+/// An accepted notice that is in the register.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing<'a> {
+    /// Where it comes from.
+    pub place: &'a Place,
+    /// The order.
+    pub notice: &'a Arc<Notice>,
+    /// Its slot.
+    pub slot: u32,
+    /// How many names it lists.
+    pub names: u64,
+    /// Whether these stand in layers.
+    pub in_layers: bool,
+}
+
 /// Known notices by their place in time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Census {
@@ -121,14 +137,21 @@ pub struct Census {
 }
 
 impl State {
+    /// Of a register that is small: see [`Register::small`].
+    #[cfg(test)]
+    pub(super) fn small(large: usize, due: usize, most: usize) -> Self {
+        Self { register: Register::small(large, due, most), ..Self::default() }
+    }
+
     /// Takes over the configured authorities and the order of the sources; what each document may order is decided again.
     pub fn configure(&mut self, authorities: Vec<Authority>, order: BTreeMap<String, u32>) -> Vec<(Place, Problem)> {
         self.authorities = authorities;
         self.order = order;
-        let gone: Vec<_> =
-            self.accepted.keys().filter(|(source, _)| !self.order.contains_key(source)).cloned().collect();
+        // signed notices are of no source of the configuration, and end only by themselves
+        let stays = |source: &String| source == SIGNED || self.order.contains_key(source);
+        let gone: Vec<_> = self.accepted.keys().filter(|(source, _)| !stays(source)).cloned().collect();
+        self.refused.retain(|(source, _), _| stays(source));
         gone.iter().for_each(|place| self.remove(place));
-        self.refused.retain(|(source, _), _| self.order.contains_key(source));
         let places: Vec<_> = self.accepted.keys().cloned().collect();
         for place in places {
             self.recheck(&place);
@@ -228,11 +251,16 @@ impl State {
     }
 
     fn accept(&mut self, place: Place, document: Document, kind: AuthorityKind) {
+        let names = document.targets.len() as u64;
+        self.accept_of(place, document, kind, names);
+    }
+
+    /// The same for a document of which is known how many names it lists.
+    fn accept_of(&mut self, place: Place, document: Document, kind: AuthorityKind, names: u64) {
         let Document { notice, targets } = document;
         for claim in Claim::of(&notice) {
             self.claims.entry(claim).or_default().insert(place.clone());
         }
-        let names = targets.len() as u64;
         *self.names.entry(place.0.clone()).or_default() += names;
         self.new.insert(place.clone());
         self.accepted.insert(place, Accepted { notice: Arc::new(notice), kind, names, slot: None, pending: targets });
@@ -308,24 +336,58 @@ impl State {
         let mut notices = Vec::new();
         for StoredDocument { source, key, slot, names, notice, .. } in documents {
             let place = (source, key);
-            self.accept(place.clone(), Document { notice, targets: Targets::default() }, AuthorityKind::default());
+            let document = Document { notice, targets: Targets::default() };
+            self.accept_of(place.clone(), document, AuthorityKind::default(), names);
             self.new.remove(&place);
-            *self.names.entry(place.0.clone()).or_default() += names;
             if let Some(known) = self.accepted.get_mut(&place) {
-                (known.names, known.slot) = (names, Some(slot));
+                known.slot = Some(slot);
                 notices.push((slot, entry(&place, known, &self.order, pages, Slots::default())));
             }
         }
         self.register.restore(layers, notices, now);
     }
 
-    /// The accepted notices whose names stand in layers: place, notice, slot and how many names.
-    pub fn in_layers(&self) -> impl Iterator<Item = (&Place, &Arc<Notice>, u32, u64)> {
-        let slots: BTreeSet<_> = self.register.slots_in_layers().collect();
-        let known = self.accepted.iter().filter_map(|(place, known)| Some((place, known, known.slot?)));
-        known
-            .filter(move |(.., slot)| slots.contains(slot))
-            .map(|(place, known, slot)| (place, &known.notice, slot, known.names))
+    /// The same for notices that came after those, with their names; they come into the register with the next
+    /// [`Self::compile`]. What stands in their place, or has their id or sequence and says something else, is of a time
+    /// before them and goes.
+    pub fn restore_recent(&mut self, documents: Vec<RecentDocument>) {
+        for RecentDocument { document: StoredDocument { source, key, names, notice, .. }, targets } in documents {
+            let place = (source, key);
+            let claimed = Claim::of(&notice).filter_map(|claim| self.claims.get(&claim)).flatten();
+            let is_other =
+                |other: &&Place| self.accepted.get(*other).is_some_and(|known| !same(&known.notice, &notice));
+            let past: Vec<_> = claimed.filter(is_other).chain([&place]).cloned().collect();
+            past.iter().for_each(|place| self.withdraw(place));
+            let document = Document { notice, targets: Targets::clone(&targets) };
+            self.accept_of(place, document, AuthorityKind::default(), names);
+        }
+    }
+
+    /// The accepted notices that are in the register.
+    pub fn standing(&self) -> impl Iterator<Item = Standing<'_>> {
+        let mut layered = Vec::new();
+        for slot in self.register.slots_in_layers() {
+            layered.resize(layered.len().max(slot as usize + 1), false);
+            layered[slot as usize] = true;
+        }
+        self.accepted.iter().filter_map(move |(place, Accepted { notice, slot, names, .. })| {
+            let slot = (*slot)?;
+            let in_layers = layered.get(slot as usize).copied().unwrap_or(false);
+            Some(Standing { place, notice, slot, names: *names, in_layers })
+        })
+    }
+
+    /// What the notices of these slots list, for those whose names do not stand in layers.
+    pub fn recent(&self, slots: &BTreeSet<u32>) -> BTreeMap<u32, Targets> {
+        self.register.recent(slots)
+    }
+
+    /// The notices of a source, accepted or refused, by key.
+    pub fn notices_of(&self, source: &str) -> BTreeMap<DocumentKey, &Notice> {
+        let accepted = self.accepted.iter().map(|(place, known)| (place, &*known.notice));
+        let refused = self.refused.iter().map(|(place, document)| (place, &document.notice));
+        let all = refused.chain(accepted).filter(|((of, _), _)| of == source);
+        all.map(|((_, key), notice)| (key.clone(), notice)).collect()
     }
 
     /// Whether no notice is accepted.
@@ -531,5 +593,19 @@ mod tests {
         state.configure(Vec::new(), order.clone());
         state.configure(vec![authority("a"), authority("b")], order);
         assert_eq!(names(&mut state), ["new.example."]);
+    }
+
+    #[test]
+    fn signed_notices_stay_whatever_the_sources_are() {
+        let mut state = state(&["a", "b"]);
+        let signed = |key: &str| (SIGNED.to_owned(), key.to_owned());
+        assert!(state.put(vec![(signed("1"), document("a", "1", &["x.example"]))]).is_empty());
+        assert_eq!(names(&mut state), ["x.example."]);
+        assert!(state.configure(vec![authority("a")], BTreeMap::from([("other".into(), 0)])).is_empty());
+        assert_eq!(names(&mut state), ["x.example."]);
+        assert_eq!(state.configure(vec![authority("b")], BTreeMap::new()).len(), 1, "its authority is gone");
+        assert!(names(&mut state).is_empty());
+        assert!(state.configure(vec![authority("a")], BTreeMap::new()).is_empty());
+        assert_eq!(names(&mut state), ["x.example."], "and its names were kept");
     }
 }

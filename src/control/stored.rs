@@ -9,7 +9,8 @@
 //! | layers | each as it lies in memory; that of secret names sealed with ChaCha20-Poly1305 (RFC 8439) |
 //! | digest | SHA-256 of all before it |
 //!
-//! Names stand in the layers only. Without a key, secret names are not stored, and then nothing is: a name may be listed
+//! Names stand in the layers only; those of notices that have not come into them yet are in a file beside it,
+//! [`recent`](super::recent). Without a key, secret names are not stored, and then nothing is: a name may be listed
 //! by a secret and a public notice. The file is the program's own: another version of it reads the lists again.
 
 use std::fs::{self, File, OpenOptions};
@@ -43,7 +44,7 @@ pub struct Stored {
 }
 
 /// A notice whose names are stored.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StoredDocument {
     /// Its source.
     pub source: String,
@@ -104,7 +105,7 @@ struct Part {
 }
 
 /// Who wrote it: other versions may read lists otherwise.
-fn program() -> String {
+pub(super) fn program() -> String {
     format!("{} {}", env!("CARGO_PKG_VERSION"), option_env!("PAGAR_COMMIT").unwrap_or_default())
 }
 
@@ -123,10 +124,19 @@ pub fn remove(directory: &Path) -> Result<(), Unusable> {
 
 /// Writes the file, in place of the one that is there.
 pub fn write(directory: &Path, stored: &Stored, key: Option<&Key>) -> Result<(), Unusable> {
-    let place = directory.join(FILE);
-    let aside = place.with_extension(format!("{}.new", std::process::id())); // a process that takes over writes as well
-    let written = write_to(&aside, stored, key).and_then(|()| {
-        fs::rename(&aside, &place)?;
+    replace(directory, FILE, |file| write_to(file, stored, key))
+}
+
+/// Puts a file that `write` fills in place of the one of this name; nobody else may read it.
+pub(super) fn replace(
+    directory: &Path,
+    name: &str,
+    write: impl FnOnce(File) -> Result<(), Unusable>,
+) -> Result<(), Unusable> {
+    let aside = directory.join(format!("{name}.{}.new", std::process::id())); // a process that takes over writes as well
+    let open = || OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside);
+    let written = open().map_err(Unusable::from).and_then(write).and_then(|()| {
+        fs::rename(&aside, directory.join(name))?;
         Ok(File::open(directory)?.sync_all()?)
     });
     if written.is_err() {
@@ -135,7 +145,7 @@ pub fn write(directory: &Path, stored: &Stored, key: Option<&Key>) -> Result<(),
     written
 }
 
-fn write_to(path: &Path, Stored { documents, layers }: &Stored, key: Option<&Key>) -> Result<(), Unusable> {
+fn write_to(file: File, Stored { documents, layers }: &Stored, key: Option<&Key>) -> Result<(), Unusable> {
     let last = layers.layers.len().saturating_sub(1);
     let parts = layers.layers.iter().enumerate().filter(|(at, layer)| *at == last || !layer.is_empty());
     let mut sealed = Vec::new();
@@ -150,7 +160,6 @@ fn write_to(path: &Path, Stored { documents, layers }: &Stored, key: Option<&Key
         meta.layers.push(part);
     }
     let meta = serde_json::to_vec(&meta).map_err(io::Error::from)?;
-    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     let mut out = Hashed { inner: file, hash: Sha256::new() };
     out.write_all(&MAGIC)?;
     out.write_all(&(meta.len() as u64).to_le_bytes())?;

@@ -16,19 +16,22 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
+use rustix::time::{ClockId, clock_gettime};
 
 use super::SIGNED;
 use super::asker::{Answer, Asker, Job};
+use super::clock::{self, Clock};
 use super::command::{OperatorReply, OperatorRequest};
 use super::docket::{Bench, Decided, Docket, Effect, ListVersion, Signed};
 use super::explain::hex;
 use super::handle::{Handle, SourceStatus};
 use super::publish::Publisher;
+use super::recent;
 use super::serial::{Serial, SerialError};
 use super::sources::Sources;
-use super::state::{Census, Place, State};
-use super::store::Store;
-use super::stored::{Stored, StoredDocument};
+use super::state::{Census, Place, Standing, State};
+use super::store::{Store, Versions};
+use super::stored::{self, Stored, StoredDocument, Unusable};
 use super::together::{self, Together};
 use crate::ingest::{
     CODES, Document, DocumentKey, Kind, Known, Loader, Mode, Problem, Severity, Source, Update, Watch, low_priority,
@@ -208,8 +211,10 @@ pub fn start(
         store: Store::new(config.state.clone(), config.key.clone(), metrics.policy.state_write_failures.clone()),
         found: BTreeMap::new(),
         together: Together::new(),
+        clock: Clock::new(docket.last_record()),
+        time: Timestamp::UNIX_EPOCH,
         docket,
-        bench: Standing::of(&config),
+        bench: Judges::of(&config),
         held: BTreeMap::new(),
         asker: None,
         asking: config.asking.clone(),
@@ -355,10 +360,13 @@ struct Task {
     found: BTreeMap<String, Vec<Problem>>,
     /// Long updates that wait for others.
     together: Together<(u64, Box<Update>)>,
+    /// Whether the wall clock can be believed, and the time to go by when it was read last.
+    clock: Clock,
+    time: Timestamp,
     /// Signed notices, the ledger, what people decide.
     docket: Docket,
     /// What signed notices are judged by.
-    bench: Standing,
+    bench: Judges,
     /// Versions of lists that wait for people, by source.
     held: BTreeMap<String, (ListVersion, Document)>,
     /// Asks the node's own sockets, once they are answered.
@@ -371,16 +379,23 @@ struct Task {
 }
 
 /// What signed notices and lists are judged by.
-struct Standing {
+struct Judges {
     keyring: Arc<Keyring>,
     authorities: Vec<Authority>,
     guard: Arc<Guard>,
     sizes: SizeRules,
     state: PathBuf,
     key: Option<Key>,
+    /// Tells this guard from others.
+    guarded_by: String,
 }
 
-impl Standing {
+impl Judges {
+    /// How a source's files are understood and what is left out of them: what is known of one holds as long as this stays.
+    fn reading(&self, source: &Source) -> String {
+        format!("{}, guard {}", source.reading(), self.guarded_by)
+    }
+
     fn of(config: &Config) -> Self {
         Self {
             keyring: config.keyring.clone(),
@@ -389,6 +404,7 @@ impl Standing {
             sizes: config.sizes.clone(),
             state: config.state.clone(),
             key: config.key.clone(),
+            guarded_by: config.guard.fingerprint(),
         }
     }
 }
@@ -422,9 +438,31 @@ impl Task {
         }
     }
 
+    /// The time to go by; says when the wall clock cannot be believed, and when it can again.
+    fn now(&mut self) -> Timestamp {
+        let counted = clock_gettime(ClockId::Boottime); // goes on while the machine sleeps
+        let counted = Duration::new(counted.tv_sec.unsigned_abs(), counted.tv_nsec.unsigned_abs() as u32);
+        let reading = self.clock.read(Timestamp::now(), counted);
+        if reading.changed {
+            self.metrics.policy.clock_held.set(i64::from(reading.state.is_held()));
+            match reading.state {
+                clock::State::Held { wall, last } => {
+                    tracing::error!(%wall, %last, "the wall clock cannot be right: time runs on without it");
+                    self.docket.later(Event::ClockHeld { wall, last });
+                }
+                clock::State::Sane => {
+                    tracing::info!("the wall clock is believed again");
+                    self.docket.later(Event::ClockSane {});
+                }
+            }
+        }
+        self.time = reading.now;
+        self.time
+    }
+
     /// Until the next notice takes effect or expires, at most [`LOOK`].
     fn sleep(&mut self) -> Duration {
-        let now = Timestamp::now();
+        let now = self.now();
         let next = self.state.register().next_change().map(|at| now.duration_until(at));
         let longest = if self.together.is_waiting() { together::LOOK } else { LOOK };
         let next = next.into_iter().chain(self.docket.next_change().map(|at| now.duration_until(at))).min();
@@ -433,6 +471,7 @@ impl Task {
 
     /// Carries out all commands at hand, then publishes once. Returns whether to stop.
     fn work(&mut self, commands: impl Iterator<Item = Command>) -> bool {
+        self.now();
         let started = Instant::now();
         let mut changes = Changes::default();
         for command in commands {
@@ -460,17 +499,20 @@ impl Task {
                 Command::Answering => self.answering(),
                 Command::Asked(Answer { found, serial, digest }) => {
                     self.asked = self.asked.saturating_sub(1);
-                    self.docket.found(found, serial, &digest, Timestamp::now());
+                    let now = self.now();
+                    self.docket.found(found, serial, &digest, now);
                     self.next_ask = Some(Instant::now() + AGAIN);
                 }
                 Command::Lend(done) => {
-                    self.docket.lend(Timestamp::now());
+                    let now = self.now();
+                    self.docket.lend(now);
                     let _ = done.send(()); // nobody waits any more
                 }
                 Command::TakeBack => self.take_back(),
                 Command::Retire => self.store.retire(),
                 Command::Stop => {
-                    self.docket.record(Event::Stopped {}, Timestamp::now());
+                    let now = self.now();
+                    self.docket.record(Event::Stopped {}, now);
                     self.store(true);
                     return true;
                 }
@@ -490,63 +532,92 @@ impl Task {
         false
     }
 
-    /// Takes over the policy of an earlier run, if there is one; says what is known of each source.
+    /// Takes over the policy of an earlier run, if there is one: the layers, then what came after them; says what is known
+    /// of each source.
     fn restore(&mut self, sources: &[Source]) -> Vec<Option<Known>> {
-        let stored = match self.store.read() {
-            Ok(Some(stored)) => stored,
-            Ok(None) => return vec![None; sources.len()],
-            Err(error) => {
-                let file = self.store.file();
-                let file = file.display();
-                tracing::warn!(%file, %error, "the stored policy is not used: all lists are read, and it is written anew");
-                self.metrics.policy.state_read_failures.inc();
-                return vec![None; sources.len()];
-            }
+        let read = self.store.read();
+        let mut stored = self.usable(stored::FILE, read);
+        let read = self.store.read_recent();
+        let mut recent = self.usable(recent::FILE, read).unwrap_or_default();
+        if recent.left_out > 0 {
+            let notices = recent.left_out;
+            tracing::warn!(
+                notices,
+                "stored secret notices are not used: [ledger] key_file is missing or has another key"
+            );
+            self.metrics.policy.state_read_failures.inc();
+        }
+        let count = |stored: &Option<Stored>| stored.as_ref().map_or(0, |stored| stored.documents.len());
+        let before = count(&stored);
+        // an order that the configuration has no more must not come back, whether its source can be read or not
+        let judges = &self.bench;
+        let stays = |document: &StoredDocument| {
+            is_signed(document) || sources.iter().any(|source| is_of(document, source, judges))
         };
-        let mut stored = stored;
-        // an order that the configuration has no more must not come back, whether its list can be read or not
-        stored.documents.retain(|document| sources.iter().any(|source| is_of(document, source)));
+        stored.iter_mut().for_each(|stored| stored.documents.retain(stays));
+        recent.documents.retain(|recent| stays(&recent.document));
+        recent.leave_out(stored.as_ref().map_or(&[], |stored| &stored.documents));
+        let recents = recent.documents.iter().map(|recent| &recent.document);
+        let documents: Vec<_> = recents.chain(stored.iter().flat_map(|stored| &stored.documents)).collect();
         let known = sources.iter().map(|source| {
-            let is_it = |document: &&StoredDocument| is_of(document, source);
-            let document = stored.documents.iter().find(is_it)?;
+            let document = documents.iter().find(|document| is_of(document, source, judges))?;
             self.found.insert(source.name.clone(), document.problems.clone());
             Some(Known { digest: document.notice.digest, problems: document.problems.clone() })
         });
         let known = known.collect();
-        self.state.restore(stored, &self.pages, Timestamp::now());
+        self.store.take_over(&recent.documents, count(&stored) == before);
+        if let Some(stored) = stored {
+            let now = self.now();
+            self.state.restore(stored, &self.pages, now);
+        }
+        self.state.restore_recent(recent.documents);
         known
     }
 
-    /// Has the layers written to the state directory if they are new and it is time, or in any case at the `end`.
+    /// What was stored, if it can be used.
+    fn usable<T>(&self, file: &str, read: Result<Option<T>, Unusable>) -> Option<T> {
+        read.unwrap_or_else(|error| {
+            let file = self.store.file(file);
+            let file = file.display();
+            tracing::warn!(%file, %error, "the stored policy is not used: all lists are read, and it is written anew");
+            self.metrics.policy.state_read_failures.inc();
+            None
+        })
+    }
+
+    /// Has the policy written to the state directory if it has changed and it is time, or in any case at the `end`.
     fn store(&mut self, end: bool) {
-        let version = self.state.register().version();
-        if !self.store.is_due(version, end) {
-            return;
-        }
-        let layers = self.state.register().layers();
+        let register = self.state.register();
+        let versions = Versions { layers: register.version(), recent: Some(register.moves()) };
+        let Some(has_layers) = self.store.due(versions, end) else { return };
+        let layers = has_layers.then(|| register.layers());
+        let Self { state, watched, found, store, .. } = self;
         let reading = |source: &str| {
-            let watched = self.watched.iter().find(|watched| watched.source.name == source);
-            watched.map_or_else(String::new, |watched| watched.source.reading())
+            let watched = watched.iter().find(|watched| watched.source.name == source);
+            watched.map_or_else(String::new, |watched| self.bench.reading(&watched.source))
         };
-        let document = |((source, key), notice, slot, names): (&Place, &Arc<Notice>, u32, u64)| StoredDocument {
-            source: source.clone(),
-            key: key.clone(),
-            reading: reading(source),
-            slot,
-            names,
-            notice: Notice::clone(notice),
-            problems: self.found.get(source).cloned().unwrap_or_default(),
+        let document = |standing: &Standing<'_>| StoredDocument {
+            source: standing.place.0.clone(),
+            key: standing.place.1.clone(),
+            reading: reading(&standing.place.0),
+            slot: standing.slot,
+            names: standing.names,
+            notice: Notice::clone(standing.notice),
+            problems: found.get(&standing.place.0).cloned().unwrap_or_default(),
         };
-        let stored = Stored { documents: self.state.in_layers().map(document).collect(), layers };
-        self.store.write(stored, version, end);
+        store.held().update(state.standing(), document, |slots| state.recent(slots));
+        let in_layers = || state.standing().filter(|standing| standing.in_layers).map(|standing| document(&standing));
+        let stored = layers.map(|layers| Stored { documents: in_layers().collect(), layers });
+        store.write(stored, versions, end);
     }
 
     /// Takes over a configuration: sources that stay keep their watch, the others come with their first look, the rest
     /// is lifted.
     fn reload(&mut self, config: Config, first: Vec<Option<First>>) {
+        self.now();
         let (started, mut changes) = (Instant::now(), Changes::default());
         self.sources.configure(config.sources.iter().map(|source| source.name.as_str()));
-        self.bench = Standing::of(&config);
+        self.bench = Judges::of(&config);
         let refused = self.state.configure(config.authorities.clone(), config.order());
         self.pages = config.pages;
         self.exempt.store(Arc::new(config.exempt));
@@ -569,9 +640,14 @@ impl Task {
     }
 
     /// Takes the first look at a source and watches it from then on.
-    fn open(&mut self, source: Source, First { loader, update }: First, changes: &mut Changes) -> Watched {
-        // of single notices nothing is known over a restart, even if their directory cannot be read
-        if update.failure.is_none() || matches!(source.kind, Kind::Directory { .. }) {
+    fn open(&mut self, source: Source, First { mut loader, update }: First, changes: &mut Changes) -> Watched {
+        if update.failure.is_some() {
+            let last_good = self.state.notices_of(&source.name);
+            if !last_good.is_empty() {
+                tracing::warn!(source = source.name, "what the source gave before the start stays in force");
+            }
+            loader.hold(last_good); // so that it says which of them are gone when it can be read
+        } else {
             // it may have been another kind of source before: what it does not say any more is lifted
             let stays = |key: &DocumentKey| update.put.contains_key(key) || update.settled.contains(key);
             let gone = self.state.keys_of(&source.name).into_iter().filter(|key| !stays(key));
@@ -677,7 +753,7 @@ impl Task {
 
     /// Counts the notices; a file of which one item is refused counts as refused.
     fn show_census(&self) {
-        let (now, refused) = (Timestamp::now(), self.sources.files_with_errors() as i64);
+        let (now, refused) = (self.time, self.sources.files_with_errors() as i64);
         let (phases, late) = self.docket.census(now);
         let phase = |word| phases.get(word).copied().unwrap_or(0);
         let census = self.state.census(now);
@@ -698,7 +774,7 @@ impl Task {
     /// Puts in force what has changed; `anew` after what notices are prepared by has changed as well.
     fn publish(&mut self, anew: bool, started: Instant) {
         let slots = |notice: &Notice| slots(&self.metrics.labels, notice);
-        let changed = self.state.compile(&self.pages, slots, Timestamp::now());
+        let changed = self.state.compile(&self.pages, slots, self.time);
         let mut change = changed.unwrap_or_else(|error| {
             tracing::error!(%error, "what has changed cannot be compiled; the last good policy stays in force");
             self.metrics.policy.compile_failures.inc();
@@ -756,19 +832,20 @@ impl Task {
     fn started(&mut self) {
         let policy = Some(Digest::new(self.publisher.current().digest));
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        self.docket.record(Event::Started { program: "pagar".to_owned(), version, policy }, Timestamp::now());
+        let now = self.now();
+        self.docket.record(Event::Started { program: "pagar".to_owned(), version, policy }, now);
     }
 
     /// Takes signed files in, lets time pass for signed notices, and puts what they say now into the state.
     fn turn(&mut self, changes: &mut Changes) {
-        let now = Timestamp::now();
+        let now = self.now();
         let signed = std::mem::take(&mut changes.signed);
         let mut effects = self.docket.pass(now);
         let retry = self.docket.is_waiting() && self.docket.may_retry(Instant::now());
         if !signed.is_empty() || retry {
             let Self { state, bench, docket, .. } = self;
             let is_taken = |authority: &AuthorityId, id: &NoticeId| state.is_taken(authority, id);
-            let Standing { keyring, authorities, guard, key, .. } = bench;
+            let Judges { keyring, authorities, guard, key, .. } = bench;
             let bench = Bench { keyring, authorities, guard, has_key: key.is_some(), is_taken: &is_taken };
             let taken = docket.take(signed, &bench, now);
             effects.extend(taken.effects);
@@ -801,7 +878,8 @@ impl Task {
 
     /// Lets time pass for the policy.
     fn mind_the_time(&mut self) {
-        let published = self.publisher.mind_the_time(self.state.register(), Timestamp::now());
+        let now = self.now();
+        let published = self.publisher.mind_the_time(self.state.register(), now);
         published.into_iter().for_each(|event| self.docket.later(event));
     }
 
@@ -831,7 +909,8 @@ impl Task {
             }
         }
         if self.asked == 0 {
-            self.docket.finish(Timestamp::now()); // otherwise with the answers, in one append
+            let now = self.now();
+            self.docket.finish(now); // otherwise with the answers, in one append
         }
     }
 
@@ -842,7 +921,7 @@ impl Task {
             let verdict = policy.decide(name.as_wire(), Consider::All)?;
             Some(verdict.entry.notice.sensitivity)
         };
-        let (reply, Decided { lifts, list }) = self.docket.ask_for(request, listed, Timestamp::now());
+        let (reply, Decided { lifts, list }) = self.docket.ask_for(request, listed, self.time);
         changes.other |= lifts;
         if let Some(version) = list
             && let Some((_, document)) = self.held.remove(&version.source).filter(|(held, _)| *held == version)
@@ -867,7 +946,7 @@ impl Task {
             return false;
         };
         let key = (document.notice.authority.clone(), document.notice.id.clone());
-        if !self.docket.holds_list(&key, &source.name, &hold, Timestamp::now()) {
+        if !self.docket.holds_list(&key, &source.name, &hold, self.time) {
             self.held.remove(&source.name);
             return false;
         }
@@ -887,9 +966,9 @@ impl Task {
 
     /// Opens the ledger again after it was lent.
     fn take_back(&mut self) {
-        let Standing { state, key, .. } = &self.bench;
+        let Judges { state, key, .. } = &self.bench;
         let ledger = Ledger::open(state, key.clone());
-        match Docket::open(ledger, state, key.clone(), self.metrics.clone(), Timestamp::now()) {
+        match Docket::open(ledger, state, key.clone(), self.metrics.clone(), self.time) {
             Ok(mut docket) => {
                 // the other process may have recorded something before it gave up
                 docket.inherit(&mut self.docket);
@@ -900,13 +979,18 @@ impl Task {
     }
 }
 
+/// Whether a stored document is a signed notice, which is of no source.
+fn is_signed(document: &StoredDocument) -> bool {
+    document.source == SIGNED && document.reading.is_empty()
+}
+
 /// Whether a stored document is one that this source may still give.
-fn is_of(document: &StoredDocument, source: &Source) -> bool {
+fn is_of(document: &StoredDocument, source: &Source, judges: &Judges) -> bool {
     let same_order = match &source.kind {
         Kind::List { notice, .. } => document.notice == Notice { digest: document.notice.digest, ..(**notice).clone() },
-        Kind::Directory { .. } => true,
+        Kind::Directory { allow_unsigned, .. } => *allow_unsigned,
     };
-    document.source == source.name && document.reading == source.reading() && same_order
+    document.source == source.name && document.reading == judges.reading(source) && same_order
 }
 
 /// When the documents that changed were read, for the figures.
@@ -941,3 +1025,6 @@ fn slots(labels: &Labels, notice: &Notice) -> Slots {
         hit: (!secret).then(|| labels.hit(notice.id.as_str())),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,6 +25,7 @@ use super::file::{self, Content, Fingerprint};
 use super::format::notice;
 use super::loader::{ABSENCE, Mode};
 use super::{Document, Problem, Severity, Update};
+use crate::model::Notice;
 use crate::verify::jose::jws;
 
 /// What a receipt's file name ends in.
@@ -56,6 +57,13 @@ struct Known {
 impl Directory {
     pub(super) fn new(path: PathBuf, allow_unsigned: bool) -> Self {
         Self { path, allow_unsigned, identity: None, files: BTreeMap::new(), told: BTreeSet::new(), again: None }
+    }
+
+    /// Takes over which notices are in force, without having looked.
+    pub(super) fn hold(&mut self, notices: BTreeMap<String, &Notice>) {
+        for (file, notice) in notices {
+            self.files.entry(file).or_default().in_force.get_or_insert_with(|| Claim::of(notice));
+        }
     }
 
     pub(super) fn again(&self) -> Option<Duration> {

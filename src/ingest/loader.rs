@@ -1,6 +1,6 @@
 //! [`Loader`]: looks at one source again and again and says what changed since the last look.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::sync::Arc;
@@ -10,9 +10,9 @@ use jiff::Timestamp;
 
 use super::directory::Directory;
 use super::list::List;
-use super::{Document, Kind, Problem, Severity, Source, Update};
+use super::{Document, DocumentKey, Kind, Problem, Severity, Source, Update};
 use crate::model::name::wire_to_text;
-use crate::model::{Sensitivity, Targets};
+use crate::model::{Notice, Sensitivity, Targets};
 use crate::verify::guard::Guard;
 
 /// A file that is gone is taken for gone only after this long: to replace a file by deleting it first must not lift it.
@@ -101,6 +101,14 @@ impl Loader {
             list.know(known);
         }
         self
+    }
+
+    /// Tells it which notices of a directory are in force from an earlier run, before it could be read: then it says which
+    /// of them are gone. A list is one document, and needs no telling.
+    pub fn hold(&mut self, notices: BTreeMap<DocumentKey, &Notice>) {
+        if let State::Directory(directory) = &mut self.state {
+            directory.hold(notices);
+        }
     }
 
     /// The source as configured.

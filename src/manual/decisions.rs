@@ -109,7 +109,7 @@
 //! 34. **systemd `Type=exec`** has fallen: `Type=notify` with a watchdog took its place, see *Running as a service*.
 //! 35. **If not one configured source can be read at start, the program does not start (exit code 3).** *Why:*
 //!     answering then would lift every restriction there is; one source that is missing must not take the resolver
-//!     down. A list that is stored counts as read. *Change:* the ledger, which restores all of the last good policy.
+//!     down. What is stored counts as read. *Change:* nothing.
 //! 36. **Names of secret notices are withheld even from `pagar why` and the API.** *Why:* there are no roles yet that
 //!     may see them. *Change:* `[[web.client]]` with `secret = true`.
 //!
@@ -618,16 +618,27 @@
 //! - **A list is taken from the file if its text has the digest it had; otherwise it is read.** *Why:* the file is then
 //!   only a quicker way to the same policy, and cannot be out of date. Hashing costs a tenth of parsing. A time stamp
 //!   would be quicker still, and is wrong after a restore from a backup. *Change:* nothing.
-//! - **Only layers are stored, ten seconds apart and at the end, when they are built and when a notice goes whose names
-//!   they have; single notices are read from their files.** *Why:* what lies in the overlay is some thousand names, which
-//!   take less time than one more file format; and what was lifted must not come back with a list that cannot be read.
-//!   For the same reason a notice is taken over only if the configuration has its order as it was. *Change:* the ledger.
-//! - **Secret names have a layer of their own, sealed with ChaCha20-Poly1305 by a key from a file; without a key nothing is
-//!   stored.** *Why:* a name that a secret and a public notice list stands in the secret layer, so the other alone would
+//! - **Layers are stored ten seconds apart and at the end, when they are built and when a notice goes whose names they
+//!   have; what lies in the overlay, in a file beside them, a second apart, whenever a notice comes or goes.** *Why:*
+//!   together they are the whole policy, for a start at which sources or the ledger cannot be read; and what was lifted must
+//!   not come back. The overlay is some thousand names, and is written as a whole. A notice that moves into the layers
+//!   stays in the small file until theirs is written, so the order is: small, large, small without it
+//!   (`control/held.rs`). What is newer is in the small file, and wins. A notice is taken over only if the configuration
+//!   has its order as it was. *Change:* many thousand single changes a minute.
+//! - **A directory that cannot be read at a start keeps its stored notices; one that can be read lifts those it does not
+//!   confirm.** *Why:* the first is a failure of the source, as at run time; in the other whoever deleted a file while the
+//!   program was stopped has lifted its notice. *Change:* signed notices only.
+//! - **Secret names have a layer of their own, sealed with ChaCha20-Poly1305 by a key from a file; without a key no layer
+//!   is stored.** *Why:* a name that a secret and a public notice list stands in the secret layer, so the other alone would
 //!   lift it, and what was stored before the names were secret is removed. No key is made for the operator: beside the
 //!   file it would protect nothing. *Change:* nothing.
 //! - **Another version of the program does not use the file.** *Why:* it may read lists otherwise, and a start from text
 //!   takes a second a million names. *Change:* nothing.
+//!
+//! # The wall clock
+//!
+//! - **A jump of more than an hour, either way, is believed after 15 minutes, and time never goes back.** *Why and what
+//!   that means:* [`control::clock`](crate::control::clock). *Change:* a source of time that is signed.
 //!
 //! # Instructions, counted
 //!

@@ -42,7 +42,7 @@
 //! # Time
 //!
 //! The control thread sleeps until the next notice takes effect or expires, and never longer than a second, so that a
-//! wall clock that is set forward or back is noticed. `effective_at` is the first instant in force, `expires_at` the
+//! wall clock that is set forward or back is noticed ([`control::clock`](crate::control::clock) says what is believed of it). `effective_at` is the first instant in force, `expires_at` the
 //! first instant no longer in force.
 //!
 //! # What is kept when something is wrong
@@ -73,10 +73,12 @@
 //! likely an accident than an order, and the two cannot be told apart. The same goes for a directory; deleting its
 //! files one by one lifts them.
 //!
-//! "Last good" lives in memory, and that of long lists in the state directory as well, compiled
-//! ([`control::stored`](crate::control::stored)): a start takes from there the lists whose files have the digest they
-//! had, and those that cannot be read. Until the ledger is built, single notices are read anew at a restart: what cannot
-//! be read then is not in force, and the alarm is `pagar_source_last_success_timestamp_seconds` at 0; where no source at
+//! "Last good" lives in memory, and in the state directory as well: long lists compiled
+//! ([`control::stored`](crate::control::stored)), and in a file beside them, a second or two after a change, what has not
+//! come into the layers of the index yet ([`control::recent`](crate::control::recent)). A start takes from there the
+//! lists whose files have the digest they had, and the lists and directories that cannot be read; when such a directory
+//! is back, what it has no more is lifted. A directory that can be read is read anew: a file that does not
+//! parse then is not in force. Where no source at
 //! all can be read and nothing is stored, the program does not start. A source is known by its path as it is written:
 //! spelt differently, it is another source, which is read anew, and what was kept for broken files of the old one is
 //! gone.

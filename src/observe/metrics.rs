@@ -150,6 +150,8 @@ pub struct PolicyMetrics {
     pub state_read_failures: IntCounter,
     /// `pagar_state_write_failures_total`
     pub state_write_failures: IntCounter,
+    /// `pagar_clock_held`
+    pub clock_held: IntGauge,
     /// `pagar_policy_compile_failures_total`
     pub compile_failures: IntCounter,
     /// `pagar_config_reload_failures_total`
@@ -196,6 +198,7 @@ impl PolicyMetrics {
             quarantined: registered(registry, IntCounterVec::new(quarantined, &["reason"]))?,
             state_read_failures: registered(registry, IntCounter::with_opts(reads))?,
             state_write_failures: registered(registry, IntCounter::with_opts(writes))?,
+            clock_held: gauge("clock_held", "1 while the wall clock is not believed, and expiries wait for it.")?,
             compile_failures: registered(registry, IntCounter::with_opts(compiles))?,
             reload_failures: registered(registry, IntCounter::with_opts(reloads))?,
             reloaded: gauge("config_last_reload_successful", LAST_RELOAD)?,
@@ -723,6 +726,7 @@ mod tests {
         has(&text, r#"pagar_dns_responses_total{rcode="SERVFAIL"} 0"#);
         has(&text, r#"pagar_notices{state="in force"} 0"#);
         has(&text, "pagar_state_write_failures_total 0");
+        has(&text, "pagar_clock_held 0");
         has(&text, r#"pagar_guard_quarantined_total{reason="public-suffix"} 0"#);
         has(&text, r#"pagar_guard_quarantined_total{reason="emptied"} 0"#);
         has(&text, r#"pagar_dns_local_total{kind="special"} 0"#);

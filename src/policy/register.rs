@@ -11,7 +11,7 @@
 //! they are, in sets that no notice in force is left of. Only rules of sets that a changed notice is in are decided
 //! anew. When much has piled up, a [`Merge`] is due; a change that is itself large builds the layers at once.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -78,6 +78,8 @@ pub struct Register {
     built: Vec<u64>,
     /// Notices that have gone while their names stood in layers.
     left: u64,
+    /// Notices that have come or gone.
+    moves: u64,
     /// Counts builds, so that a merge that was overtaken by one is not installed.
     builds: u64,
     /// A merge is under way.
@@ -132,6 +134,12 @@ impl Register {
         Self::with_limits(now, LIMITS)
     }
 
+    /// As small as it takes to see every way a change goes: see [`Limits`].
+    #[cfg(test)]
+    pub(crate) fn small(large: usize, due: usize, most: usize) -> Self {
+        Self::with_limits(Timestamp::UNIX_EPOCH, Limits { large, due, most })
+    }
+
     pub(super) fn with_limits(now: Timestamp, limits: Limits) -> Self {
         Self {
             limits,
@@ -150,6 +158,7 @@ impl Register {
             edit: 0,
             built: Vec::new(),
             left: 0,
+            moves: 0,
             builds: 0,
             merging: false,
             lifts: Lifts::default(),
@@ -285,6 +294,7 @@ impl Register {
         state.kind = Slot::Gone;
         self.left += u64::from(state.sets.iter().any(|set| (*set as usize) < self.built.len()));
         self.gone.push(slot);
+        self.moves += 1;
         self.notices -= 1;
     }
 
@@ -296,6 +306,7 @@ impl Register {
         self.slots[slot as usize] = State { live: false, kind, sets: Vec::new() };
         let validity = entry.notice.validity;
         self.entries.set(slot as usize, Some(Arc::new(entry)));
+        self.moves += 1;
         self.notices += 1;
         if let Some(at) = validity.next_change(self.now) {
             self.timeline.insert((at, slot));
@@ -464,6 +475,25 @@ impl Register {
     /// Changes with what there is to store: layers that are built, and notices of theirs that go.
     pub fn version(&self) -> u64 {
         self.builds + self.left
+    }
+
+    /// How many notices have come or gone so far.
+    pub fn moves(&self) -> u64 {
+        self.moves
+    }
+
+    /// What the notices of these slots list, for those whose names stand in no layer. Reads the names that have changed
+    /// since the layers were built, not all.
+    pub fn recent(&self, slots: &BTreeSet<u32>) -> BTreeMap<u32, Targets> {
+        let mut recent: BTreeMap<u32, Targets> = slots.iter().map(|slot| (*slot, Targets::default())).collect();
+        for (wire, set) in self.index.all_changed() {
+            for member in self.index.members(set) {
+                if let Some(targets) = recent.get_mut(&member.notice) {
+                    targets.push_wire(wire, member.scope);
+                }
+            }
+        }
+        recent
     }
 
     /// The layers as they were built, for a file. Their sets may have slots without a notice.

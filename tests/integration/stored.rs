@@ -1,4 +1,4 @@
-//! Long lists over a restart: what was compiled is taken over, if the list is still what it was, or cannot be read.
+//! The policy over a restart: what was stored is taken over, if a list is still what it was, or a source cannot be read.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -156,20 +156,111 @@ fn a_damaged_file_is_said_to_be_and_the_lists_are_read() {
     assert_eq!(pagar.metric("pagar_state_read_failures_total"), 1.0);
 }
 
+/// Whether the file of single notices has these octets.
+fn is_stored(site: &Site, octets: &str) -> bool {
+    let stored = fs::read(site.path("state/policy.recent")).unwrap_or_default();
+    stored.windows(octets.len()).any(|part| part == octets.as_bytes())
+}
+
+fn kill(mut pagar: Pagar) {
+    pagar.signal(Signal::KILL);
+    pagar.wait();
+}
+
 #[test]
-fn single_notices_of_a_directory_that_is_gone_do_not_come_back() {
+fn single_notices_of_a_directory_that_is_gone_stay_in_force() {
     let upstream = Scripted::with_address("198.51.100.1");
-    let site = site(&upstream, "");
-    list(&site, "a.domains", names("a"));
-    site.put("1.json", &notice(1, "single.example", "subtree"));
+    let site = Site::with(&[upstream.address]);
+    site.put("1.json", &notice(1, "stays.example", "subtree"));
     let first = site.start();
-    assert!(listed(&first, "single.example"));
-    stop(first);
+    site.put("2.json", &notice(2, "leaves.example", "subtree"));
+    wait_until("it is stored", || is_stored(&site, "stays") && is_stored(&site, "leaves"));
+    let mode = fs::metadata(site.path("state/policy.recent")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let digest = first.json("/v1/policy")["digest"].clone();
+    kill(first);
+
     fs::rename(site.path("notices"), site.path("elsewhere")).unwrap();
     let second = site.start();
-    assert!(listed(&second, "a-7.example") && !listed(&second, "single.example"));
+    assert!(listed(&second, "stays.example") && listed(&second, "leaves.example"), "{}", second.log());
+    let policy = second.json("/v1/policy");
+    assert_eq!((&policy["digest"], &policy["sources"][0]["entries"]), (&digest, &serde_json::json!(2)));
+    assert!(policy["sources"][0]["last_error"].to_string().contains("cannot be read"), "{policy}");
+    assert!(second.metric("pagar_source_failures_total{source=\"notices\"}") >= 1.0);
+    assert_eq!(second.metric("pagar_source_last_success_timestamp_seconds{source=\"notices\"}"), 0.0);
+    kill(second);
+
+    // a further start still knows them; when the directory is back, what it has no more is lifted
+    let third = site.start();
+    assert!(listed(&third, "stays.example") && listed(&third, "leaves.example"));
+    fs::remove_file(site.path("elsewhere/2.json")).unwrap();
+    fs::write(site.path("elsewhere/3.json"), notice(3, "new.example", "subtree").to_string()).unwrap();
     fs::rename(site.path("elsewhere"), site.path("notices")).unwrap();
-    wait_until("the directory is back", || listed(&second, "single.example"));
+    wait_until("the directory is back", || listed(&third, "new.example") && !listed(&third, "leaves.example"));
+    assert!(listed(&third, "stays.example"));
+    wait_until("what is lifted is stored no more", || is_stored(&site, "new") && !is_stored(&site, "leaves"));
+}
+
+#[test]
+fn a_notice_deleted_while_it_was_stopped_does_not_come_back() {
+    let upstream = Scripted::with_address("198.51.100.1");
+    let site = Site::with(&[upstream.address]);
+    site.put("1.json", &notice(1, "stays.example", "subtree"));
+    site.put("2.json", &notice(2, "leaves.example", "subtree"));
+    stop(site.start());
+    assert!(is_stored(&site, "leaves"));
+    site.remove("notices/2.json");
+    let second = site.start();
+    assert!(listed(&second, "stays.example") && !listed(&second, "leaves.example"));
+    wait_until("it is stored no more", || !is_stored(&site, "leaves"));
+    stop(second);
+    // nor does one whose source the configuration has no more, or does not believe any more
+    fs::rename(site.path("notices"), site.path("elsewhere")).unwrap();
+    let text = fs::read_to_string(site.path("pagar.toml")).unwrap();
+    fs::write(site.path("pagar.toml"), text.replace("allow_unsigned = true", "allow_unsigned = false")).unwrap();
+    assert_eq!(site.run(&["serve"]).code, Some(3), "there is no policy left");
+}
+
+#[test]
+fn single_secret_notices_are_stored_sealed_or_not_at_all() {
+    let upstream = Scripted::with_address("198.51.100.1");
+    let site = Site::with(&[upstream.address]);
+    let mut secret = notice(1, "zqxj.example", "subtree");
+    secret["sensitivity"] = serde_json::json!("secret");
+    site.put("1.json", &secret);
+    site.put("2.json", &notice(2, "open.example", "subtree"));
+    let log = stop(site.start());
+    assert!(is_stored(&site, "open") && !is_stored(&site, "zqxj") && !is_stored(&site, "N-1"));
+    assert_eq!(log.matches("no [ledger] key_file").count(), 1, "{log}");
+
+    site.write("names.key", &"0123456789abcdef".repeat(4));
+    fs::set_permissions(site.path("names.key"), PermissionsExt::from_mode(0o600)).unwrap();
+    let text = fs::read_to_string(site.path("pagar.toml")).unwrap();
+    fs::write(site.path("pagar.toml"), text.replace("[ledger]", "[ledger]\nkey_file = \"names.key\"")).unwrap();
+    stop(site.start());
+    assert!(is_stored(&site, "N-1") && !is_stored(&site, "zqxj"));
+    fs::rename(site.path("notices"), site.path("elsewhere")).unwrap();
+    let last = site.start();
+    assert!(listed(&last, "zqxj.example") && listed(&last, "open.example"));
+    assert!(!last.log().contains("zqxj"));
+}
+
+#[test]
+fn a_short_list_that_is_gone_stays_in_force() {
+    let upstream = Scripted::with_address("198.51.100.1");
+    let site = site(&upstream, "");
+    list(&site, "a.domains", names("a").take(100).chain(["no name".into()]));
+    stop(site.start());
+    let second = site.start();
+    assert!(listed(&second, "a-7.example"));
+    let problems = second.json("/v1/policy")["sources"][1]["problems"].to_string();
+    assert!(problems.contains("a.domains:101"), "it is taken over with what was wrong with it: {problems}");
+    stop(second);
+    fs::remove_file(site.path("a.domains")).unwrap();
+    let third = site.start();
+    assert!(listed(&third, "a-7.example") && !listed(&third, "a-100.example"));
+    list(&site, "a.domains", names("b").take(100));
+    wait_until("it is back", || listed(&third, "b-7.example") && !listed(&third, "a-7.example"));
 }
 
 #[test]

@@ -72,6 +72,35 @@ fn only_changes_are_reported() {
 }
 
 #[test]
+fn of_what_was_in_force_before_the_first_look_it_says_what_is_gone_or_another() {
+    let mut fixture = Fixture::new();
+    for (file, id, sequence) in [("a.json", "N-1", 1), ("b.json", "N-2", 2), ("c.json", "N-3", 3), ("d.json", "N-4", 4)]
+    {
+        fixture.write(file, id, sequence, "old.example");
+    }
+    let held = fixture.look().put;
+    let mut again = Fixture { dir: fixture.dir, loader: Loader::new(fixture.loader.source().clone()) };
+    again.loader.hold(held.iter().map(|(file, document)| (file.clone(), &document.notice)).collect());
+    again.remove("b.json");
+    again.write("c.json", "N-3", 3, "new.example");
+    fs::write(again.path("d.json"), "{").unwrap();
+    assert_eq!(again.changes(), ["+c.json N-3", "-b.json", "!syntax d.json"], "a.json is as it was");
+    again.remove("d.json");
+    assert_eq!(again.changes(), ["-d.json"]);
+}
+
+#[test]
+fn an_empty_directory_in_the_place_of_one_that_could_not_be_read_lifts_nothing() {
+    let mut fixture = Fixture::new();
+    fixture.write("a.json", "N-1", 1, "a.example");
+    let held = fixture.look().put;
+    let empty = Fixture::new();
+    let mut again = Fixture { loader: Loader::new(directory_source(empty.dir.path())), ..empty };
+    again.loader.hold(held.iter().map(|(file, document)| (file.clone(), &document.notice)).collect());
+    assert_eq!(again.look().failure.map(|problem| problem.code), Some("empty"));
+}
+
+#[test]
 fn signed_files_are_handed_on_and_unreadable_names_are_said_once() {
     let mut fixture = Fixture::new();
     fixture.write("a.json", "N-1", 1, "a.example");

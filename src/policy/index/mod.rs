@@ -122,6 +122,11 @@ impl Index {
         self.overlay.since(edit).map(|(_, wire, set)| (wire, set))
     }
 
+    /// All names that have changed since the layers were built, with their sets.
+    pub fn all_changed(&self) -> impl Iterator<Item = (&[u8], SetId)> {
+        self.overlay.all().map(|(_, wire, set)| (wire, set))
+    }
+
     /// The layers, the one that has the say first.
     pub fn layers(&self) -> &[Arc<Layer>] {
         &self.layers

@@ -96,6 +96,11 @@ impl Overlay {
         later.map(|record| (record.hash, self.wire(record), record.set))
     }
 
+    /// All names with their hashes and sets.
+    pub(super) fn all(&self) -> impl Iterator<Item = (u64, &[u8], SetId)> {
+        self.table.iter().map(|record| (record.hash, self.wire(record), record.set))
+    }
+
     /// All names with their hashes and sets, in order of hash and, where that is equal, of octets.
     pub(super) fn names(&self) -> impl Iterator<Item = (u64, WireName, SetId)> {
         let mut records: Vec<_> = self.table.iter().collect();

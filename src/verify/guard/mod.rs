@@ -16,10 +16,11 @@
 pub mod names;
 pub mod size;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use psl::{List, Psl};
+use sha2::{Digest, Sha256};
 
 use crate::model::name::{MAX_LABELS, is_at_or_below, labels, parent};
 use crate::model::{DnsName, Scope};
@@ -139,6 +140,18 @@ impl Guard {
         };
         let touched = self.known.iter().filter(|(name, known)| touches(name, known)).map(|(name, _)| name).min();
         touched.and_then(|name| DnsName::from_wire(name).ok())
+    }
+
+    /// Tells guards apart: two of the same names have the same.
+    pub fn fingerprint(&self) -> String {
+        let names: BTreeMap<_, _> = self.known.iter().map(|(name, known)| (name, format!("{known:?}"))).collect();
+        let mut hash = Sha256::new();
+        names.into_iter().for_each(|(name, known)| {
+            hash.update(name); // a wire name ends itself
+            hash.update(known);
+            hash.update([0]);
+        });
+        hash.finalize().iter().take(8).map(|octet| format!("{octet:02x}")).collect()
     }
 
     /// How many names are protected.
