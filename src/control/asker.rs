@@ -77,7 +77,7 @@ fn ask(test: &mut SelfTest, query: Query, kinds: &BTreeMap<AuthorityId, Authorit
         key: query.key,
         asked: questions.len() as u64,
         had_blocked: !query.blocked.is_empty(),
-        had_lifted: !query.lifted.is_empty(),
+        lifted: query.lifted,
         failed,
     }
 }

@@ -290,6 +290,11 @@ impl State {
         self.refused.remove(place);
     }
 
+    /// The accepted notice at a place.
+    pub fn notice(&self, place: &Place) -> Option<&Arc<Notice>> {
+        self.accepted.get(place).map(|known| &known.notice)
+    }
+
     /// Whether an unsigned document has this id.
     pub fn is_taken(&self, authority: &AuthorityId, id: &NoticeId) -> bool {
         let claim = Claim::Id(authority.clone(), id.clone());

@@ -39,7 +39,7 @@ use crate::ingest::{
 };
 use crate::ledger::seal::Key;
 use crate::ledger::{Digest, Event, Ledger};
-use crate::model::{Authority, AuthorityId, DnsName, Exemptions, Notice, NoticeId, Sensitivity};
+use crate::model::{Authority, AuthorityId, DnsName, Exemptions, Item, Notice, NoticeId, Sensitivity};
 use crate::observe::labels::Labels;
 use crate::observe::metrics::Metrics;
 use crate::policy::index::Full;
@@ -712,7 +712,11 @@ impl Task {
         // what goes makes room for what comes: a notice may move to a file of another name
         update.settled.iter().for_each(|key| self.docket.forget(&source.file(key)));
         removed.into_iter().for_each(|key| {
-            self.state.remove(&(source.name.clone(), key));
+            let place = (source.name.clone(), key);
+            if let Some(notice) = self.state.notice(&place) {
+                self.docket.ask_no_more(&(notice.authority.clone(), notice.id.clone()));
+            }
+            self.state.remove(&place);
             changes.removed.push(update.at);
         });
         if let Kind::List { .. } = source.kind
@@ -720,8 +724,11 @@ impl Task {
         {
             self.found.insert(source.name.clone(), update.problems.iter().take(PROBLEMS).cloned().collect());
         }
+        let places: Vec<_> = documents.iter().map(|(place, _)| place.clone()).collect();
         let refused = self.state.put(documents);
         changes.put.extend(std::iter::repeat_n(update.at, before - refused.len()));
+        let taken = places.into_iter().filter(|place| !refused.iter().any(|(other, _)| other == place));
+        taken.for_each(|place| self.taken(source, &place, &mut update));
         for ((_, key), problem) in refused {
             update.problems.push(Problem { file: source.file(&key), ..problem });
         }
@@ -730,6 +737,22 @@ impl Task {
             self.retry();
         }
         self.show_sources();
+    }
+
+    /// A document was taken over: it is recorded if it is a list, and asked for if it is in force.
+    fn taken(&mut self, source: &Source, place: &Place, update: &mut Update) {
+        let Some(notice) = self.state.notice(place).cloned() else { return };
+        let (authority, id) = (notice.authority.clone(), notice.id.clone());
+        if let Kind::List { .. } = source.kind {
+            let (digest, names) = (Digest::new(notice.digest), self.state.names_of(&source.name));
+            let (source, authority, notice) = (source.name.clone(), authority.clone(), id.clone());
+            self.docket.later(Event::ListRead { source, authority, notice, digest, names });
+        }
+        let sample = update.samples.remove(&place.1).unwrap_or_default();
+        if notice.validity.contains(self.time) && !sample.is_empty() {
+            let item = |(n, target): (usize, _)| Item { id: n.to_string().into(), target: Ok(target) };
+            self.docket.ask_about((authority, id), sample.into_iter().enumerate().map(item).collect());
+        }
     }
 
     /// Gives refused documents another chance: what was in their way may be gone.

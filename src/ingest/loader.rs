@@ -12,7 +12,7 @@ use super::directory::Directory;
 use super::list::List;
 use super::{Document, DocumentKey, Kind, Problem, Severity, Source, Update};
 use crate::model::name::wire_to_text;
-use crate::model::{Notice, Sensitivity, Targets};
+use crate::model::{DnsName, Notice, Scope, Sensitivity, Targets};
 use crate::verify::guard::Guard;
 
 /// A file that is gone is taken for gone only after this long: to replace a file by deleting it first must not lift it.
@@ -126,6 +126,7 @@ impl Loader {
         if let Some(guard) = &self.guard {
             for (key, document) in &mut update.put {
                 update.problems.extend(screen(document, guard, &self.source.file(key)));
+                update.samples.insert(key.clone(), sample(&document.targets));
             }
         }
         update
@@ -142,6 +143,17 @@ impl Loader {
 
 /// Held names of one document that are reported; the rest is counted.
 const SHOWN: usize = 100;
+
+/// Names of a document that are asked for after it is put in force, if it has more.
+const SAMPLE: usize = 1_000;
+
+/// Some names from all over the document, each from another part of it.
+fn sample(targets: &Targets) -> Vec<(DnsName, Scope)> {
+    let stretch = targets.len().div_ceil(SAMPLE).max(1);
+    let offset = rand::random_range(0..stretch);
+    let some = targets.iter().skip(offset).step_by(stretch);
+    some.filter_map(|(wire, scope)| Some((DnsName::from_wire(&wire).ok()?, scope))).collect()
+}
 
 /// Takes the names out that the guard holds. Only an item of a signed notice can be approved by people: a list is as long as
 /// it is wrong.

@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use crate::model::{Notice, Scope, Targets};
+use crate::model::{DnsName, Notice, Scope, Targets};
 
 /// Lets the calling thread, and those it starts, run when no worker wants to: reading and compiling long lists must not
 /// delay an answer. On Linux a priority is a thread's.
@@ -119,6 +119,8 @@ pub struct Update {
     pub at: Timestamp,
     /// New or changed documents.
     pub put: BTreeMap<DocumentKey, Document>,
+    /// Of each of these some names, all if they are few, for whoever wants to see whether they are blocked.
+    pub samples: BTreeMap<DocumentKey, Vec<(DnsName, Scope)>>,
     /// New or changed signed notices, as they are.
     pub signed: BTreeMap<DocumentKey, Vec<u8>>,
     /// Documents that are gone and are to be lifted.
@@ -144,6 +146,7 @@ impl Update {
             source,
             at,
             put: BTreeMap::new(),
+            samples: BTreeMap::new(),
             signed: BTreeMap::new(),
             removed: Vec::new(),
             settled: Vec::new(),

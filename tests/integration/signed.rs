@@ -462,6 +462,8 @@ fn a_list_that_shrinks_too_much_waits_for_a_person() {
     signed.site.write("scam.txt", &list);
     let pagar = signed.start();
     assert!(is_blocked(&pagar, "n400.list.example."));
+    assert!(until(|| pagar.metric("pagar_selftest_questions_total") >= 500.0), "a list is asked for, too");
+    assert_eq!(pagar.metric("pagar_selftest_failures_total"), 0.0);
     signed.site.write("scam.new", "n1.list.example\n");
     fs::rename(signed.site.path("scam.new"), signed.site.path("scam.txt")).unwrap();
     assert!(until(|| pagar.log().contains("the list is held")));
@@ -475,6 +477,11 @@ fn a_list_that_shrinks_too_much_waits_for_a_person() {
     drop(pagar);
     let pagar = signed.start();
     assert!(!is_blocked(&pagar, "n400.list.example."), "what was approved stays so");
+    drop(pagar);
+    let ledger = signed.site.run(&["ledger", "export"]).out;
+    for event in ["list-read", "held", "operator", "enforced"] {
+        assert!(ledger.contains(&format!("\"event\":\"{event}\"")), "{event}: {ledger}");
+    }
 }
 
 #[test]

@@ -147,7 +147,8 @@ pub(super) struct Found {
     pub(super) key: Key,
     pub(super) asked: u64,
     pub(super) had_blocked: bool,
-    pub(super) had_lifted: bool,
+    /// Names that were to resolve again.
+    pub(super) lifted: Vec<Item>,
     pub(super) failed: Option<&'static str>,
 }
 
@@ -168,6 +169,8 @@ pub(super) struct Docket {
     waiting: BTreeMap<PathBuf, Signed>,
     /// Names that were taken out of force and are to be asked for, by case.
     lifted: BTreeMap<Key, Vec<Item>>,
+    /// Some names of unsigned notices that are to be asked for.
+    unsigned: BTreeMap<Key, Vec<Item>>,
     /// Cases to ask about after the next publication.
     to_ask: BTreeSet<Key>,
     /// Cases whose part of the policy may be another now.
@@ -220,6 +223,7 @@ impl Docket {
             refused: BTreeSet::new(),
             waiting: BTreeMap::new(),
             lifted: BTreeMap::new(),
+            unsigned: BTreeMap::new(),
             to_ask: BTreeSet::new(),
             moved: BTreeSet::new(),
             unwritten: BTreeSet::new(),
@@ -568,6 +572,18 @@ impl Docket {
         self.life.case(key).and_then(Shown::of)
     }
 
+    /// Names of an unsigned notice or a list that is put in force: they are asked for, too.
+    pub(super) fn ask_about(&mut self, key: Key, items: Vec<Item>) {
+        self.unsigned.insert(key.clone(), items);
+        self.to_ask.insert(key);
+        self.news = true;
+    }
+
+    /// An unsigned notice is gone.
+    pub(super) fn ask_no_more(&mut self, key: &Key) {
+        self.unsigned.remove(key);
+    }
+
     /// What is ordered by the payload of this digest.
     fn order(&self, payload: &[u8; 32]) -> Option<Order> {
         let envelope = self.orders.get(payload)?.envelope;
@@ -631,6 +647,11 @@ impl Docket {
         };
         let mut lifted = self.lifted.remove(&key).unwrap_or_default();
         lifted.retain(|item| !is_listed(item)); // another notice lists it, or it does again
+        if let Some(items) = self.unsigned.get(&key) {
+            let mut blocked = items.clone();
+            blocked.retain(|item| item.target.as_ref().is_ok_and(|(name, _)| !policy.is_lifted(name.as_wire())));
+            return (!blocked.is_empty()).then_some(Query { key, blocked, lifted });
+        }
         let in_force = self.life.case(&key)?.phase() == Phase::InForce;
         let shown = self.shown.get(&key).filter(|_| in_force).cloned();
         let mut blocked = shown.map_or_else(Vec::new, |shown| self.items(&shown));
@@ -647,9 +668,11 @@ impl Docket {
 
     /// Takes note of what was found, records it and writes receipts.
     pub(super) fn found(&mut self, found: Vec<Found>, serial: u32, policy: &str, now: Timestamp) {
-        for Found { key, asked, had_blocked, had_lifted, failed } in found {
+        for Found { key, asked, had_blocked, lifted, failed } in found {
             let (authority, notice) = key.clone();
+            let had_lifted = !lifted.is_empty();
             match failed {
+                Some(code) if self.seen.get(&key).is_some_and(|seen| seen.failed.as_deref() == Some(code)) => {}
                 Some(code) => {
                     tracing::error!(%notice, %authority, code, "the node's own question was not answered as ordered");
                     self.book.later(Event::EnforceFailed { authority, notice, serial, code: code.to_owned() });
@@ -669,7 +692,11 @@ impl Docket {
             let failed = failed.map(str::to_owned);
             let policy = policy.to_owned();
             if failed.is_some() {
-                self.to_ask.insert(key.clone()); // asked again with the next policy, or when it is time
+                // asked again with the next policy, or when it is time
+                self.lifted.entry(key.clone()).or_default().extend(lifted);
+                self.to_ask.insert(key.clone());
+            } else {
+                self.unsigned.remove(&key);
             }
             self.seen
                 .insert(key.clone(), Seen { at: now, serial, policy, asked, blocked: had_blocked, lifted_at, failed });
