@@ -31,6 +31,9 @@ pub struct Explanation {
     /// Whether the client asked about is exempt: then a listed name is answered to it as if it were not listed.
     #[serde(default)]
     pub exempt: Option<Exempt>,
+    /// Whether a person has lifted it, or a name above it: then no notice answers for it.
+    #[serde(default)]
+    pub lifted: bool,
     /// Policy serial.
     pub serial: u32,
     /// Policy digest, hexadecimal.
@@ -120,6 +123,7 @@ impl Explanation {
                 .collect(),
             rule,
             exempt: None,
+            lifted: snapshot.is_lifted(asked.as_wire()),
             serial: snapshot.serial,
             digest: hex(&snapshot.digest),
             at: now,
@@ -189,6 +193,7 @@ impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.rule {
             Some(rule) => writeln!(f, "{} is listed\n{rule}", self.name)?,
+            None if self.lifted => writeln!(f, "{} is not listed: an operator has lifted it", self.name)?,
             None => writeln!(f, "{} is not listed", self.name)?,
         }
         if let Some(Exempt { reason, until }) = &self.exempt {
@@ -202,6 +207,7 @@ impl fmt::Display for Explanation {
             let (state, target) = (other.state.as_str(), &other.target);
             let why = match state {
                 "in force" if self.listed => "outranked",
+                "in force" if self.lifted => "lifted",
                 "in force" => "does not reach this name and type",
                 _ => state,
             };

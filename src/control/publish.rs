@@ -98,9 +98,10 @@ impl Publisher {
 
     /// Shows how many notices are known; deadlines pass without anything else changing.
     pub(super) fn show_census(&self, census: Census) {
-        let Census { in_force, scheduled, expired, refused, suspended, revoked, past_deadline } = census;
+        let Census { in_force, scheduled, expired, refused, suspended, revoked, past_deadline, past_review } = census;
         let figures = &self.metrics.policy;
         figures.past_deadline.set(past_deadline);
+        figures.past_review.set(past_review);
         for (state, count) in [
             ("in force", in_force),
             ("scheduled", scheduled),

@@ -134,6 +134,8 @@ pub struct Census {
     pub revoked: i64,
     /// To be carried out by now, and not: refused, or scheduled for later.
     pub past_deadline: i64,
+    /// In force, and its authority was to look at it again by now.
+    pub past_review: i64,
 }
 
 impl State {
@@ -430,6 +432,7 @@ impl State {
         for (place, Accepted { notice, .. }) in &self.accepted {
             if notice.validity.contains(now) {
                 census.in_force += 1;
+                census.past_review += i64::from(notice.review_by.is_some_and(|review| review < now));
             } else if now < notice.validity.effective_at {
                 census.scheduled += 1;
                 // of signed notices the docket knows whether they are enforced

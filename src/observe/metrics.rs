@@ -134,6 +134,8 @@ pub struct PolicyMetrics {
     pub notices: IntGaugeVec,
     /// `pagar_notices_past_deadline`
     pub past_deadline: IntGauge,
+    /// `pagar_notices_past_review`
+    pub past_review: IntGauge,
     /// `pagar_notice_enforce_seconds`
     pub enforce_seconds: Histogram,
     /// `pagar_notice_lift_seconds`
@@ -190,6 +192,7 @@ impl PolicyMetrics {
             bytes: gauge("policy_bytes", "Memory held by the policy in force.")?,
             notices: registered(registry, IntGaugeVec::new(notices, &["state"]))?,
             past_deadline: gauge("notices_past_deadline", "Notices not enforced by their deadline.")?,
+            past_review: gauge("notices_past_review", "Notices in force whose authority was to review them by now.")?,
             enforce_seconds: histogram("notice_enforce_seconds", "From receipt of a notice to its enforcement.", &ACT)?,
             lift_seconds: histogram("notice_lift_seconds", "From the end of a notice to its names resolving.", &ACT)?,
             signature_failures: registered(registry, IntCounter::with_opts(signatures))?,

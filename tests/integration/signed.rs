@@ -264,10 +264,14 @@ fn a_notice_takes_effect_and_expires_at_its_instants() {
     let at = |seconds: i64| (jiff::Timestamp::now() + jiff::SignedDuration::from_secs(seconds)).to_string();
     let mut notice = signed.mcmc.restrict(1, &["timed.example"]);
     (notice["effective_at"], notice["expires_at"]) = (at(2).into(), at(4).into());
+    (notice["review_by"], notice["deadline_at"]) = (at(-60).into(), at(-30).into());
     signed.order("1.jws", &notice);
     signed.receipt("1.jws", "scheduled");
     assert!(!is_blocked(&pagar, "timed.example."));
-    signed.receipt("1.jws", "enforced");
+    assert!(until(|| pagar.metric("pagar_notices_past_deadline") == 1.0));
+    assert_eq!(signed.receipt("1.jws", "enforced")["in_time"], false);
+    assert!(until(|| pagar.metric("pagar_notices_past_deadline") == 0.0));
+    assert_eq!(pagar.metric("pagar_notices_past_review"), 1.0);
     assert!(is_blocked(&pagar, "timed.example."));
     signed.receipt("1.jws", "expired");
     assert!(!is_blocked(&pagar, "timed.example."));
@@ -442,6 +446,11 @@ fn one_person_lifts_at_once_and_a_new_notice_ends_the_lift() {
     assert_eq!(lifted.code, Some(0), "{}{}", lifted.out, lifted.err);
     assert!(!is_blocked(&pagar, "www.bad.example.") && !is_blocked(&pagar, "a.www.bad.example."));
     assert!(is_blocked(&pagar, "bad.example."), "no wider than what was asked");
+    let why = pagar.json("/v1/check?name=www.bad.example");
+    assert_eq!(
+        (&why["listed"], &why["lifted"], &why["others"][0]["notice"]),
+        (&json!(false), &json!(true), &json!("N-1"))
+    );
     drop(pagar);
     let pagar = signed.start();
     assert!(!is_blocked(&pagar, "www.bad.example."), "lifted over a restart");
