@@ -125,10 +125,11 @@ impl State {
     pub fn configure(&mut self, authorities: Vec<Authority>, order: BTreeMap<String, u32>) -> Vec<(Place, Problem)> {
         self.authorities = authorities;
         self.order = order;
-        let gone: Vec<_> =
-            self.accepted.keys().filter(|(source, _)| !self.order.contains_key(source)).cloned().collect();
+        // signed notices depend on no source: what their orders say is said by the ledger
+        let stays = |(source, _): &Place| source == SIGNED || self.order.contains_key(source);
+        let gone: Vec<_> = self.accepted.keys().filter(|place| !stays(place)).cloned().collect();
+        self.refused.retain(|place, _| stays(place));
         gone.iter().for_each(|place| self.remove(place));
-        self.refused.retain(|(source, _), _| self.order.contains_key(source));
         let places: Vec<_> = self.accepted.keys().cloned().collect();
         for place in places {
             self.recheck(&place);
@@ -519,6 +520,20 @@ mod tests {
         assert_eq!(names(&mut state), ["x.example.", "y.example."]);
         assert!(state.configure(vec![authority("a")], BTreeMap::new()).is_empty());
         assert!(names(&mut state).is_empty(), "a source taken out of the configuration is lifted");
+    }
+
+    #[test]
+    fn signed_notices_depend_on_no_source() {
+        let mut state = state(&["a"]);
+        let place = (SIGNED.to_string(), "a/1".to_string());
+        assert!(state.put(vec![(place, document("a", "1", &["x.example"]))]).is_empty());
+        assert_eq!(names(&mut state), ["x.example."]);
+        state.configure(vec![authority("a")], BTreeMap::new());
+        assert_eq!(names(&mut state), ["x.example."]);
+        state.configure(Vec::new(), BTreeMap::new());
+        assert!(names(&mut state).is_empty(), "their authority may order no more");
+        state.configure(vec![authority("a")], BTreeMap::new());
+        assert_eq!(names(&mut state), ["x.example."]);
     }
 
     #[test]
