@@ -136,6 +136,15 @@ struct Seen {
     failed: Option<String>,
 }
 
+/// Since when the names of an order are blocked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Blocked {
+    /// When they were seen to be for the first time.
+    first: Timestamp,
+    /// And since when they are without a break; `None` while they are not.
+    since: Option<Timestamp>,
+}
+
 /// What the node asks itself about one case.
 #[derive(Debug)]
 pub(super) struct Query {
@@ -165,6 +174,8 @@ pub(super) struct Docket {
     about: BTreeMap<Key, Vec<[u8; 32]>>,
     shown: BTreeMap<Key, Shown>,
     seen: BTreeMap<Key, Seen>,
+    /// Since when, by the payload that orders it.
+    blocked: BTreeMap<[u8; 32], Blocked>,
     /// Envelopes whose refusal is recorded.
     refused: BTreeSet<Digest>,
     /// Files that may be taken later.
@@ -180,8 +191,8 @@ pub(super) struct Docket {
     holds: Holds,
     /// Versions of lists that people have approved.
     approved_lists: BTreeSet<ListVersion>,
-    /// Names that people have lifted.
-    lifts: BTreeSet<DnsName>,
+    /// Names that people have lifted, and whether they were secret then.
+    lifts: BTreeMap<DnsName, bool>,
     lifts_changed: bool,
     /// What secrets are sealed with.
     key: Option<seal::Key>,
@@ -218,6 +229,7 @@ impl Docket {
             about: BTreeMap::new(),
             shown: BTreeMap::new(),
             seen: BTreeMap::new(),
+            blocked: BTreeMap::new(),
             refused: BTreeSet::new(),
             waiting: BTreeMap::new(),
             lifted: BTreeMap::new(),
@@ -226,7 +238,7 @@ impl Docket {
             unwritten: BTreeSet::new(),
             holds: Holds::default(),
             approved_lists: BTreeSet::new(),
-            lifts: BTreeSet::new(),
+            lifts: BTreeMap::new(),
             lifts_changed: false,
             key,
             replaying: false,
@@ -338,9 +350,13 @@ impl Docket {
         });
         let steps = self.life.at(now);
         self.note(&steps);
-        let (mut good, mut sent, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut good, mut sent, mut refused) = (Vec::<Good>::new(), Vec::new(), Vec::new());
+        let (mut payloads, mut twins) = (BTreeSet::new(), Vec::new());
         for signed in files {
             match judge::judge(&signed.octets, &signed.file, bench, &self.life, &good, now) {
+                Judged::Good(one) if !payloads.insert(one.order.digest) => {
+                    twins.push((one.order, signed)); // the same payload in another file
+                }
                 Judged::Good(one) => {
                     good.push(*one);
                     sent.push(signed);
@@ -350,6 +366,12 @@ impl Docket {
             }
         }
         self.take_good(good, sent, &mut taken, now);
+        for (order, signed) in twins {
+            match self.orders.contains_key(&order.digest) {
+                true => self.known(&order, signed, &mut taken, now),
+                false => self.keep(signed), // its twin waits, and that was said
+            }
+        }
         refused.into_iter().for_each(|(signed, why)| self.refuse(signed, why, bench, &mut taken, now));
         let touched = std::mem::take(&mut self.moved);
         taken.effects.extend(touched.iter().filter_map(|key| self.sync(key)));
@@ -395,7 +417,9 @@ impl Docket {
             let id = &good.order.id;
             tracing::info!(source = signed.source, notice = %id, authority = %good.order.authority, record, "accepted");
             self.holds.accept(&good, record, now);
-            self.end_lifts(&good.order);
+            for (_, ended) in self.end_lifts(&good.order, good.secret) {
+                self.book.later(ended);
+            }
             let filed = Filed {
                 file: Some(signed.file),
                 signers: good.signers.clone(),
@@ -413,7 +437,10 @@ impl Docket {
             _ => filed.about.iter().map(|id| (order.authority.clone(), id.clone())).collect(),
         };
         for key in keys {
-            self.about.entry(key).or_default().push(order.digest);
+            self.about.entry(key.clone()).or_default().push(order.digest);
+            if !self.replaying {
+                self.unwritten.insert(key); // what takes effect later has nothing to be asked for yet
+            }
         }
         self.orders.insert(order.digest, filed);
         let steps = self.life.take(order, quarantined, now);
@@ -492,10 +519,34 @@ impl Docket {
 
     //------ what becomes of cases ---
 
+    /// The names of a case are not blocked any more, or were seen not to be.
+    fn rests(&mut self, key: &Key) {
+        let payload = self.life.case(key).map(|case| case.content.payload);
+        if let Some(blocked) = payload.and_then(|payload| self.blocked.get_mut(&payload)) {
+            blocked.since = None;
+        }
+    }
+
+    /// Takes note of what was seen of a case.
+    fn saw(&mut self, key: Key, seen: Seen) {
+        let payload = self.life.case(&key).map(|case| case.content.payload);
+        if seen.failed.is_some() || !seen.blocked {
+            self.rests(&key);
+        } else if let Some(payload) = payload {
+            let blocked = self.blocked.entry(payload).or_insert(Blocked { first: seen.at, since: None });
+            blocked.since.get_or_insert(seen.at);
+        }
+        self.seen.insert(key, seen);
+    }
+
     /// Records steps and remembers whose they are.
     fn note(&mut self, steps: &[Step]) {
         for Step { key, from, to, cause } in steps {
             self.moved.insert(key.clone());
+            self.seen.remove(key); // it was about what the notice said before
+            if *to != Phase::InForce {
+                self.rests(key);
+            }
             if self.replaying {
                 continue;
             }
@@ -542,7 +593,7 @@ impl Docket {
             item.target.as_ref().is_ok_and(|(name, scope)| !stays.contains(&(name.as_wire().to_vec(), *scope)))
         };
         self.lifted.entry(key.clone()).or_default().extend(gone.into_iter().filter(is_gone));
-        if !self.is_enforced(key) || !matches!(effect, Effect::Put(..)) {
+        if !self.is_enforced(key) {
             self.to_ask.insert(key.clone());
             self.news = true;
         }
@@ -660,8 +711,8 @@ impl Docket {
             if failed.is_some() {
                 self.to_ask.insert(key.clone()); // asked again with the next policy, or when it is time
             }
-            self.seen.insert(key.clone(), Seen { at: now, serial, policy, asked, blocked: had_blocked, failed });
-            self.unwritten.insert(key);
+            self.unwritten.insert(key.clone());
+            self.saw(key, Seen { at: now, serial, policy, asked, blocked: had_blocked, failed });
         }
         self.finish(now);
     }
@@ -756,23 +807,32 @@ impl Docket {
             receipt.asked = Some(seen.asked);
             receipt.code.clone_from(&seen.failed);
             if enforced {
-                receipt.enforced_at = Some(seen.at);
-                receipt.in_time = receipt.deadline_at.map(|deadline| seen.at <= deadline);
+                // asked again for another reason, it is no later; after a rest it is, but not late for that
+                let blocked = self.blocked.get(&order.digest);
+                receipt.enforced_at = blocked.and_then(|blocked| blocked.since);
+                let deadline = blocked.zip(receipt.deadline_at);
+                receipt.in_time = deadline.map(|(blocked, deadline)| blocked.first <= deadline);
             } else if seen.failed.is_none() && !seen.blocked {
                 receipt.lifted_at = Some(seen.at);
             }
         }
-        receipt.items = restriction.items.iter().map(|item| self.item_state(&key, item, as_word, says)).collect();
+        receipt.items = restriction
+            .items
+            .iter()
+            .map(|item| self.item_state(&key, item, as_word, says.then_some(&order.digest)))
+            .collect();
     }
 
-    fn item_state(&self, key: &Key, item: &Item, whole: &'static str, says: bool) -> receipt::ItemState {
+    fn item_state(&self, key: &Key, item: &Item, whole: &'static str, says: Option<&[u8; 32]>) -> receipt::ItemState {
         let name = item.id.to_string();
-        let case = self.life.case(key).filter(|_| says);
+        let case = self.life.case(key).filter(|_| says.is_some());
         if let Err(code) = item.target {
             return receipt::ItemState { item: name, state: "refused", code: Some(code.to_owned()), held: None };
         }
-        if case.is_some_and(|case| case.content.quarantined.contains(&item.id)) {
-            let (held, code) = self.holds.of_item(key, &item.id).unzip();
+        if let Some(payload) = says
+            && case.is_some_and(|case| case.content.quarantined.contains(&item.id))
+        {
+            let (held, code) = self.holds.of_item(key, &item.id, payload).unzip();
             return receipt::ItemState { item: name, state: "quarantined", code, held };
         }
         let revoked = case.is_some_and(|case| case.revoked_items.contains(&item.id));
