@@ -73,7 +73,13 @@ fn ask(test: &mut SelfTest, query: Query, kinds: &BTreeMap<AuthorityId, Authorit
     let questions: Vec<_> = blocked.chain(lifted).collect();
     let outcome = test.ask(&questions, Instant::now() + PATIENCE);
     let failed = outcome.failed.values().next().map(|failure| failure.as_str());
-    Found { key: query.key, asked: questions.len() as u64, had_blocked: !query.blocked.is_empty(), failed }
+    Found {
+        key: query.key,
+        asked: questions.len() as u64,
+        had_blocked: !query.blocked.is_empty(),
+        failed,
+        lifted: query.lifted,
+    }
 }
 
 fn questions(items: &[Item], expected: Expected) -> impl Iterator<Item = Question> {

@@ -161,6 +161,8 @@ pub(super) struct Found {
     pub(super) asked: u64,
     pub(super) had_blocked: bool,
     pub(super) failed: Option<&'static str>,
+    /// Names that were to resolve again: if that failed, they are asked for once more.
+    pub(super) lifted: Vec<Item>,
 }
 
 /// See the module's header.
@@ -593,7 +595,7 @@ impl Docket {
             item.target.as_ref().is_ok_and(|(name, scope)| !stays.contains(&(name.as_wire().to_vec(), *scope)))
         };
         self.lifted.entry(key.clone()).or_default().extend(gone.into_iter().filter(is_gone));
-        if !self.is_enforced(key) {
+        if !self.is_seen(key) {
             self.to_ask.insert(key.clone());
             self.news = true;
         }
@@ -662,6 +664,11 @@ impl Docket {
         self.seen.get(key).is_some_and(|seen| seen.blocked && seen.failed.is_none())
     }
 
+    /// Whether what a case says was asked for, and was as it should be.
+    fn is_seen(&self, key: &Key) -> bool {
+        self.seen.get(key).is_some_and(|seen| seen.failed.is_none())
+    }
+
     //------ asking ---
 
     /// What to ask after a policy was published: of cases that changed, what is to be blocked, and what was and is not.
@@ -682,10 +689,10 @@ impl Docket {
         let shown = self.shown.get(&key).filter(|_| in_force).cloned();
         let mut blocked = shown.map_or_else(Vec::new, |shown| self.items(&shown));
         blocked.retain(|item| item.target.as_ref().is_ok_and(|(name, _)| !policy.is_lifted(name.as_wire())));
-        if !in_force {
-            self.seen.remove(&key);
-        }
         if blocked.is_empty() && lifted.is_empty() {
+            if !self.is_seen(&key) {
+                self.seen.remove(&key); // what failed is not asked for any more
+            }
             self.unwritten.insert(key); // that is all there is to say
             return None;
         }
@@ -694,7 +701,12 @@ impl Docket {
 
     /// Takes note of what was found, records it and writes receipts.
     pub(super) fn found(&mut self, found: Vec<Found>, serial: u32, policy: &str, now: Timestamp) {
-        for Found { key, asked, had_blocked, failed } in found {
+        for Found { key, asked, had_blocked, failed, lifted } in found {
+            if self.to_ask.contains(&key) {
+                // it says something else since it was asked for, and is asked for again
+                self.lifted.entry(key).or_default().extend(lifted);
+                continue;
+            }
             let (authority, notice) = key.clone();
             let event = match failed {
                 Some(code) => {
@@ -710,6 +722,7 @@ impl Docket {
             let policy = policy.to_owned();
             if failed.is_some() {
                 self.to_ask.insert(key.clone()); // asked again with the next policy, or when it is time
+                self.lifted.entry(key.clone()).or_default().extend(lifted);
             }
             self.unwritten.insert(key.clone());
             self.saw(key, Seen { at: now, serial, policy, asked, blocked: had_blocked, failed });

@@ -72,10 +72,11 @@ impl Docket {
         let steps = self.life.at(now);
         self.note(&steps);
         self.moved = self.life.cases().map(|(key, _)| key.clone()).collect();
-        // nothing was seen of them: if there is nothing to ask either, their receipts at least are due
-        let unseen: Vec<_> = self.moved.iter().filter(|key| !self.seen.contains_key(*key)).cloned().collect();
+        // nothing good was seen of them: if there is nothing to ask either, their receipts at least are due
+        let unseen: Vec<_> = self.moved.iter().filter(|key| !self.is_seen(key)).cloned().collect();
         for key in unseen {
-            if self.life.case(&key).is_some_and(|case| case.phase() == Phase::InForce) {
+            let is_in_force = self.life.case(&key).is_some_and(|case| case.phase() == Phase::InForce);
+            if is_in_force || self.seen.contains_key(&key) {
                 self.forgotten(&key);
             }
             self.to_ask.insert(key);
