@@ -97,6 +97,12 @@ impl Case {
         self.phase
     }
 
+    /// Whether a payload is what it says, or may come to say.
+    pub fn may_say(&self, payload: &[u8; 32]) -> bool {
+        let waits = |change: &Change| matches!(change, Change::Amend(content) if content.payload == *payload);
+        !self.is_over() && (self.content.payload == *payload || self.later.values().any(|(_, change)| waits(change)))
+    }
+
     fn phase_at(&self, now: Timestamp) -> Phase {
         let validity = &self.content.notice.validity;
         if self.revoked {
@@ -299,19 +305,17 @@ impl Life {
         self.cases.iter()
     }
 
-    /// Lets an item of a case into force, or keeps it out.
-    pub fn quarantine(&mut self, key: &Key, item: &ItemId, kept_out: bool) {
-        let Some(case) = self.cases.get_mut(key) else { return };
-        let later = case.later.values_mut().filter_map(|(_, change)| match change {
-            Change::Amend(content) => Some(content),
-            Change::Revoke(_) | Change::Suspend | Change::Resume => None,
-        });
-        for content in std::iter::once(&mut case.content).chain(later) {
-            match kept_out {
-                true => content.quarantined.insert(item.clone()),
-                false => content.quarantined.remove(item),
-            };
+    /// Lets an item into force that the guard kept out of a payload; returns whether that is what the case says now.
+    pub fn release(&mut self, key: &Key, item: &ItemId, payload: &[u8; 32]) -> bool {
+        let Some(case) = self.cases.get_mut(key) else { return false };
+        for (_, change) in case.later.values_mut() {
+            if let Change::Amend(content) = change
+                && content.payload == *payload
+            {
+                content.quarantined.remove(item);
+            }
         }
+        case.content.payload == *payload && case.content.quarantined.remove(item)
     }
 
     /// The authorities of whose numbers some are missing, how many, and the first gaps.

@@ -593,6 +593,20 @@ mod tests {
     }
 
     #[test]
+    fn signed_notices_depend_on_no_source() {
+        let mut state = state(&["a"]);
+        let place = (SIGNED.to_string(), "a/1".to_string());
+        assert!(state.put(vec![(place, document("a", "1", &["x.example"]))]).is_empty());
+        assert_eq!(names(&mut state), ["x.example."]);
+        state.configure(vec![authority("a")], BTreeMap::new());
+        assert_eq!(names(&mut state), ["x.example."]);
+        state.configure(Vec::new(), BTreeMap::new());
+        assert!(names(&mut state).is_empty(), "their authority may order no more");
+        state.configure(vec![authority("a")], BTreeMap::new());
+        assert_eq!(names(&mut state), ["x.example."]);
+    }
+
+    #[test]
     fn a_newer_version_refused_before_is_what_comes_back_with_the_authority() {
         let mut state = state(&["a"]);
         put(&mut state, "1", document("a", "1", &["old.example"]));

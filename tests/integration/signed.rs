@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use hickory_proto::rr::RecordType;
 use pagar::verify::jose::{Alg, Envelope, Jwk, PrivateKey, jws};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::client::{Over, addresses, ask};
@@ -205,6 +206,17 @@ fn deleting_the_file_of_a_signed_notice_lifts_nothing_and_a_restart_neither() {
     assert!(is_blocked(&pagar, "bad.example."));
     drop(pagar);
     let pagar = signed.start();
+    assert!(is_blocked(&pagar, "bad.example."));
+}
+
+#[test]
+fn a_configuration_that_is_read_again_lifts_no_signed_notice() {
+    let signed = Signed::new(1);
+    let pagar = signed.start();
+    signed.order("1.jws", &signed.mcmc.restrict(1, &["bad.example"]));
+    signed.receipt("1.jws", "enforced");
+    pagar.signal(Signal::HUP);
+    assert!(until(|| pagar.log().contains("configuration reloaded")));
     assert!(is_blocked(&pagar, "bad.example."));
 }
 

@@ -30,8 +30,8 @@ pub(super) struct Held {
 /// What waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Waits {
-    /// An item of a notice.
-    Item(Key, ItemId),
+    /// An item of a notice, as this payload has it.
+    Item(Key, ItemId, [u8; 32]),
     /// A new version of a list.
     List(Key, ListVersion),
 }
@@ -48,7 +48,7 @@ impl Holds {
     /// The items of an order that was recorded under `record`: the guard's holds were recorded right behind it.
     pub(super) fn accept(&mut self, good: &Good, record: u64, now: Timestamp) {
         for (id, (item, why)) in (record + 1..).zip(&good.quarantined) {
-            let what = Waits::Item(case_of(&good.order), item.clone());
+            let what = Waits::Item(case_of(&good.order), item.clone(), good.order.digest);
             self.insert(id, Held { what, code: why.code().to_owned(), since: now, proposed_by: None });
         }
     }
@@ -81,8 +81,9 @@ impl Holds {
     }
 
     /// The number and the code under which an item waits.
-    pub(super) fn of_item(&self, key: &Key, item: &ItemId) -> Option<(u64, String)> {
-        let is_it = |held: &Held| matches!(&held.what, Waits::Item(of, it) if of == key && it == item);
+    pub(super) fn of_item(&self, key: &Key, item: &ItemId, payload: &[u8; 32]) -> Option<(u64, String)> {
+        let wanted = Waits::Item(key.clone(), item.clone(), *payload);
+        let is_it = |held: &Held| held.what == wanted;
         self.held.iter().rev().find(|(_, held)| is_it(held)).map(|(id, held)| (*id, held.code.clone()))
     }
 
@@ -92,11 +93,17 @@ impl Holds {
         self.held.iter().find(|(_, held)| is_it(held)).map(|(id, _)| *id)
     }
 
-    /// All of it, for people; `name` says what an item is called if they may know.
-    pub(super) fn list(&self, name: impl Fn(&Key, &ItemId) -> Option<String>) -> Vec<HeldItem> {
+    /// What still matters of it, for people; `name` says what an item of a payload is called if they may know.
+    pub(super) fn list(
+        &self,
+        matters: impl Fn(&Key, &[u8; 32]) -> bool,
+        name: impl Fn(&ItemId, &[u8; 32]) -> Option<String>,
+    ) -> Vec<HeldItem> {
         let shown = |(id, held): (&u64, &Held)| {
             let ((authority, notice), what, item, source, name) = match &held.what {
-                Waits::Item(key, item) => (key, HeldKind::Item, item.to_string(), SIGNED.to_owned(), name(key, item)),
+                Waits::Item(key, item, payload) => {
+                    (key, HeldKind::Item, item.to_string(), SIGNED.to_owned(), name(item, payload))
+                }
                 Waits::List(key, ListVersion { source, before, after }) => {
                     (key, HeldKind::List, format!("{after} names, {before} in force"), source.clone(), None)
                 }
@@ -114,7 +121,8 @@ impl Holds {
                 proposed_by: held.proposed_by.clone(),
             }
         };
-        self.held.iter().map(shown).collect()
+        let is_past = |held: &Held| matches!(&held.what, Waits::Item(key, _, payload) if !matters(key, payload));
+        self.held.iter().filter(|(_, held)| !is_past(held)).map(shown).collect()
     }
 }
 

@@ -84,6 +84,15 @@ pub(super) enum Effect {
     Remove(Place),
 }
 
+/// What is left to do for each place: the last of several effects counts.
+pub(super) fn last_of_each(effects: Vec<Effect>) -> BTreeMap<Place, Option<Document>> {
+    let parts = effects.into_iter().map(|effect| match effect {
+        Effect::Put(place, document) => (place, Some(*document)),
+        Effect::Remove(place) => (place, None),
+    });
+    parts.collect()
+}
+
 /// What came of a batch of files.
 #[derive(Debug, Default)]
 pub(super) struct Taken {
@@ -132,6 +141,15 @@ struct Seen {
     failed: Option<String>,
 }
 
+/// Since when the names of an order are blocked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Blocked {
+    /// When they were seen to be for the first time.
+    first: Timestamp,
+    /// And since when they are without a break; `None` while they are not.
+    since: Option<Timestamp>,
+}
+
 /// What the node asks itself about one case.
 #[derive(Debug)]
 pub(super) struct Query {
@@ -147,9 +165,9 @@ pub(super) struct Found {
     pub(super) key: Key,
     pub(super) asked: u64,
     pub(super) had_blocked: bool,
-    /// Names that were to resolve again.
-    pub(super) lifted: Vec<Item>,
     pub(super) failed: Option<&'static str>,
+    /// Names that were to resolve again: if that failed, they are asked for once more.
+    pub(super) lifted: Vec<Item>,
 }
 
 /// See the module's header.
@@ -163,6 +181,8 @@ pub(super) struct Docket {
     about: BTreeMap<Key, Vec<[u8; 32]>>,
     shown: BTreeMap<Key, Shown>,
     seen: BTreeMap<Key, Seen>,
+    /// Since when, by the payload that orders it.
+    blocked: BTreeMap<[u8; 32], Blocked>,
     /// Envelopes whose refusal is recorded.
     refused: BTreeSet<Digest>,
     /// Files that may be taken later.
@@ -180,8 +200,8 @@ pub(super) struct Docket {
     holds: Holds,
     /// Versions of lists that people have approved.
     approved_lists: BTreeSet<ListVersion>,
-    /// Names that people have lifted.
-    lifts: BTreeSet<DnsName>,
+    /// Names that people have lifted, and whether they were secret then.
+    lifts: BTreeMap<DnsName, bool>,
     lifts_changed: bool,
     /// What secrets are sealed with.
     key: Option<seal::Key>,
@@ -220,6 +240,7 @@ impl Docket {
             about: BTreeMap::new(),
             shown: BTreeMap::new(),
             seen: BTreeMap::new(),
+            blocked: BTreeMap::new(),
             refused: BTreeSet::new(),
             waiting: BTreeMap::new(),
             lifted: BTreeMap::new(),
@@ -229,7 +250,7 @@ impl Docket {
             unwritten: BTreeSet::new(),
             holds: Holds::default(),
             approved_lists: BTreeSet::new(),
-            lifts: BTreeSet::new(),
+            lifts: BTreeMap::new(),
             lifts_changed: false,
             key,
             replaying: false,
@@ -351,11 +372,11 @@ impl Docket {
         let steps = self.life.at(now);
         self.note(&steps);
         let (mut good, mut sent, mut refused) = (Vec::<Good>::new(), Vec::new(), Vec::new());
-        let mut copies = Vec::new();
+        let (mut payloads, mut twins) = (BTreeSet::new(), Vec::new());
         for signed in files {
             match judge::judge(&signed.octets, &signed.file, bench, &self.life, &good, now) {
-                Judged::Good(one) if good.iter().any(|other| other.order.digest == one.order.digest) => {
-                    copies.push((one.order, signed));
+                Judged::Good(one) if !payloads.insert(one.order.digest) => {
+                    twins.push((one.order, signed)); // the same payload in another file
                 }
                 Judged::Good(one) => {
                     good.push(*one);
@@ -366,7 +387,12 @@ impl Docket {
             }
         }
         self.take_good(good, sent, &mut taken, now);
-        copies.into_iter().for_each(|(order, signed)| self.known(&order, signed, &mut taken, now));
+        for (order, signed) in twins {
+            match self.orders.contains_key(&order.digest) {
+                true => self.known(&order, signed, &mut taken, now),
+                false => self.keep(signed), // its twin waits, and that was said
+            }
+        }
         refused.into_iter().for_each(|(signed, why)| self.refuse(signed, why, bench, &mut taken, now));
         let touched = std::mem::take(&mut self.moved);
         taken.effects.extend(touched.iter().filter_map(|key| self.sync(key)));
@@ -412,7 +438,9 @@ impl Docket {
             let id = &good.order.id;
             tracing::info!(source = signed.source, notice = %id, authority = %good.order.authority, record, "accepted");
             self.holds.accept(&good, record, now);
-            self.end_lifts(&good.order);
+            for (_, ended) in self.end_lifts(&good.order, good.secret) {
+                self.book.later(ended);
+            }
             let filed = Filed {
                 file: Some(signed.file),
                 signers: good.signers.clone(),
@@ -430,7 +458,10 @@ impl Docket {
             _ => filed.about.iter().map(|id| (order.authority.clone(), id.clone())).collect(),
         };
         for key in keys {
-            self.about.entry(key).or_default().push(order.digest);
+            self.about.entry(key.clone()).or_default().push(order.digest);
+            if !self.replaying {
+                self.unwritten.insert(key); // what takes effect later has nothing to be asked for yet
+            }
         }
         self.orders.insert(order.digest, filed);
         let steps = self.life.take(order, quarantined, now);
@@ -508,11 +539,34 @@ impl Docket {
 
     //------ what becomes of cases ---
 
+    /// The names of a case are not blocked any more, or were seen not to be.
+    fn rests(&mut self, key: &Key) {
+        let payload = self.life.case(key).map(|case| case.content.payload);
+        if let Some(blocked) = payload.and_then(|payload| self.blocked.get_mut(&payload)) {
+            blocked.since = None;
+        }
+    }
+
+    /// Takes note of what was seen of a case.
+    fn saw(&mut self, key: Key, seen: Seen) {
+        let payload = self.life.case(&key).map(|case| case.content.payload);
+        if seen.failed.is_some() || !seen.blocked {
+            self.rests(&key);
+        } else if let Some(payload) = payload {
+            let blocked = self.blocked.entry(payload).or_insert(Blocked { first: seen.at, since: None });
+            blocked.since.get_or_insert(seen.at);
+        }
+        self.seen.insert(key, seen);
+    }
+
     /// Records steps and remembers whose they are.
     fn note(&mut self, steps: &[Step]) {
         for Step { key, from, to, cause } in steps {
             self.moved.insert(key.clone());
-            self.seen.remove(key);
+            self.seen.remove(key); // it was about what the notice said before
+            if *to != Phase::InForce {
+                self.rests(key);
+            }
             if self.replaying {
                 continue;
             }
@@ -559,8 +613,8 @@ impl Docket {
             item.target.as_ref().is_ok_and(|(name, scope)| !stays.contains(&(name.as_wire().to_vec(), *scope)))
         };
         self.lifted.entry(key.clone()).or_default().extend(gone.into_iter().filter(is_gone));
-        // what was enforced before a restart, and is put in force as it was, need not be asked for again
-        if before.is_some() || !self.is_enforced(key) {
+        // what was seen of it is of what it says now: after a restart that need not be asked for again
+        if !self.is_seen(key) {
             self.to_ask.insert(key.clone());
             self.news = true;
         }
@@ -631,6 +685,11 @@ impl Docket {
         self.seen.get(key).is_some_and(|seen| seen.blocked && seen.failed.is_none())
     }
 
+    /// Whether what a case says was asked for, and was as it should be.
+    fn is_seen(&self, key: &Key) -> bool {
+        self.seen.get(key).is_some_and(|seen| seen.failed.is_none())
+    }
+
     //------ asking ---
 
     /// What to ask after a policy was published: of cases that changed, what is to be blocked, and what was and is not.
@@ -656,10 +715,10 @@ impl Docket {
         let shown = self.shown.get(&key).filter(|_| in_force).cloned();
         let mut blocked = shown.map_or_else(Vec::new, |shown| self.items(&shown));
         blocked.retain(|item| item.target.as_ref().is_ok_and(|(name, _)| !policy.is_lifted(name.as_wire())));
-        if !in_force {
-            self.seen.remove(&key);
-        }
         if blocked.is_empty() && lifted.is_empty() {
+            if !self.is_seen(&key) {
+                self.seen.remove(&key); // what failed is not asked for any more
+            }
             self.unwritten.insert(key); // that is all there is to say
             return None;
         }
@@ -668,7 +727,12 @@ impl Docket {
 
     /// Takes note of what was found, records it and writes receipts.
     pub(super) fn found(&mut self, found: Vec<Found>, serial: u32, policy: &str, now: Timestamp) {
-        for Found { key, asked, had_blocked, lifted, failed } in found {
+        for Found { key, asked, had_blocked, failed, lifted } in found {
+            if self.to_ask.contains(&key) {
+                // it says something else since it was asked for, and is asked for again
+                self.lifted.entry(key).or_default().extend(lifted);
+                continue;
+            }
             let (authority, notice) = key.clone();
             let had_lifted = !lifted.is_empty();
             match failed {
@@ -698,9 +762,8 @@ impl Docket {
             } else {
                 self.unsigned.remove(&key);
             }
-            self.seen
-                .insert(key.clone(), Seen { at: now, serial, policy, asked, blocked: had_blocked, lifted_at, failed });
-            self.unwritten.insert(key);
+            self.unwritten.insert(key.clone());
+            self.saw(key, Seen { at: now, serial, policy, asked, blocked: had_blocked, lifted_at, failed });
         }
         self.finish(now);
     }
@@ -807,22 +870,31 @@ impl Docket {
             receipt.asked = Some(seen.asked);
             receipt.code.clone_from(&seen.failed);
             if enforced {
-                receipt.enforced_at = Some(seen.at);
-                receipt.in_time = receipt.deadline_at.map(|deadline| seen.at <= deadline);
+                // asked again for another reason, it is no later; after a rest it is, but not late for that
+                let blocked = self.blocked.get(&order.digest);
+                receipt.enforced_at = blocked.and_then(|blocked| blocked.since);
+                let deadline = blocked.zip(receipt.deadline_at);
+                receipt.in_time = deadline.map(|(blocked, deadline)| blocked.first <= deadline);
             }
             receipt.lifted_at = seen.lifted_at;
         }
-        receipt.items = restriction.items.iter().map(|item| self.item_state(&key, item, as_word, says)).collect();
+        receipt.items = restriction
+            .items
+            .iter()
+            .map(|item| self.item_state(&key, item, as_word, says.then_some(&order.digest)))
+            .collect();
     }
 
-    fn item_state(&self, key: &Key, item: &Item, whole: &'static str, says: bool) -> receipt::ItemState {
+    fn item_state(&self, key: &Key, item: &Item, whole: &'static str, says: Option<&[u8; 32]>) -> receipt::ItemState {
         let name = item.id.to_string();
-        let case = self.life.case(key).filter(|_| says);
+        let case = self.life.case(key).filter(|_| says.is_some());
         if let Err(code) = item.target {
             return receipt::ItemState { item: name, state: "refused", code: Some(code.to_owned()), held: None };
         }
-        if case.is_some_and(|case| case.content.quarantined.contains(&item.id)) {
-            let (held, code) = self.holds.of_item(key, &item.id).unzip();
+        if let Some(payload) = says
+            && case.is_some_and(|case| case.content.quarantined.contains(&item.id))
+        {
+            let (held, code) = self.holds.of_item(key, &item.id, payload).unzip();
             return receipt::ItemState { item: name, state: "quarantined", code, held };
         }
         let revoked = case.is_some_and(|case| case.revoked_items.contains(&item.id));

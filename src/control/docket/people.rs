@@ -1,7 +1,5 @@
 //! What people decide: emergency lifts, and the approval of what is held.
 
-use std::collections::BTreeSet;
-
 use jiff::Timestamp;
 
 use super::Docket;
@@ -33,7 +31,10 @@ impl Docket {
     ) -> (OperatorReply, Decided) {
         match request {
             OperatorRequest::Held => {
-                (OperatorReply::List(self.holds.list(|key, item| self.name_for_people(key, item))), Decided::default())
+                let matters =
+                    |key: &Key, payload: &[u8; 32]| self.life.case(key).is_some_and(|case| case.may_say(payload));
+                let held = self.holds.list(matters, |item, payload| self.name_for_people(item, payload));
+                (OperatorReply::List(held), Decided::default())
             }
             OperatorRequest::Lift { .. } | OperatorRequest::Approve { .. } if self.read_only => {
                 let reason = "the ledger cannot be used, so nothing can be recorded, and nothing is changed";
@@ -53,7 +54,7 @@ impl Docket {
         now: Timestamp,
     ) -> (OperatorReply, Decided) {
         let refused = |code, reason: &str| (OperatorReply::refused(code, reason), Decided::default());
-        if self.lifts.contains(name) {
+        if self.lifts.contains_key(name) {
             return refused("lifted", "it is lifted already");
         }
         let Some(sensitivity) = listed else {
@@ -70,7 +71,7 @@ impl Docket {
         let event = Event::Operator { action: Action::Lift, person, reason, held: None, name: Some(text) };
         match self.book.append(vec![event], &[], now) {
             Ok(head) => {
-                self.lifts.insert(name.clone());
+                self.lifts.insert(name.clone(), sensitivity == Sensitivity::Secret);
                 let text = "lifted; it stays so until a notice lists it anew".to_owned();
                 (OperatorReply::Ok { text, ledger: Some(head.sequence) }, Decided { lifts: true, ..Decided::default() })
             }
@@ -106,10 +107,11 @@ impl Docket {
     /// What is held under a number may be put in force; the version of a list, if it is one.
     pub(super) fn approved(&mut self, id: u64) -> Option<ListVersion> {
         match self.holds.remove(id)?.what {
-            Waits::Item(key, item) => {
-                self.life.quarantine(&key, &item, false);
-                self.seen.remove(&key); // it says more than was asked for
-                self.moved.insert(key);
+            Waits::Item(key, item, payload) => {
+                if self.life.release(&key, &item, &payload) {
+                    self.seen.remove(&key);
+                    self.moved.insert(key);
+                }
                 None
             }
             Waits::List(_, version) => {
@@ -145,35 +147,34 @@ impl Docket {
     }
 
     /// The names that are lifted.
-    pub(in crate::control) fn lifts(&self) -> &BTreeSet<DnsName> {
-        &self.lifts
+    pub(in crate::control) fn lifts(&self) -> impl Iterator<Item = &DnsName> {
+        self.lifts.keys()
     }
 
-    /// Ends the lifts of names that an order lists anew.
-    pub(super) fn end_lifts(&mut self, order: &Order) {
-        let Some(restriction) = order.act.restriction().filter(|_| !self.lifts.is_empty()) else { return };
+    /// Ends the lifts of names that an order lists anew; returns what is to be recorded of it. A name that is secret by
+    /// the order, or was when it was lifted, is sealed; without a key it is not recorded.
+    pub(super) fn end_lifts(&mut self, order: &Order, secret: bool) -> Vec<(DnsName, Event)> {
+        let Some(restriction) = order.act.restriction().filter(|_| !self.lifts.is_empty()) else { return Vec::new() };
         let (authority, notice) = case_of(order);
         let targets: Vec<_> = restriction.items.iter().filter_map(|item| item.target.as_ref().ok()).collect();
         let listed = |lift: &DnsName| targets.iter().any(|(name, scope)| is_about(name, *scope, lift));
-        let ended: Vec<_> = self.lifts.iter().filter(|lift| listed(lift)).cloned().collect();
-        for name in ended {
-            self.lifts.remove(&name);
-            self.lifts_changed = true;
-            let secret = order.sensitivity == Sensitivity::Secret;
-            let sealed =
-                self.key.as_ref().filter(|_| secret).and_then(|key| Secretable::seal(&name.to_string(), key).ok());
-            if let Some(name) = sealed.or_else(|| (!secret).then(|| Secretable::Plain(name.to_string()))) {
-                self.later(Event::LiftEnded { name, authority: authority.clone(), notice: notice.clone() });
-            }
-        }
+        let ended = self.lifts.extract_if(.., |lift, _| listed(lift)).collect::<Vec<_>>();
+        self.lifts_changed |= !ended.is_empty();
+        let event = |(name, was_secret)| {
+            let text = match (secret || was_secret, &self.key) {
+                (true, key) => Secretable::seal(&DnsName::to_string(&name), key.as_ref()?).ok()?,
+                (false, _) => Secretable::Plain(name.to_string()),
+            };
+            Some((name, Event::LiftEnded { name: text, authority: authority.clone(), notice: notice.clone() }))
+        };
+        ended.into_iter().filter_map(event).collect()
     }
 
     /// What an item is called, unless its notice is secret.
-    fn name_for_people(&self, key: &Key, item: &ItemId) -> Option<String> {
-        let content = &self.life.case(key)?.content;
-        let restriction = self.restriction(&content.payload)?;
+    fn name_for_people(&self, item: &ItemId, payload: &[u8; 32]) -> Option<String> {
+        let restriction = self.restriction(payload)?;
         let item = restriction.items.iter().find(|it| it.id == *item)?;
-        let is_secret = content.notice.sensitivity == Sensitivity::Secret;
+        let is_secret = restriction.notice.sensitivity == Sensitivity::Secret;
         item.target.as_ref().ok().filter(|_| !is_secret).map(|(name, _)| name.to_string())
     }
 }

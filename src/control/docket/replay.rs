@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::holds::{Held, ListVersion, Waits};
-use super::{Docket, Filed, Seen, filed, judge};
+use super::{Docket, Filed, Seen, Shown, filed, judge};
 use crate::control::life::{Key, Phase};
-use crate::ledger::event::{Action, Held as What};
+use crate::ledger::event::{Action, Held as What, Secretable};
 use crate::ledger::{Event, Head, Record, RecordError};
-use crate::model::{DnsName, ItemId};
+use crate::model::{DnsName, Item, ItemId};
 
 /// Published policies whose digest is remembered while the ledger is played.
 const POLICIES: usize = 1_000;
@@ -17,8 +17,12 @@ const POLICIES: usize = 1_000;
 /// What is only needed while the ledger is played.
 #[derive(Default)]
 struct Tape {
+    /// The payload that was accepted last: items that are held stand right behind it.
+    accepted: [u8; 32],
     /// Where each case stood by the last record about it.
     told: BTreeMap<Key, String>,
+    /// Lifts that ended, and nothing says so yet.
+    ended: Vec<(DnsName, Event)>,
     /// Digests of the latest policies by serial.
     policies: BTreeMap<u32, String>,
 }
@@ -45,12 +49,12 @@ impl Docket {
         let played = records.into_iter().try_for_each(|record| self.play(record, &mut tape));
         self.replaying = false;
         played?;
-        self.catch_up(&tape, now);
+        self.catch_up(&mut tape, now);
         Ok(())
     }
 
     /// Records what a crash kept from being recorded, and lets the time since then pass.
-    fn catch_up(&mut self, tape: &Tape, now: Timestamp) {
+    fn catch_up(&mut self, tape: &mut Tape, now: Timestamp) {
         let stands = |phase: Phase| phase.as_str().to_owned();
         let missing: Vec<_> = self
             .life
@@ -59,25 +63,54 @@ impl Docket {
             .map(|(key, case)| (key.clone(), stands(case.phase())))
             .collect();
         for (key, to) in missing {
+            self.forgotten(&key);
             let from = tape.told.get(&key).cloned().unwrap_or_else(|| "received".to_owned());
             let (authority, notice) = key;
             self.book.later(Event::Transition { authority, notice, from, to, cause: None });
         }
+        tape.ended.drain(..).for_each(|(_, ended)| self.book.later(ended));
         let steps = self.life.at(now);
         self.note(&steps);
         self.moved = self.life.cases().map(|(key, _)| key.clone()).collect();
+        // nothing good was seen of them: if there is nothing to ask either, their receipts at least are due
+        let unseen: Vec<_> = self.moved.iter().filter(|key| !self.is_seen(key)).cloned().collect();
+        for key in unseen {
+            let is_in_force = self.life.case(&key).is_some_and(|case| case.phase() == Phase::InForce);
+            if is_in_force || self.seen.contains_key(&key) {
+                self.forgotten(&key);
+            }
+            self.to_ask.insert(key);
+        }
+        self.news = true;
+    }
+
+    fn opened(&self, name: &Secretable) -> Option<DnsName> {
+        DnsName::from_text(&name.open_if(self.key.as_ref())?).ok()
+    }
+
+    /// A case changed, and a crash kept that from being told: what it lists no more is asked for once more.
+    fn forgotten(&mut self, key: &Key) {
+        let Some(case) = self.life.case(key) else { return };
+        let (is_wanted, content) = (self.wanted(key).is_some(), &case.content);
+        let listed = Shown { payload: content.payload, left_out: content.quarantined.clone() };
+        let is_gone = |item: &Item| !is_wanted || case.revoked_items.contains(&item.id);
+        let gone = self.items(&listed).into_iter().filter(is_gone).collect();
+        self.lifted.insert(key.clone(), gone);
     }
 
     fn play(&mut self, Record { sequence, at, event }: Record, tape: &mut Tape) -> Result<(), String> {
+        let steps = self.life.at(at); // before it: what was seen later is not about what was said before
+        self.note(&steps);
         match event {
-            Event::Accepted { payload, signers, received_at, quarantined, notice, .. } => {
+            Event::Accepted { payload, signers, received_at, quarantined, notice, secret, .. } => {
                 let octets = self.book.payload(&payload).map_err(|error| error.to_string())?;
                 let octets = octets.ok_or_else(|| format!("record {sequence}: notice {notice} is missing"))?;
                 let order = judge::order_in(&octets);
                 let order = order.ok_or_else(|| format!("record {sequence}: notice {notice} cannot be read"))?;
                 let quarantined = quarantined.into_iter().map(|item| ItemId::from(item.item)).collect();
-                self.end_lifts(&order);
+                tape.ended.extend(self.end_lifts(&order, secret));
                 let filed = Filed { signers, ..filed(&order, payload, sequence, received_at) };
+                tape.accepted = order.digest;
                 self.file(&order, filed, quarantined, at);
             }
             Event::Refused { payload, .. } => {
@@ -94,11 +127,11 @@ impl Docket {
             }
             Event::Enforced { authority, notice, serial, asked, at } => {
                 let seen = tape.seen(at, serial, asked, true, None);
-                self.seen.insert((authority, notice), seen);
+                self.saw((authority, notice), seen);
             }
             Event::EnforceFailed { authority, notice, serial, code } => {
                 let seen = tape.seen(at, serial, 0, true, Some(code));
-                self.seen.insert((authority, notice), seen);
+                self.saw((authority, notice), seen);
             }
             Event::LiftSeen { authority, notice, serial } => {
                 let seen = self.seen.entry((authority, notice));
@@ -106,7 +139,7 @@ impl Docket {
                 (seen.lifted_at, seen.serial) = (Some(at), serial);
             }
             Event::Held { what: What::Item, authority: Some(authority), notice: Some(notice), item, code, .. } => {
-                let what = Waits::Item((authority, notice), item.unwrap_or_default().into());
+                let what = Waits::Item((authority, notice), item.unwrap_or_default().into(), tape.accepted);
                 self.holds.insert(sequence, Held { what, code, since: at, proposed_by: None });
             }
             Event::Held {
@@ -125,8 +158,8 @@ impl Docket {
             }
             Event::Operator { action, person, held, name, .. } => match (action, held, name) {
                 (Action::Lift, _, Some(name)) => {
-                    let text = name.open_if(self.key.as_ref());
-                    self.lifts.extend(text.and_then(|text| DnsName::from_text(&text).ok()));
+                    let secret = matches!(name, Secretable::Sealed { .. });
+                    self.lifts.extend(self.opened(&name).map(|name| (name, secret)));
                 }
                 (Action::Propose, Some(id), _) => self.holds.propose(id, &person),
                 (Action::Approve, Some(id), _) => {
@@ -134,8 +167,11 @@ impl Docket {
                 }
                 _ => {}
             },
+            Event::LiftEnded { name, .. } => {
+                let name = self.opened(&name);
+                tape.ended.retain(|(ended, _)| Some(ended) != name.as_ref());
+            }
             Event::Held { .. }
-            | Event::LiftEnded { .. }
             | Event::Started { .. }
             | Event::Stopped {}
             | Event::ListRead { .. }
