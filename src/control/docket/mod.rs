@@ -876,7 +876,7 @@ impl Docket {
                 let deadline = blocked.zip(receipt.deadline_at);
                 receipt.in_time = deadline.map(|(blocked, deadline)| blocked.first <= deadline);
             }
-            receipt.lifted_at = seen.lifted_at;
+            receipt.lifted_at = seen.lifted_at.filter(|_| !enforced);
         }
         receipt.items = restriction
             .items

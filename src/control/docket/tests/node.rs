@@ -14,7 +14,7 @@ use super::super::*;
 use crate::control::command::{OperatorReply, OperatorRequest};
 use crate::control::explain::hex;
 use crate::control::state::State;
-use crate::model::{Authority, AuthorityId, AuthorityKind, Scope, Sensitivity};
+use crate::model::{Authority, AuthorityId, AuthorityKind};
 use crate::policy::lifts::Lifts;
 use crate::policy::verdict::Consider;
 use crate::policy::{Page, Pages, Slots};
