@@ -66,6 +66,7 @@ impl Docket {
         let steps = self.life.at(now);
         self.note(&steps);
         self.moved = self.life.cases().map(|(key, _)| key.clone()).collect();
+        self.ask_for_unseen();
     }
 
     fn play(&mut self, Record { sequence, at, event }: Record, tape: &mut Tape) -> Result<(), String> {
