@@ -90,7 +90,8 @@ pub fn serve(path: &Path, options: Options) -> Result<(), ExitError> {
     let mut settings = config.dns.settings.clone();
     settings.local = Arc::new(local_zones(&config, &metrics));
     let asking = Arc::new(Asking::new(bound.dns.iter().map(|sockets| sockets.address)));
-    let control_config = control::Config { asking: Some(asking.clone()), strict: options.strict, ..control_config(&config) };
+    let control_config =
+        control::Config { asking: Some(asking.clone()), strict: options.strict, ..control_config(&config) };
     let started_control = control::start(control_config, given.state, metrics.clone());
     let (control, policy, handle) = started_control.map_err(|error| match error {
         StartError::NoPolicy(_) | StartError::Full(_) | StartError::Ledger(_) => ExitError::Data(error.to_string()),

@@ -22,7 +22,7 @@ use super::SIGNED;
 use super::asker::{Answer, Asker, Job};
 use super::clock::{self, Clock};
 use super::command::{OperatorReply, OperatorRequest};
-use super::docket::{Bench, Decided, Docket, Effect, ListVersion, Signed};
+use super::docket::{self, Bench, Decided, Docket, Effect, ListVersion, Signed};
 use super::explain::hex;
 use super::handle::{Handle, SourceStatus};
 use super::publish::Publisher;
@@ -885,11 +885,11 @@ impl Task {
 
     fn apply(&mut self, effects: Vec<Effect>, changes: &mut Changes) {
         let mut documents = Vec::new();
-        for effect in effects {
-            changes.other = true;
-            match effect {
-                Effect::Put(place, document) => documents.push((place, *document)),
-                Effect::Remove(place) => self.state.remove(&place),
+        changes.other |= !effects.is_empty();
+        for (place, document) in docket::last_of_each(effects) {
+            match document {
+                Some(document) => documents.push((place, document)),
+                None => self.state.remove(&place),
             }
         }
         for ((_, key), problem) in self.state.put(documents) {

@@ -84,6 +84,15 @@ pub(super) enum Effect {
     Remove(Place),
 }
 
+/// What is left to do for each place: the last of several effects counts.
+pub(super) fn last_of_each(effects: Vec<Effect>) -> BTreeMap<Place, Option<Document>> {
+    let parts = effects.into_iter().map(|effect| match effect {
+        Effect::Put(place, document) => (place, Some(*document)),
+        Effect::Remove(place) => (place, None),
+    });
+    parts.collect()
+}
+
 /// What came of a batch of files.
 #[derive(Debug, Default)]
 pub(super) struct Taken {
