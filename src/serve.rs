@@ -42,6 +42,15 @@ const STATUS: Duration = Duration::from_secs(5);
 /// The commit it was built from, if the build named one.
 pub const COMMIT: Option<&str> = option_env!("PAGAR_COMMIT");
 
+/// What the command line says beside the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// How it logs.
+    pub logging: Logging,
+    /// Whether a damaged ledger is a reason not to start.
+    pub strict: bool,
+}
+
 /// What the command line says about logging; `None` leaves it to the configuration.
 #[derive(Clone, Copy, Debug)]
 pub struct Logging {
@@ -54,12 +63,12 @@ pub struct Logging {
 }
 
 /// Answers queries until SIGTERM, or until another process has taken over.
-pub fn serve(path: &Path, logging: Logging) -> Result<(), ExitError> {
+pub fn serve(path: &Path, options: Options) -> Result<(), ExitError> {
     let failed = |error: &dyn std::fmt::Display| ExitError::Runtime(error.to_string());
     // before there are threads: it changes the environment
     let given = Given::take().map_err(|error| failed(&error))?;
     let config = config::load(path).map_err(|errors| ExitError::Config(errors.to_string()))?;
-    start_log(&config, logging);
+    start_log(&config, options.logging);
     panics::report();
     warn(&config);
     let files = process::raise_file_limit();
@@ -81,7 +90,8 @@ pub fn serve(path: &Path, logging: Logging) -> Result<(), ExitError> {
     let mut settings = config.dns.settings.clone();
     settings.local = Arc::new(local_zones(&config, &metrics));
     let asking = Arc::new(Asking::new(bound.dns.iter().map(|sockets| sockets.address)));
-    let control_config = control::Config { asking: Some(asking.clone()), ..control_config(&config) };
+    let control_config =
+        control::Config { asking: Some(asking.clone()), strict: options.strict, ..control_config(&config) };
     let started_control = control::start(control_config, given.state, metrics.clone());
     let (control, policy, handle) = started_control.map_err(|error| match error {
         StartError::NoPolicy(_) | StartError::Full(_) | StartError::Ledger(_) => ExitError::Data(error.to_string()),

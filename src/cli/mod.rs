@@ -73,6 +73,9 @@ enum Command {
         /// Log for people or for machines; default: the configuration's [log] format
         #[arg(long, value_name = "FORMAT", value_enum)]
         log: Option<LogFormat>,
+        /// Do not start if the ledger is damaged, in place of serving the stored policy
+        #[arg(long)]
+        strict: bool,
     },
     /// Check configuration, sources and notices; exit code 0, 2 (configuration) or 3 (data)
     Check(check::Options),
@@ -134,13 +137,14 @@ fn run(cli: Cli) -> Result<(), ExitError> {
         Color::Never => Some(false),
     };
     match cli.command {
-        Command::Serve { config, log } => {
+        Command::Serve { config, log, strict } => {
             let format = log.map(|format| match format {
                 LogFormat::Auto => log::Format::Auto,
                 LogFormat::Human => log::Format::Human,
                 LogFormat::Json => log::Format::Json,
             });
-            crate::serve::serve(&config, crate::serve::Logging { format, level, colour })
+            let logging = crate::serve::Logging { format, level, colour };
+            crate::serve::serve(&config, crate::serve::Options { logging, strict })
         }
         Command::Check(options) => check::run(&options),
         Command::Why(options) => why::run(&options),

@@ -75,6 +75,7 @@ fn ask(test: &mut SelfTest, query: Query, kinds: &BTreeMap<AuthorityId, Authorit
     let failed = outcome.failed.values().next().map(|failure| failure.as_str());
     Found {
         key: query.key,
+        number: query.number,
         asked: questions.len() as u64,
         had_blocked: !query.blocked.is_empty(),
         lifted: query.lifted,

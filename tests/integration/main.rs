@@ -22,6 +22,7 @@
 //! | [`selftest`] | the node asks itself whether it does what notices order |
 //! | [`preview`] | what a notice would block, counted before it is in force |
 //! | [`ledger`] | the ledger under kills, full disks and changes, and the commands that verify and export it |
+//! | [`kills`] | signed notices while the program is killed at any moment: what a receipt said holds |
 //! | [`under_load`] | a whole list swapped again and again while questions come in |
 //! | [`memory`] | what a list costs in memory, and at most while it is swapped |
 //! | [`attacks`] | floods, hoards of connections, silence, shortage: what clients notice, and how long |
@@ -53,6 +54,7 @@ mod differential;
 mod forwarding;
 mod harness;
 mod jose;
+mod kills;
 mod layering;
 mod ledger;
 mod local_zones;

@@ -154,6 +154,8 @@ struct Blocked {
 #[derive(Debug)]
 pub(super) struct Query {
     pub(super) key: Key,
+    /// Which query this is.
+    pub(super) number: u64,
     /// Items to be blocked, and names to resolve again.
     pub(super) blocked: Vec<Item>,
     pub(super) lifted: Vec<Item>,
@@ -163,6 +165,8 @@ pub(super) struct Query {
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) key: Key,
+    /// Of the query.
+    pub(super) number: u64,
     pub(super) asked: u64,
     pub(super) had_blocked: bool,
     pub(super) failed: Option<&'static str>,
@@ -193,6 +197,10 @@ pub(super) struct Docket {
     unsigned: BTreeMap<Key, Vec<Item>>,
     /// Cases to ask about after the next publication.
     to_ask: BTreeSet<Key>,
+    /// Cases that are being asked about, with the number of the last query.
+    asked: BTreeMap<Key, u64>,
+    /// Queries made so far; numbers them.
+    queries: u64,
     /// Cases whose part of the policy may be another now.
     moved: BTreeSet<Key>,
     /// Cases whose receipts are due.
@@ -246,6 +254,8 @@ impl Docket {
             lifted: BTreeMap::new(),
             unsigned: BTreeMap::new(),
             to_ask: BTreeSet::new(),
+            asked: BTreeMap::new(),
+            queries: 0,
             moved: BTreeSet::new(),
             unwritten: BTreeSet::new(),
             holds: Holds::default(),
@@ -705,13 +715,18 @@ impl Docket {
             item.target.as_ref().is_ok_and(|(name, _)| policy.decide(name.as_wire(), Consider::All).is_some())
         };
         let mut lifted = self.lifted.remove(&key).unwrap_or_default();
-        lifted.retain(|item| !is_listed(item)); // another notice lists it, or it does again
         if let Some(items) = self.unsigned.get(&key) {
             let mut blocked = items.clone();
             blocked.retain(|item| item.target.as_ref().is_ok_and(|(name, _)| !policy.is_lifted(name.as_wire())));
-            return (!blocked.is_empty()).then_some(Query { key, blocked, lifted });
+            lifted.retain(|item| !is_listed(item));
+            return (!blocked.is_empty()).then(|| self.numbered(key, blocked, lifted));
         }
-        let in_force = self.life.case(&key)?.phase() == Phase::InForce;
+        let case = self.life.case(&key)?;
+        let in_force = case.phase() == Phase::InForce;
+        if lifted.is_empty() && is_over(case) {
+            lifted = self.gone(case); // of one that was suspended when it was revoked, too
+        }
+        lifted.retain(|item| !is_listed(item)); // another notice lists it, or it does again
         let shown = self.shown.get(&key).filter(|_| in_force).cloned();
         let mut blocked = shown.map_or_else(Vec::new, |shown| self.items(&shown));
         blocked.retain(|item| item.target.as_ref().is_ok_and(|(name, _)| !policy.is_lifted(name.as_wire())));
@@ -722,16 +737,48 @@ impl Docket {
             self.unwritten.insert(key); // that is all there is to say
             return None;
         }
-        Some(Query { key, blocked, lifted })
+        Some(self.numbered(key, blocked, lifted))
+    }
+
+    /// A case has changed since it was asked about: whatever was found, there is or will be another query.
+    fn overtaken(&mut self, key: Key, number: u64, lifted: Vec<Item>) {
+        if self.asked.get(&key) == Some(&number) {
+            self.asked.remove(&key);
+        }
+        if !lifted.is_empty() {
+            self.lifted.entry(key).or_default().extend(lifted);
+        }
+    }
+
+    fn numbered(&mut self, key: Key, blocked: Vec<Item>, lifted: Vec<Item>) -> Query {
+        self.queries += 1;
+        self.asked.insert(key.clone(), self.queries);
+        Query { key, number: self.queries, blocked, lifted }
+    }
+
+    /// The items of a case that are not in force any more.
+    fn gone(&self, case: &Case) -> Vec<Item> {
+        let over = is_over(case);
+        if !over && case.revoked_items.is_empty() {
+            return Vec::new();
+        }
+        let Content { payload, quarantined, .. } = &case.content;
+        let items = self.restriction(payload).map_or_else(Vec::new, |restriction| restriction.items).into_iter();
+        let is_gone = |item: &Item| item.target.is_ok() && (over || case.revoked_items.contains(&item.id));
+        items.filter(|item| is_gone(item) && !quarantined.contains(&item.id)).collect()
     }
 
     /// Takes note of what was found, records it and writes receipts.
     pub(super) fn found(&mut self, found: Vec<Found>, serial: u32, policy: &str, now: Timestamp) {
-        for Found { key, asked, had_blocked, failed, lifted } in found {
-            if self.to_ask.contains(&key) {
-                // it says something else since it was asked for, and is asked for again
-                self.lifted.entry(key).or_default().extend(lifted);
+        for Found { key, number, asked, had_blocked, lifted, failed } in found {
+            if self.asked.get(&key) != Some(&number) || self.to_ask.contains(&key) {
+                self.overtaken(key, number, lifted);
                 continue;
+            }
+            self.asked.remove(&key);
+            if self.lifted.get(&key).is_some_and(|left| !left.is_empty()) {
+                self.to_ask.insert(key.clone()); // of a query that this one overtook
+                self.news = true;
             }
             let (authority, notice) = key.clone();
             let had_lifted = !lifted.is_empty();
@@ -906,6 +953,7 @@ impl Docket {
         for id in order.act.about() {
             let key = (order.authority.clone(), id.clone());
             let Some(case) = self.life.case(&key) else { continue };
+            done &= !self.to_ask.contains(&key) && !self.asked.contains_key(&key);
             receipt.notices.push(receipt::NoticeState { notice: id.to_string(), state: case.phase().as_str() });
             if let Some(seen) = self.seen.get(&key) {
                 done &= seen.failed.is_none();
@@ -967,6 +1015,11 @@ impl Shown {
         }
         hash.finalize().into()
     }
+}
+
+/// Whether the names of a case are out of force, for now or for good.
+fn is_over(case: &Case) -> bool {
+    matches!(case.phase(), Phase::Suspended | Phase::Revoked | Phase::Expired)
 }
 
 /// Where the state keeps a signed notice.

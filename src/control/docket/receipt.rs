@@ -158,19 +158,33 @@ pub(super) fn place(order: &Path) -> PathBuf {
 pub(super) fn node_key(state: &Path) -> io::Result<PrivateKey> {
     let file = state.join(KEY);
     let wrong = |error: &dyn std::fmt::Display| io::Error::other(format!("{}: {error}", file.display()));
-    match fs::read_to_string(&file) {
+    let key = match fs::read_to_string(&file) {
         Ok(text) => match Jwk::read(&text).map_err(|error| wrong(&error))?.pop() {
-            Some(Jwk::Private(key)) => Ok(*key),
-            _ => Err(wrong(&"this is no private key")),
+            Some(Jwk::Private(key)) => *key,
+            _ => return Err(wrong(&"this is no private key")),
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let key = PrivateKey::generate(None, Alg::EdDsa, Default::default()).map_err(|error| wrong(&error))?;
             write_private(&file, &key.to_jwk().to_string())?;
-            fs::write(state.join(PUBLIC), format!("{}\n", key.public().to_jwk()))?;
-            Ok(key)
+            key
         }
-        Err(error) => Err(wrong(&error)),
+        Err(error) => return Err(wrong(&error)),
+    };
+    let public = state.join(PUBLIC);
+    if let Err(error) = show_public(&public, &format!("{}\n", key.public().to_jwk())) {
+        tracing::error!(file = %public.display(), %error, "the node's public key cannot be written");
     }
+    Ok(key)
+}
+
+/// Writes the public half unless it stands there: a first start may have been killed between the two.
+fn show_public(file: &Path, text: &str) -> io::Result<()> {
+    if fs::read_to_string(file).is_ok_and(|there| there == text) {
+        return Ok(());
+    }
+    let aside = file.with_extension("new");
+    fs::write(&aside, text)?;
+    fs::rename(&aside, file)
 }
 
 /// Writes a file that only we may read, whole or not at all.

@@ -202,7 +202,14 @@ impl Node {
                 query.lifted.iter().any(is_blocked).then_some("still-blocked")
             };
             let asked = (query.blocked.len() + query.lifted.len()) as u64;
-            Found { key: query.key, asked, had_blocked: !query.blocked.is_empty(), failed, lifted: query.lifted }
+            Found {
+                key: query.key,
+                number: query.number,
+                asked,
+                had_blocked: !query.blocked.is_empty(),
+                failed,
+                lifted: query.lifted,
+            }
         };
         self.docket().queries(&policy).into_iter().map(found).collect()
     }
