@@ -364,7 +364,10 @@ impl Server {
                         }
                         return End::Successor(successor);
                     }
-                    (result, _) => self.not_upgraded(&result.err().unwrap_or_default()),
+                    (result, successor) => {
+                        drop(successor); // it ends, and leaves the ledger
+                        self.not_upgraded(&result.err().unwrap_or_default());
+                    }
                 },
             }
         }

@@ -36,7 +36,7 @@ pub fn compile_once(config: &Config, at: Timestamp) -> (Snapshot, Vec<Update>) {
         authorities: &config.authorities,
         guard: &config.guard,
         has_key: config.key.is_some(),
-        is_taken: &|authority, id| state.is_taken(authority, id),
+        is_taken: &|order| state.is_taken(order),
     };
     let (documents, problems) = offline(signed, &bench, at);
     let _ = state.put(documents); // judged already

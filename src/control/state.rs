@@ -13,7 +13,7 @@ use super::SIGNED;
 use super::recent::RecentDocument;
 use super::stored::{Stored, StoredDocument};
 use crate::ingest::{Document, DocumentKey, Problem, Severity};
-use crate::model::{Authority, AuthorityId, AuthorityKind, Notice, NoticeId, Targets};
+use crate::model::{Authority, AuthorityId, AuthorityKind, Notice, NoticeId, Order, Targets};
 use crate::policy::index::Full;
 use crate::policy::{Change, Entry, Pages, Register, Slots};
 use crate::verify::check;
@@ -297,10 +297,12 @@ impl State {
         self.accepted.get(place).map(|known| &known.notice)
     }
 
-    /// Whether an unsigned document has this id.
-    pub fn is_taken(&self, authority: &AuthorityId, id: &NoticeId) -> bool {
-        let claim = Claim::Id(authority.clone(), id.clone());
-        self.claims.get(&claim).into_iter().flatten().any(|(source, _)| source != SIGNED)
+    /// Whether an unsigned document has the id or the number of this order.
+    pub fn is_taken(&self, order: &Order) -> bool {
+        let authority = || order.authority.clone();
+        let claims = [Claim::Id(authority(), order.id.clone()), Claim::Sequence(authority(), order.sequence)];
+        let places = claims.iter().filter_map(|claim| self.claims.get(claim)).flatten();
+        places.into_iter().any(|(source, _)| source != SIGNED)
     }
 
     /// The keys of a source's documents.

@@ -38,8 +38,8 @@ use crate::ingest::{
     watch,
 };
 use crate::ledger::seal::Key;
-use crate::ledger::{Digest, Event, Ledger};
-use crate::model::{Authority, AuthorityId, DnsName, Exemptions, Item, Notice, NoticeId, Sensitivity};
+use crate::ledger::{Digest, Event, Ledger, LedgerError};
+use crate::model::{Authority, DnsName, Exemptions, Item, Notice, Order, Sensitivity};
 use crate::observe::labels::Labels;
 use crate::observe::metrics::Metrics;
 use crate::policy::index::Full;
@@ -59,6 +59,10 @@ const LONG: usize = 4_096;
 
 /// How long a person waits for an answer.
 const ANSWER: Duration = Duration::from_secs(30);
+
+/// How often, and after how long, a ledger is opened again that another process is about to leave.
+const RETAKES: u32 = 100;
+const RETAKE: Duration = Duration::from_millis(50);
 
 /// From one self-test that failed to the next.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -508,7 +512,10 @@ impl Task {
                     self.docket.lend(now);
                     let _ = done.send(()); // nobody waits any more
                 }
-                Command::TakeBack => self.take_back(),
+                Command::TakeBack => {
+                    self.take_back();
+                    changes.other = true;
+                }
                 Command::Retire => self.store.retire(),
                 Command::Stop => {
                     let now = self.now();
@@ -617,7 +624,10 @@ impl Task {
         self.now();
         let (started, mut changes) = (Instant::now(), Changes::default());
         self.sources.configure(config.sources.iter().map(|source| source.name.as_str()));
-        self.bench = Judges::of(&config);
+        // the ledger and its key are those of the start
+        let Judges { state, key, .. } = &self.bench;
+        self.bench = Judges { state: state.clone(), key: key.clone(), ..Judges::of(&config) };
+        self.docket.judge_again();
         let refused = self.state.configure(config.authorities.clone(), config.order());
         self.pages = config.pages;
         self.exempt.store(Arc::new(config.exempt));
@@ -634,7 +644,15 @@ impl Task {
         self.retry(); // what was in the way of a notice may have gone with a later source
         self.found.retain(|source, _| self.watched.iter().any(|watched| watched.source.name == *source));
         self.report_refused(refused);
+        let watched = |source: &String| self.watched.iter().any(|watched| watched.source.name == *source);
+        let gone: Vec<_> = self.held.keys().filter(|source| !watched(source)).cloned().collect();
+        for source in gone {
+            self.held.remove(&source);
+            self.docket.list_taken(&source);
+        }
         self.turn(&mut changes);
+        let Self { docket, state, .. } = self;
+        docket.miss(|place| state.notice(place).is_some());
         self.publish(true, started);
         self.show_census();
     }
@@ -844,9 +862,11 @@ impl Task {
         if self.docket.is_read_only() {
             return; // what is stored is all there is
         }
+        let wanted = self.docket.wanted_places();
         for key in self.state.keys_of(SIGNED) {
-            if !self.docket.is_wanted(&key) {
-                self.state.remove(&(SIGNED.to_owned(), key));
+            let place = (SIGNED.to_owned(), key);
+            if !wanted.contains(&place) {
+                self.state.remove(&place);
             }
         }
     }
@@ -867,7 +887,7 @@ impl Task {
         let retry = self.docket.is_waiting() && self.docket.may_retry(Instant::now());
         if !signed.is_empty() || retry {
             let Self { state, bench, docket, .. } = self;
-            let is_taken = |authority: &AuthorityId, id: &NoticeId| state.is_taken(authority, id);
+            let is_taken = |order: &Order| state.is_taken(order);
             let Judges { keyring, authorities, guard, key, .. } = bench;
             let bench = Bench { keyring, authorities, guard, has_key: key.is_some(), is_taken: &is_taken };
             let taken = docket.take(signed, &bench, now);
@@ -969,11 +989,12 @@ impl Task {
             return false;
         };
         let key = (document.notice.authority.clone(), document.notice.id.clone());
-        if !self.docket.holds_list(&key, &source.name, &hold, self.time) {
+        let digest = Some(Digest::new(document.notice.digest));
+        let version = ListVersion { source: source.name.clone(), digest, before, after };
+        if !self.docket.holds_list(&key, version.clone(), &hold, self.time) {
             self.held.remove(&source.name);
             return false;
         }
-        let version = ListVersion { source: source.name.clone(), before, after };
         self.held.insert(source.name.clone(), (version, document.clone()));
         problems.push(Problem {
             severity: Severity::Error,
@@ -990,12 +1011,20 @@ impl Task {
     /// Opens the ledger again after it was lent.
     fn take_back(&mut self) {
         let Judges { state, key, .. } = &self.bench;
-        let ledger = Ledger::open(state, key.clone());
+        let mut ledger = Ledger::open(state, key.clone());
+        for _ in 0..RETAKES {
+            if !matches!(ledger, Err(LedgerError::InUse(_))) {
+                break;
+            }
+            std::thread::sleep(RETAKE); // the other process is about to end
+            ledger = Ledger::open(state, key.clone());
+        }
         match Docket::open(ledger, state, key.clone(), self.metrics.clone(), self.time) {
             Ok(mut docket) => {
                 // the other process may have recorded something before it gave up
                 docket.inherit(&mut self.docket);
                 self.docket = docket;
+                self.reconcile();
             }
             Err(error) => tracing::error!(%error, "the ledger cannot be taken back; nothing signed is taken in"),
         }

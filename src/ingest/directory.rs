@@ -28,6 +28,8 @@ use super::{Document, Problem, Severity, Update};
 use crate::model::Notice;
 use crate::verify::jose::jws;
 
+/// Octets of signed notices that are handed on at one look, and one file more.
+const SIGNED_AT_ONCE: usize = 64 << 20;
 /// What a receipt's file name ends in.
 pub const RECEIPT: &str = ".receipt.json";
 /// A notice file is taken unasked when it has not changed for this long.
@@ -221,6 +223,10 @@ impl Directory {
                 // An empty file that is ready was perhaps only created, and its writer comes back.
                 if !print.is_settled(update.at, QUIET) && (!ready || (named && print.size == 0)) {
                     self.again = Some(QUIET);
+                    return None;
+                }
+                if update.signed.values().map(Vec::len).sum::<usize>() > SIGNED_AT_ONCE {
+                    self.again = Some(QUIET); // the rest at the next look
                     return None;
                 }
                 self.read(name, update, false)

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use sha2::{Digest, Sha256};
 
 use super::directory::Directory;
 use super::list::List;
@@ -164,11 +165,14 @@ fn screen(document: &mut Document, guard: &Guard, file: &Path) -> Vec<Problem> {
     }
     let (all, secret) = (std::mem::take(&mut document.targets), document.notice.sensitivity == Sensitivity::Secret);
     let (mut kept, mut problems, mut more) = (Targets::default(), Vec::new(), 0);
+    let mut digest = Sha256::new();
+    digest.update(document.notice.digest);
     for (wire, scope) in all.iter() {
         let Some(why) = held(&wire, scope) else {
             kept.push_wire(&wire, scope);
             continue;
         };
+        digest.update(&*wire); // what is in force is not all that the document says
         if problems.len() == SHOWN {
             more += 1;
             continue;
@@ -184,5 +188,6 @@ fn screen(document: &mut Document, guard: &Guard, file: &Path) -> Vec<Problem> {
         problems.push(Problem { severity, file, line: None, column: None, message, hint: None, code: "more" });
     }
     document.targets = kept;
+    document.notice.digest = digest.finalize().into();
     problems
 }

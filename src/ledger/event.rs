@@ -144,6 +144,9 @@ pub enum Event {
         source: Option<String>,
         /// Why.
         code: String,
+        /// The digest of the list, if it is about one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        digest: Option<Digest>,
         /// How many names the list had.
         before: Option<u64>,
         /// How many it would have.

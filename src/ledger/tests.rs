@@ -60,6 +60,7 @@ pub(super) fn an_event_of_each_kind() -> Vec<Event> {
         },
         Event::LiftSeen { authority: authority.clone(), notice: notice.clone(), serial: 8 },
         Event::Held {
+            digest: None,
             what: Held::List,
             authority: None,
             notice: None,

@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use crate::ledger::{Digest, Event, Head, Ledger, LedgerError, Payload};
 use crate::observe::metrics::LedgerMetrics;
 
-/// Events that may wait to be written; more of them are dropped and counted, so that a full disk does not fill memory.
+/// Events that may wait to be written; more of them are dropped, so that a full disk does not fill memory: they follow from
+/// others.
 const MOST: usize = 100_000;
 
 /// See the module's header.
@@ -51,7 +52,7 @@ impl Book {
 
     /// Records something that follows from what is recorded, with the next append.
     pub(super) fn later(&mut self, event: Event) {
-        if self.pending.len() < MOST {
+        if self.ledger.is_some() && self.pending.len() < MOST {
             self.pending.push(event);
         }
     }

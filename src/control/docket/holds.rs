@@ -8,8 +8,8 @@ use super::judge::Good;
 use crate::control::SIGNED;
 use crate::control::command::{HeldItem, HeldKind};
 use crate::control::life::Key;
-use crate::ledger::Event;
 use crate::ledger::event::Held as What;
+use crate::ledger::{Digest, Event};
 use crate::model::{Act, ItemId, Order};
 
 /// See the module's header.
@@ -40,6 +40,8 @@ pub(super) enum Waits {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::control) struct ListVersion {
     pub(in crate::control) source: String,
+    /// Of its notice and names.
+    pub(in crate::control) digest: Option<Digest>,
     pub(in crate::control) before: u64,
     pub(in crate::control) after: u64,
 }
@@ -104,7 +106,7 @@ impl Holds {
                 Waits::Item(key, item, payload) => {
                     (key, HeldKind::Item, item.to_string(), SIGNED.to_owned(), name(item, payload))
                 }
-                Waits::List(key, ListVersion { source, before, after }) => {
+                Waits::List(key, ListVersion { source, before, after, .. }) => {
                     (key, HeldKind::List, format!("{after} names, {before} in force"), source.clone(), None)
                 }
             };
@@ -141,6 +143,7 @@ pub(super) fn held_item(order: &Order, item: &ItemId, code: &str) -> Event {
         notice: Some(notice),
         item: Some(item.to_string()),
         source: None,
+        digest: None,
         code: code.to_owned(),
         before: None,
         after: None,
@@ -156,6 +159,7 @@ pub(super) fn held_list((authority, notice): &Key, version: &ListVersion, code: 
         item: None,
         source: Some(version.source.clone()),
         code: code.to_owned(),
+        digest: version.digest,
         before: Some(version.before),
         after: Some(version.after),
     }

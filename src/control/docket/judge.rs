@@ -33,8 +33,8 @@ pub(in crate::control) struct Bench<'a> {
     pub(in crate::control) guard: &'a Guard,
     /// Whether secrets can be stored.
     pub(in crate::control) has_key: bool,
-    /// Whether an unsigned document has this id.
-    pub(in crate::control) is_taken: &'a dyn Fn(&AuthorityId, &NoticeId) -> bool,
+    /// Whether an unsigned document has its id or number.
+    pub(in crate::control) is_taken: &'a dyn Fn(&Order) -> bool,
 }
 
 /// What came of it.
@@ -162,8 +162,8 @@ fn may(order: &Order, bench: &Bench<'_>, life: &Life, coming: &[Good], now: Time
         let targets: Targets = targets.map(|(name, scope)| (name, *scope)).collect();
         check::notice(&restriction.notice, &targets, bench.authorities)
             .map_err(|rejection| Box::new(Refused { later: true, ..*Refused::new(rejection.code(), &rejection) }))?;
-        if (bench.is_taken)(&order.authority, &order.id) {
-            let reason = "an unsigned notice with this id is in force";
+        if (bench.is_taken)(order) {
+            let reason = "an unsigned notice with this id or number is in force";
             return Err(Box::new(Refused { later: true, ..*Refused::new("duplicate-id", reason) }));
         }
     }
@@ -174,6 +174,10 @@ fn may(order: &Order, bench: &Bench<'_>, life: &Life, coming: &[Good], now: Time
         Box::new(Refused { later, ..*Refused::new(refusal.code(), &refusal) })
     })?;
     let secret = is_secret(order, life, coming);
+    if secret && order.act.restriction().is_some() && order.sensitivity != Sensitivity::Secret {
+        let reason = "it amends a secret notice and is not secret itself; revoke that one to make its names known";
+        return Err(Refused::new("sensitivity", reason));
+    }
     if secret && !bench.has_key {
         let reason = "it is secret, and there is no [ledger] key_file to store it with";
         return Err(Box::new(Refused { later: true, ..*Refused::new("needs-key", reason) }));

@@ -75,6 +75,17 @@ pub(super) struct Signed {
     pub(super) again: bool,
 }
 
+/// Why a file waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Waits {
+    /// It cannot be recorded.
+    Ledger,
+    /// It is refused, and its sender is known.
+    Authentic,
+    /// It is refused, and its sender is not known.
+    Unknown,
+}
+
 /// What the policy has to do.
 #[derive(Debug)]
 pub(super) enum Effect {
@@ -101,6 +112,8 @@ pub(super) struct Taken {
     pub(super) problems: Vec<(String, Problem)>,
     /// Files with which nothing is wrong (any more), by source.
     pub(super) settled: Vec<(String, PathBuf)>,
+    /// The ledger could not be written: what is left is not tried.
+    stuck: bool,
 }
 
 /// An order that was taken.
@@ -181,6 +194,10 @@ pub(super) struct Docket {
     life: Life,
     /// Orders that were taken, by the digest of their payload.
     orders: BTreeMap<[u8; 32], Filed>,
+    /// The payload of each envelope that was taken.
+    envelopes: BTreeMap<Digest, [u8; 32]>,
+    /// Orders whose receipt is not where it should be.
+    undelivered: BTreeSet<[u8; 32]>,
     /// Orders about each case, the first one included.
     about: BTreeMap<Key, Vec<[u8; 32]>>,
     shown: BTreeMap<Key, Shown>,
@@ -190,7 +207,12 @@ pub(super) struct Docket {
     /// Envelopes whose refusal is recorded.
     refused: BTreeSet<Digest>,
     /// Files that may be taken later.
-    waiting: BTreeMap<PathBuf, Signed>,
+    waiting: BTreeMap<PathBuf, (Waits, Signed)>,
+    /// Refused files are to be judged again: something they may wait for has come.
+    again: bool,
+    /// When refused files were judged last, and how many octets of each kind wait.
+    judged: Option<Timestamp>,
+    kept: BTreeMap<Waits, usize>,
     /// Names that were taken out of force and are to be asked for, by case.
     lifted: BTreeMap<Key, Vec<Item>>,
     /// Some names of unsigned notices that are to be asked for.
@@ -239,18 +261,36 @@ impl Docket {
         metrics: Arc<Metrics>,
         now: Timestamp,
     ) -> std::io::Result<Self> {
-        let trouble = ledger.as_ref().err().map(ToString::to_string);
-        let ledger = ledger.ok();
-        let mut docket = Self {
+        let node = Arc::new(receipt::node_key(state)?);
+        let empty = |ledger| Self::empty(ledger, key.clone(), node.clone(), metrics.clone());
+        let played = ledger.map_err(|error| error.to_string()).and_then(|ledger| {
+            let mut docket = empty(Some(ledger));
+            docket.replay(now).map(|()| docket)
+        });
+        metrics.ledger.damaged.set(i64::from(played.is_err()));
+        Ok(played.unwrap_or_else(|why| {
+            tracing::error!("{why}: the stored policy is served, and nothing new is taken in");
+            // what was played of it is not the whole, and must not be taken for it
+            Self { read_only: true, trouble: why, ..empty(None) }
+        }))
+    }
+
+    fn empty(ledger: Option<Ledger>, key: Option<seal::Key>, node: Arc<PrivateKey>, metrics: Arc<Metrics>) -> Self {
+        Self {
             book: Book::new(ledger, metrics.ledger.clone()),
             life: Life::default(),
             orders: BTreeMap::new(),
+            envelopes: BTreeMap::new(),
+            undelivered: BTreeSet::new(),
             about: BTreeMap::new(),
             shown: BTreeMap::new(),
             seen: BTreeMap::new(),
             blocked: BTreeMap::new(),
             refused: BTreeSet::new(),
             waiting: BTreeMap::new(),
+            again: false,
+            judged: None,
+            kept: BTreeMap::new(),
             lifted: BTreeMap::new(),
             unsigned: BTreeMap::new(),
             to_ask: BTreeSet::new(),
@@ -265,21 +305,14 @@ impl Docket {
             key,
             replaying: false,
             last_record: None,
-            node: Arc::new(receipt::node_key(state)?),
+            node,
             metrics,
             read_only: false,
             trouble: String::new(),
             flushed: None,
             retried: None,
             news: false,
-        };
-        let played = trouble.map_or(Ok(()), Err).and_then(|()| docket.replay(now));
-        if let Err(why) = played {
-            tracing::error!("{why}: the stored policy is served, and nothing new is taken in");
-            docket.metrics.ledger.damaged.set(1);
-            (docket.read_only, docket.trouble) = (true, why);
         }
-        Ok(docket)
     }
 
     /// Why nothing may be changed.
@@ -311,20 +344,34 @@ impl Docket {
         self.life.next_change()
     }
 
-    /// Whether the policy is to have a notice of this place.
-    pub(super) fn is_wanted(&self, place: &str) -> bool {
-        let wanted = |key: &Key| self.wanted(key).is_some();
-        self.life.cases().any(|(key, _)| place == self::place(key).1 && wanted(key))
+    /// The places of the notices that the policy is to have.
+    pub(super) fn wanted_places(&self) -> BTreeSet<Place> {
+        self.life.cases().filter(|(key, _)| self.wanted(key).is_some()).map(|(key, _)| place(key)).collect()
+    }
+
+    /// The state does not have a notice that it should: it is not called enforced, and asked for.
+    pub(super) fn miss(&mut self, has: impl Fn(&Place) -> bool) {
+        let missing: Vec<_> = self.shown.keys().filter(|key| !has(&place(key))).cloned().collect();
+        for key in missing {
+            self.seen.remove(&key);
+            self.unwritten.insert(key.clone());
+            self.to_ask.insert(key);
+            self.news = true;
+        }
     }
 
     /// A file is gone: if its notice was not taken, it will not be.
     pub(super) fn forget(&mut self, file: &Path) {
-        self.waiting.remove(file);
+        if let Some((what, signed)) = self.waiting.remove(file) {
+            *self.kept.entry(what).or_default() -= signed.octets.len();
+        }
     }
 
     /// Takes over what waits from the docket before.
     pub(super) fn inherit(&mut self, before: &mut Self) {
         self.waiting = std::mem::take(&mut before.waiting);
+        self.unsigned = std::mem::take(&mut before.unsigned);
+        self.to_ask.extend(self.unsigned.keys().cloned());
         for (payload, filed) in &mut self.orders {
             filed.file = before.orders.get(payload).and_then(|known| known.file.clone());
         }
@@ -366,7 +413,7 @@ impl Docket {
     /// Takes what may be taken of these files and of those that wait, all in one append.
     pub(super) fn take(&mut self, files: Vec<Signed>, bench: &Bench<'_>, now: Timestamp) -> Taken {
         let mut taken = Taken::default();
-        let mut files: Vec<_> = std::mem::take(&mut self.waiting).into_values().chain(files).collect();
+        let mut files: Vec<_> = self.released(now).into_iter().chain(files).collect();
         let latest: BTreeMap<_, _> = files.iter().enumerate().map(|(at, signed)| (signed.file.clone(), at)).collect();
         let mut at = 0..;
         files.retain(|signed| at.next() == latest.get(&signed.file).copied());
@@ -384,6 +431,10 @@ impl Docket {
         let (mut good, mut sent, mut refused) = (Vec::<Good>::new(), Vec::new(), Vec::new());
         let (mut payloads, mut twins) = (BTreeSet::new(), Vec::new());
         for signed in files {
+            if let Some(payload) = self.envelopes.get(&judge::digest(&signed.octets)).copied() {
+                self.known(&payload, signed, &mut taken); // keys may have come and gone since it was taken
+                continue;
+            }
             match judge::judge(&signed.octets, &signed.file, bench, &self.life, &good, now) {
                 Judged::Good(one) if !payloads.insert(one.order.digest) => {
                     twins.push((one.order, signed)); // the same payload in another file
@@ -392,15 +443,15 @@ impl Docket {
                     good.push(*one);
                     sent.push(signed);
                 }
-                Judged::Known(order) => self.known(&order, signed, &mut taken, now),
+                Judged::Known(order) => self.known(&order.digest, signed, &mut taken),
                 Judged::Refused(why) => refused.push((signed, *why)),
             }
         }
         self.take_good(good, sent, &mut taken, now);
         for (order, signed) in twins {
             match self.orders.contains_key(&order.digest) {
-                true => self.known(&order, signed, &mut taken, now),
-                false => self.keep(signed), // its twin waits, and that was said
+                true => self.known(&order.digest, signed, &mut taken),
+                false => self.keep(signed, Waits::Ledger), // its twin waits, and that was said
             }
         }
         refused.into_iter().for_each(|(signed, why)| self.refuse(signed, why, bench, &mut taken, now));
@@ -411,6 +462,9 @@ impl Docket {
 
     /// Lets time pass.
     pub(super) fn pass(&mut self, now: Timestamp) -> Vec<Effect> {
+        if self.read_only {
+            return Vec::new(); // what is stored is all there is
+        }
         let steps = self.life.at(now);
         self.note(&steps);
         let touched = std::mem::take(&mut self.moved);
@@ -433,6 +487,7 @@ impl Docket {
             payloads.push(payload);
         }
         if let Err(error) = self.book.append(events, &payloads, now) {
+            taken.stuck = true;
             sent.into_iter().for_each(|signed| self.wait(signed, "ledger", &error, taken));
             return;
         }
@@ -459,6 +514,7 @@ impl Docket {
             self.file(&good.order, filed, good.quarantined.into_iter().map(|(item, _)| item).collect(), now);
         }
         self.show_gaps();
+        self.again = true; // an order about one of these may wait
     }
 
     /// Takes an order that is recorded.
@@ -473,23 +529,27 @@ impl Docket {
                 self.unwritten.insert(key); // what takes effect later has nothing to be asked for yet
             }
         }
+        self.envelopes.insert(filed.envelope, order.digest);
         self.orders.insert(order.digest, filed);
         let steps = self.life.take(order, quarantined, now);
         self.note(&steps);
     }
 
     /// The same payload again: it is answered as before.
-    fn known(&mut self, order: &Order, signed: Signed, taken: &mut Taken, now: Timestamp) {
-        let Some(filed) = self.orders.get_mut(&order.digest) else { return self.keep(signed) }; // it waits with the first
+    fn known(&mut self, payload: &[u8; 32], signed: Signed, taken: &mut Taken) {
+        let Some(filed) = self.orders.get_mut(payload) else { return };
         filed.file = Some(signed.file.clone());
         if !receipt::place(&signed.file).exists() {
-            self.write_receipt(&order.digest, now);
+            self.undelivered.insert(*payload);
         }
         taken.settled.push((signed.source, signed.file));
     }
 
     fn refuse(&mut self, signed: Signed, why: Refused, bench: &Bench<'_>, taken: &mut Taken, now: Timestamp) {
         let envelope = judge::digest(&signed.octets);
+        if taken.stuck && why.by.is_some() && !self.refused.contains(&envelope) {
+            return self.wait(signed, "ledger", "the ledger cannot be written", taken);
+        }
         let is_new = self.refused.insert(envelope);
         let mut record = None;
         match &why.by {
@@ -509,7 +569,7 @@ impl Docket {
                 match self.book.append(vec![event], payload.as_slice(), now) {
                     Ok(head) => record = Some(head.sequence),
                     Err(error) => {
-                        self.refused.remove(&envelope);
+                        (taken.stuck, _) = (true, self.refused.remove(&envelope));
                         return self.wait(signed, "ledger", &error, taken);
                     }
                 }
@@ -521,7 +581,7 @@ impl Docket {
         }
         let (source, file, again) = (signed.source.clone(), signed.file.clone(), signed.again);
         if why.later {
-            self.keep(signed);
+            self.keep(signed, if why.by.is_some() { Waits::Authentic } else { Waits::Unknown });
         }
         if !again {
             taken.problems.extend(why.into_problems(&file).into_iter().map(|problem| (source.clone(), problem)));
@@ -536,15 +596,40 @@ impl Docket {
         if !signed.again {
             taken.problems.push((signed.source.clone(), problem));
         }
-        self.keep(signed);
+        self.keep(signed, Waits::Ledger);
     }
 
-    fn keep(&mut self, mut signed: Signed) {
+    /// Keeps a file. What nobody is known to have sent takes no room from what authorities have.
+    fn keep(&mut self, mut signed: Signed, what: Waits) {
         signed.again = true;
-        let kept: usize = self.waiting.values().map(|waiting| waiting.octets.len()).sum();
-        if kept + signed.octets.len() <= KEPT {
-            self.waiting.insert(signed.file.clone(), signed);
+        let kept = self.kept.entry(what).or_default();
+        if *kept + signed.octets.len() > KEPT {
+            tracing::error!(file = %signed.file.display(), "too much waits: drop the file anew later");
+            return;
         }
+        *kept += signed.octets.len();
+        if let Some((what, old)) = self.waiting.insert(signed.file.clone(), (what, signed)) {
+            *self.kept.entry(what).or_default() -= old.octets.len();
+        }
+    }
+
+    /// The files that wait and may be taken now: those that wait for the ledger; refused ones only after something has
+    /// come that they may have waited for, or a minute.
+    fn released(&mut self, now: Timestamp) -> Vec<Signed> {
+        let rested = self.judged.is_none_or(|last| now.duration_since(last) >= jiff::SignedDuration::from_mins(1));
+        let all = std::mem::take(&mut self.again) || rested;
+        if all {
+            self.judged = Some(now);
+        }
+        let of = |what: Waits| all || what == Waits::Ledger;
+        let ready: Vec<_> = self.waiting.extract_if(.., |_, (what, _)| of(*what)).collect();
+        self.kept.retain(|what, _| !of(*what));
+        ready.into_iter().map(|(_, (_, signed))| signed).collect()
+    }
+
+    /// Keys, authorities or categories are others now.
+    pub(super) fn judge_again(&mut self) {
+        self.again = true;
     }
 
     //------ what becomes of cases ---
@@ -824,17 +909,19 @@ impl Docket {
     /// only published need not wait for the disk each time.
     pub(super) fn finish(&mut self, now: Timestamp) {
         let rested = self.flushed.is_none_or(|last| last.elapsed() >= RETRY);
-        if self.book.has_pending() && (rested || !self.unwritten.is_empty()) {
+        let due = !self.unwritten.is_empty() || !self.undelivered.is_empty();
+        if self.book.has_pending() && (rested || due) {
             self.flushed = Some(Instant::now());
             self.book.flush(now);
         }
         if self.book.has_pending() || !self.book.is_open() {
             return; // no receipt says what is not recorded
         }
+        let mut due = std::mem::take(&mut self.undelivered);
         for key in std::mem::take(&mut self.unwritten) {
-            let orders = self.about.get(&key).cloned().unwrap_or_default();
-            orders.iter().for_each(|payload| self.write_receipt(payload, now));
+            due.extend(self.about.get(&key).into_iter().flatten());
         }
+        due.iter().for_each(|payload| self.write_receipt(payload, now));
     }
 
     /// How long it took, from the order that did it.

@@ -122,15 +122,20 @@ impl Docket {
     }
 
     /// Whether the new version of a list must wait. What is approved once stays approved.
-    pub(in crate::control) fn holds_list(&mut self, key: &Key, source: &str, hold: &Hold, now: Timestamp) -> bool {
-        let version = ListVersion { source: source.to_owned(), before: hold.before, after: hold.after };
+    pub(in crate::control) fn holds_list(
+        &mut self,
+        key: &Key,
+        version: ListVersion,
+        hold: &Hold,
+        now: Timestamp,
+    ) -> bool {
         if self.approved_lists.contains(&version) {
             return false;
         }
         if self.holds.of_list(&version).is_some() {
             return true;
         }
-        self.holds.forget_list(source);
+        self.holds.forget_list(&version.source);
         let id = self.book.next(0);
         let recorded = self.book.append(vec![held_list(key, &version, hold.code())], &[], now);
         if recorded.is_ok() {

@@ -4,7 +4,7 @@
 //! 7515 §7.2.1 lets verifiers ignore. Names stand in none; the sender knows its items by their numbers.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -143,15 +143,20 @@ impl Receipt {
         envelope["receipt"] = serde_json::from_str(&payload)?;
         let place = place(order);
         let aside = place.with_file_name(format!(".{}", place.file_name().unwrap_or_default().display()));
-        fs::write(&aside, format!("{}\n", serde_json::to_string_pretty(&envelope)?))?;
+        // anybody who can drop notices can put a link or a pipe there: it is taken away, never followed
+        let _ = fs::remove_file(&aside);
+        let mut to = fs::OpenOptions::new().write(true).create_new(true).open(&aside)?;
+        writeln!(to, "{}", serde_json::to_string_pretty(&envelope)?)?;
         fs::rename(&aside, &place)
     }
 }
 
 /// Where the receipt of an order stands.
 pub(super) fn place(order: &Path) -> PathBuf {
-    let stem = order.file_stem().unwrap_or_default().to_string_lossy();
-    order.with_file_name(format!("{stem}{RECEIPT}"))
+    let whole = order.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
+    // x.jws and x.json have different ones
+    let name = if whole { order.file_name() } else { order.file_stem() };
+    order.with_file_name(format!("{}{RECEIPT}", name.unwrap_or_default().to_string_lossy()))
 }
 
 /// The node's key; made at the first start.
@@ -189,7 +194,6 @@ fn show_public(file: &Path, text: &str) -> io::Result<()> {
 
 /// Writes a file that only we may read, whole or not at all.
 fn write_private(file: &Path, text: &str) -> io::Result<()> {
-    use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     let aside = file.with_extension("new");
     let _ = fs::remove_file(&aside); // of a crash

@@ -113,6 +113,7 @@ impl Docket {
                 tape.accepted = order.digest;
                 self.file(&order, filed, quarantined, at);
             }
+            Event::ListRead { source, .. } => self.holds.forget_list(&source),
             Event::Refused { payload, .. } => {
                 self.refused.insert(payload);
             }
@@ -149,10 +150,12 @@ impl Docket {
                 source: Some(source),
                 before: Some(before),
                 after: Some(after),
+                digest,
                 code,
                 ..
             } => {
-                let version = ListVersion { source, before, after };
+                self.holds.forget_list(&source);
+                let version = ListVersion { source, digest, before, after };
                 let what = Waits::List((authority, notice), version);
                 self.holds.insert(sequence, Held { what, code, since: at, proposed_by: None });
             }
@@ -174,7 +177,6 @@ impl Docket {
             Event::Held { .. }
             | Event::Started { .. }
             | Event::Stopped {}
-            | Event::ListRead { .. }
             | Event::SourceFailed { .. }
             | Event::ClockHeld { .. }
             | Event::ClockSane {}

@@ -155,7 +155,7 @@ impl Node {
             authorities: &self.authorities,
             guard: &self.guard,
             has_key: true,
-            is_taken: &|_, _| false,
+            is_taken: &|_| false,
         };
         effects.extend(docket.take(signed, &bench, now).effects);
         let mut documents = Vec::new();
