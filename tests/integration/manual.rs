@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// The chapters with a column of tests.
-const TABLES: [&str; 1] = ["standards"];
+const TABLES: [&str; 2] = ["standards", "consequences"];
 
 #[test]
 fn every_test_named_in_a_table_of_requirements_exists() {
@@ -29,6 +29,14 @@ fn every_test_named_in_a_table_of_requirements_exists() {
     }
     assert!(missing.is_empty(), "{}", missing.join("\n"));
     assert!(found > 50, "only {found} tests found: the tables are not read as they are written");
+}
+
+#[test]
+fn none_of_the_consequences_is_passed_over() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("src/manual/consequences.rs")).unwrap();
+    let numbers: Vec<u32> = rows(&text).filter_map(|(_, row)| row.split('|').nth(1)?.trim().parse().ok()).collect();
+    assert_eq!(numbers, (1..=25).collect::<Vec<_>>());
 }
 
 /// The lines of tables, with their numbers.
