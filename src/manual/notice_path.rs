@@ -63,10 +63,12 @@
 //!    ([`Lifts`](crate::policy::lifts::Lifts)) stand beside the index and come first.
 //! 10. **Asking** (`control/asker.rs`, [`control::selftest`](crate::control::selftest)): on a thread of its own, every UDP
 //!     listener is asked for the names of the case, all of them up to 1,000 and a sample of 1,000 beyond, within 10 s. Of
-//!     what was taken out it is seen that it is blocked no more, unless another notice lists it. What fails is asked again
-//!     every 10 s and with the next change.
+//!     what was taken out it is seen that it is blocked no more, unless another notice lists it. Lists and unsigned notices
+//!     are asked for as well, a sample of up to 1,000 names when they are put in force. What fails is asked again every
+//!     10 s and with the next change.
 //! 11. **Recording** again: `transition`, `published` and `enforced` (or `enforce-failed`, `lift-seen`) in one
 //!     transaction. They follow from what is recorded already, so a crash before it loses nothing.
+//!     Lists leave a `list-read` with the digest of their names here.
 //! 12. **The receipt** (`control/docket/receipt.rs`), beside the file of each order about the case, new at every change.
 //!     It says *enforced* after station 11 and not before. `pagar.1` has its members.
 //!

@@ -10,7 +10,8 @@
 //! - **The server's user and root**, with lifting and approving: the operators' socket has mode 0600, so the two persons who
 //!   approve an item are these two users of the system. Whoever can become both is both; the ledger has the reasons.
 //! - **Accounts on the machine**, with reading: `[web]` has no credentials and may listen on loopback only.
-//! - **The wall clock**, for when notices begin and end. A clock that is set wrong applies them wrongly.
+//! - **The wall clock**, for when notices begin and end, within an hour. A jump further than that is believed after 15
+//!   minutes, and one before the last ledger record when it has reached it ([`control::clock`](crate::control::clock)).
 //!
 //! # Not trusted
 //!
