@@ -74,8 +74,8 @@
 //!     ([`Serial`](crate::control::serial::Serial)). *Why:* never used twice, also after a crash, with one write a
 //!     start and one in a thousand publications; a restart skips the rest of its block. *Change:* the ledger, which has
 //!     a number for every publication.
-//! 22. **A write that fails does not stop a publication.** *Why:* a lift must not wait for a full disk. *Change:* the
-//!     ledger: its record comes first.
+//! 22. **A write that fails does not stop a publication.** *Why:* a lift must not wait for a full disk. For signed notices
+//!     it does, *Signed notices* below says why; a person's lift needs its record, too. *Change:* nothing.
 //!
 //! # Notices and lists
 //!
@@ -83,12 +83,12 @@
 //!     *Change:* nothing.
 //! 24. **A deleted notice file lifts after 100 ms; an emptied or deleted list, or a directory that is gone, is a
 //!     failure and lifts nothing.** *Why:* deleting one file is a deliberate act, losing a mount or a download is not.
-//!     Decision 47 adds the empty directory. *Change:* signed notices, which end by notice only.
+//!     Decision 47 adds the empty directory. Signed notices do not end by this. *Change:* nothing.
 //! 25. **A list with more bad lines than good ones is no list; otherwise bad lines are left out one by one.** *Why:* an
 //!     error page in the list's place must not become the list, and one bad line must not cost the rest. *Change:*
 //!     lists with a checksum.
 //! 26. **Of two files with one notice id or sequence number, the one known first stays**, and the other is tried again
-//!     (decision 45). *Why:* nobody can replace an order by adding a file. *Change:* signatures.
+//!     (decision 45). *Why:* nobody can replace an order by adding a file. *Change:* nothing.
 //! 27. **A list needs a standing notice with a scope in the configuration.** *Why:* the same list means exact names in
 //!     one tool and subtrees in another; a name without an order behind it is not blocked. *Change:* nothing.
 //! 28. **Secret notices have no series and no EDE text; their names stand in no message.** *Why:* such a list is a
