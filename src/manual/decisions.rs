@@ -777,6 +777,7 @@
 //!   `[[web.client]]`.
 //! - **That the socket cannot be made does not keep the server down.** *Why:* queries are answered without it, and the
 //!   log says so loudly. *Change:* nothing.
+//!
 //! # Signatures
 //!
 //! - **One algorithm: Ed25519, called `EdDSA` or `Ed25519`.** Both names mean the same here, since the key's curve is
@@ -801,6 +802,7 @@
 //!   one spelling, and 22 MiB of text need not be kept beside 16 MiB of payload. *Change:* nothing.
 //! - **The other libraries in the tests are Debian's `python3-jwcrypto` and `node-jose`** (which is jose by Filip
 //!   Skokan). *Why:* npm would bring the network and another release each time. *Change:* nothing.
+//!
 //! # Asking oneself, and asking beforehand
 //!
 //! - **The self-test asks the real listening socket, and what it finds decides whether something is enforced.** *Why:* a
@@ -821,6 +823,7 @@
 //! - **A preview looks up the name asked before the policy is asked, and only while there is one.** *Why:* with the
 //!   policy asked again for the few names it finds, the way of other queries has one look at an empty pointer more.
 //!   *Change:* nothing.
+//!
 //! # The ledger
 //!
 //! Measured with `benches/ledger.rs` on a machine with other work, in ms, p50 and p99: one record a batch 8 and 18, a
@@ -845,6 +848,7 @@
 //!   redb's mode for one writer and many readers, once it is old enough.
 //! - **The salt of a sealed name is sealed with it.** *Why:* beside the digest it would not keep anybody from trying
 //!   every name there is. *Change:* nothing.
+//!
 //! # Signed notices
 //!
 //! - **The envelope is stored as it was received, and is the evidence.** What a notice says is read from it again, at a
