@@ -49,11 +49,14 @@ fn named(row: &str) -> impl Iterator<Item = &str> {
     row.split('|').nth_back(1).unwrap_or_default().split('`').skip(1).step_by(2)
 }
 
-/// Whether a test is there: a scenario, a function of a file of integration tests (`packets::name`) or of a unit's tests
+/// Whether a test is there: a scenario, a story of notices, a function of a file of integration tests (`packets::name`) or of a unit's tests
 /// (`dns::wire::tests::name`).
 fn exists(root: &Path, test: &str) -> bool {
     if test.ends_with(".rpl") {
         return root.join("tests/scenarios").join(test).is_file();
+    }
+    if test.ends_with(".txt") {
+        return root.join("tests/scenarios/notices").join(test).is_file();
     }
     let parts: Vec<_> = test.split("::").collect();
     let (Some((function, path)), true) = (parts.split_last(), parts.len() > 1) else { return false };
