@@ -76,7 +76,7 @@
 //!
 //! A source that cannot be read does not stop the start: it is reported, its last success stays 0, and the rest serves.
 //! If not one of the configured sources can be read, the start fails with exit code 3: to answer then would lift every
-//! restriction. A ledger that is damaged keeps the program from starting only where no policy is stored either
+//! restriction. A ledger that is damaged keeps the program from starting only with `--strict`, and where no policy is stored either
 //! ([`notice_path`](super::notice_path)). Once queries are answered, the node asks itself about what is in force and was
 //! not seen so before.
 //!

@@ -95,7 +95,7 @@
 //!
 //! A ledger that is damaged, or that another process has, makes the control plane **read-only**: what is stored of the
 //! policy is served, lists and unsigned notices are followed, signed notices wait, people are refused (`read-only`), and
-//! `pagar_ledger_damaged` is 1. If nothing is stored either, the program does not start (exit code 3), since it would lift
+//! `pagar_ledger_damaged` is 1. If nothing is stored either, or with `serve --strict`, the program does not start (exit code 3), since it would lift
 //! everything. `pagar ledger verify` names the first record that is not as it was written.
 //!
 //! # When a file is whole
