@@ -3,15 +3,19 @@
 //! # Two planes
 //!
 //! ```text
-//!   notices and lists (files)                              clients
-//!           |                                                 |
-//!   ingest  read, parse, watch                       dns::listen  UDP workers, TCP
-//!           |  Update                                         |
-//!   control accept or refuse (verify::check),        dns::core::fast  parse, decide
-//!           |  timers, serials                          |           |
-//!   policy::compile -> Snapshot                     listed?      dns::cache
-//!           |                                           |           |  miss
-//!      PolicyWriter ==== one ArcSwap<Snapshot> ==== PolicyReader  dns::upstream
+//!   notices and lists (files)     operators                clients
+//!           |                         |                       |
+//!   ingest  read, parse, watch   web::operator       dns::listen  UDP workers, TCP
+//!           |  Update                 |                       |
+//!   control::task  <------------------'              dns::core::fast  parse, decide
+//!     |   docket: judge, append ==> ledger             |           |
+//!     |   Life, timers, serials                     listed?     dns::cache
+//!     |                                                |           |  miss
+//!   policy::compile -> Snapshot                        |        dns::upstream
+//!           |                                          |
+//!      PolicyWriter ==== one ArcSwap<Snapshot> ==== PolicyReader
+//!           |                                          ^
+//!        asker  -- questions by the node's own sockets -'  -->  receipts
 //!
 //!   web: /metrics, /healthz, /readyz, /v1/...  ->  control::Handle and observe
 //! ```
@@ -29,7 +33,9 @@
 //! |---|---|---|---|
 //! | `pagar-udp-N` | `[dns] workers` | a socket per listen address, batches of up to 64 queries ([`Worker`](crate::dns::listen::udp::Worker)) | its own sockets |
 //! | `pagar-async` | as many | tokio: TCP connections, questions that wait for upstreams | nothing |
-//! | `pagar-control` | 1 | compiles and publishes, minds the timers; nice 19 ([`Control`](crate::control::Control)) | its inbox, the state directory |
+//! | `pagar-control` | 1 | judges and records signed notices, compiles and publishes, minds the timers, writes receipts; nice 19 ([`Control`](crate::control::Control)) | its inbox, the state directory with the ledger, notice directories |
+//! | `pagar-merge` | 1 while changes are merged | merges what has piled up in the index; nice 19 | nothing |
+//! | `pagar-asker` | 1 | asks the node's own sockets about notices; nice 19 (`control/asker.rs`) | answers, 10 s a notice at most |
 //! | `pagar-preview` | 1 while a preview runs | waits for its end, frees it; nice 19 ([`Previewer`](crate::control::preview::Previewer)) | time |
 //! | `watch-N` | one a source | watches, reads and parses files ([`ingest::watch`](crate::ingest::watch)) | the disk |
 //! | `pagar-web` | 1 | tokio: HTTP, the operators' socket, words to the service manager, the watchdog | nothing; requests of operators run on threads of their own |
@@ -63,21 +69,24 @@
 //!    ([`process::sockets`](crate::process::sockets));
 //! 4. signals are taken over: one that comes from here on is obeyed after the start;
 //! 5. the local zones are read (one that is broken is answered with SERVFAIL), the state directory is opened and locked, one process each, and the next serials are reserved;
-//! 6. every source is read and the first policy is published;
+//! 6. the ledger is checked and played, the stored policy is taken, every source is read, the first policy is published;
 //! 7. a process that hands over stops reading;
 //! 8. the workers start. Until here no query is read; what arrives waits in the sockets' buffers;
 //! 9. HTTP and the operators' socket start, the `listening` lines go to standard output, and the service manager hears READY=1.
 //!
 //! A source that cannot be read does not stop the start: it is reported, its last success stays 0, and the rest serves.
 //! If not one of the configured sources can be read, the start fails with exit code 3: to answer then would lift every
-//! restriction.
+//! restriction. A ledger that is damaged keeps the program from starting only with `--strict`, and where no policy is stored either
+//! ([`notice_path`](super::notice_path)). Once queries are answered, the node asks itself about what is in force and was
+//! not seen so before.
 //!
 //! # Reload and stop
 //!
 //! SIGHUP reads the configuration again. A bad one changes nothing, and so does one with a new or changed source that
 //! cannot be read, or a local zone that is broken: all are logged and counted in `pagar_config_reload_failures_total`.
 //! Networks, upstreams, `[forwarding]`, `[cache]` but for its size, limits, cookie secrets (their file is read again),
-//! exemptions, balancers, local zones (read again, too), identity, pages, authorities and sources take effect at once;
+//! exemptions, balancers, local zones (read again, too), identity, pages, authorities with their keys (read again), the
+//! guard and sources take effect at once;
 //! no TCP connection is closed for it. Sources that stay the same are not read again; new and changed ones are read on
 //! the main thread, so that the timers of the control thread do not wait. If the upstreams or the local zones differ,
 //! the cache is forgotten, with what is under way. The metric series of upstreams and sources that left end.
@@ -98,8 +107,9 @@
 //! block, and says that it is ready. Only then the old one stops reading, tells it to go, and answers what is under
 //! way. Meanwhile queries wait in the sockets, which are the same in both: none is lost, and none is answered by the
 //! old policy after one was by the new. Until it is relieved the old process goes on answering, publishing and
-//! reloading; if the new one fails, or takes more than five minutes, nothing has happened but a
-//! count in `pagar_upgrade_failures_total`.
+//! reloading. Only the ledger it lends at once, since that can be open in one process at a time: what is signed waits in
+//! its files for whoever goes on, and people are refused. If the new one fails, or takes more than five minutes, the
+//! ledger is taken back, and nothing has happened but a count in `pagar_upgrade_failures_total`.
 //! [`process::upgrade`](crate::process::upgrade) has the protocol.
 //!
 //! What does not go over: the cache, connections (the old process serves its own to their end), the counters, and a

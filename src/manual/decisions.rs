@@ -74,8 +74,8 @@
 //!     ([`Serial`](crate::control::serial::Serial)). *Why:* never used twice, also after a crash, with one write a
 //!     start and one in a thousand publications; a restart skips the rest of its block. *Change:* the ledger, which has
 //!     a number for every publication.
-//! 22. **A write that fails does not stop a publication.** *Why:* a lift must not wait for a full disk. *Change:* the
-//!     ledger: its record comes first.
+//! 22. **A write that fails does not stop a publication.** *Why:* a lift must not wait for a full disk. For signed notices
+//!     it does, *Signed notices* below says why; a person's lift needs its record, too. *Change:* nothing.
 //!
 //! # Notices and lists
 //!
@@ -83,12 +83,12 @@
 //!     *Change:* nothing.
 //! 24. **A deleted notice file lifts after 100 ms; an emptied or deleted list, or a directory that is gone, is a
 //!     failure and lifts nothing.** *Why:* deleting one file is a deliberate act, losing a mount or a download is not.
-//!     Decision 47 adds the empty directory. *Change:* signed notices, which end by notice only.
+//!     Decision 47 adds the empty directory. Signed notices do not end by this. *Change:* nothing.
 //! 25. **A list with more bad lines than good ones is no list; otherwise bad lines are left out one by one.** *Why:* an
 //!     error page in the list's place must not become the list, and one bad line must not cost the rest. *Change:*
 //!     lists with a checksum.
 //! 26. **Of two files with one notice id or sequence number, the one known first stays**, and the other is tried again
-//!     (decision 45). *Why:* nobody can replace an order by adding a file. *Change:* signatures.
+//!     (decision 45). *Why:* nobody can replace an order by adding a file. *Change:* nothing.
 //! 27. **A list needs a standing notice with a scope in the configuration.** *Why:* the same list means exact names in
 //!     one tool and subtrees in another; a name without an order behind it is not blocked. *Change:* nothing.
 //! 28. **Secret notices have no series and no EDE text; their names stand in no message.** *Why:* such a list is a
@@ -777,6 +777,7 @@
 //!   `[[web.client]]`.
 //! - **That the socket cannot be made does not keep the server down.** *Why:* queries are answered without it, and the
 //!   log says so loudly. *Change:* nothing.
+//!
 //! # Signatures
 //!
 //! - **One algorithm: Ed25519, called `EdDSA` or `Ed25519`.** Both names mean the same here, since the key's curve is
@@ -801,6 +802,7 @@
 //!   one spelling, and 22 MiB of text need not be kept beside 16 MiB of payload. *Change:* nothing.
 //! - **The other libraries in the tests are Debian's `python3-jwcrypto` and `node-jose`** (which is jose by Filip
 //!   Skokan). *Why:* npm would bring the network and another release each time. *Change:* nothing.
+//!
 //! # Asking oneself, and asking beforehand
 //!
 //! - **The self-test asks the real listening socket, and what it finds decides whether something is enforced.** *Why:* a
@@ -821,6 +823,7 @@
 //! - **A preview looks up the name asked before the policy is asked, and only while there is one.** *Why:* with the
 //!   policy asked again for the few names it finds, the way of other queries has one look at an empty pointer more.
 //!   *Change:* nothing.
+//!
 //! # The ledger
 //!
 //! Measured with `benches/ledger.rs` on a machine with other work, in ms, p50 and p99: one record a batch 8 and 18, a
@@ -845,3 +848,60 @@
 //!   redb's mode for one writer and many readers, once it is old enough.
 //! - **The salt of a sealed name is sealed with it.** *Why:* beside the digest it would not keep anybody from trying
 //!   every name there is. *Change:* nothing.
+//!
+//! # Signed notices
+//!
+//! - **The envelope is stored as it was received, and is the evidence.** What a notice says is read from it again, at a
+//!   start and for each receipt, without looking at its signatures: they were good when the record was written, and keys
+//!   end. *Why:* a copy of ours would prove nothing. *Change:* nothing.
+//! - **The record comes first, in one append for all files at hand; `transition`, `published` and `enforced` follow
+//!   together in another.** So an order costs two waits for the disk, and nothing waits for the second but its receipt.
+//!   *Why:* only the order cannot be computed again; what follows from it can, and a crash between the two loses nothing.
+//!   Serial and digest cannot be known before the policy is built. *Change:* an authority that wants the second before
+//!   the effect.
+//! - **What is only published is recorded once a second at most.** *Why:* a list that changes all the time must not make the
+//!   control thread wait for the disk each time. A second's worth is lost in a crash, and follows from the rest. *Change:*
+//!   nothing.
+//! - **A refused order uses up neither its number nor its id.** *Why:* the sender corrects it and sends it again; a number
+//!   that a mistake takes away would be a gap for ever. *Change:* nothing.
+//! - **A gap of numbers is shown and refuses nothing.** *Why:* a lift may be what has come, and a restriction what is
+//!   missing; to wait would make everything late because one is. *Change:* an authority that numbers its notices to be
+//!   carried out in order only.
+//! - **What nobody is known to have sent is counted, answered and not stored.** *Why:* whoever can write a directory could
+//!   fill the ledger. A refusal of a known sender is stored with its envelope. *Change:* nothing.
+//! - **The file of a signed notice does not matter once it is accepted**, nor does its source. *Why:* a notice ends by
+//!   notice, by time or by a person, not because somebody tidied up. So nothing but the ledger says what is in force.
+//!   *Change:* nothing.
+//! - **An order about a notice that is not known is refused, kept, and tried again.** The same goes for keys and
+//!   authorities that are not configured yet, for an `issued_at` that lies ahead, and for what the ledger cannot take.
+//!   Up to 64 MiB; after a restart files are looked at anew. *Why:* files come in any order, and a sender that is told
+//!   *refused* can act on it at once. *Change:* nothing.
+//! - **Items of signed notices that the guard holds can be approved; held names of lists and of unsigned notices are left
+//!   out, and cannot.** *Why:* an approval is about one item of one payload, which stays what it is. A line of a file is
+//!   another the next day. *Change:* lists that are signed.
+//! - **A list that is held needs one person, an item two.** *Why:* the list has been ordered, and its size alone is odd; an
+//!   item would block what somebody wrote down as not to be blocked. The list waits as one version: with the numbers of
+//!   names before and after it. *Change:* nothing.
+//! - **A lift covers the name and all below it, takes one person and one record, and ends when a notice is accepted that
+//!   lists it anew.** *Why:* harm must be ended faster than it was done, and by name, since that is what the caller
+//!   knows. An authority that lists it again has had a second look. *Change:* nothing.
+//! - **A receipt is a flattened JWS with the same text, readable, in its member `receipt`.** *Why:* people read receipts,
+//!   and base64url is none; RFC 7515 §7.2.1 has verifiers ignore members they do not know. What is signed is the payload:
+//!   who verifies reads that. *Change:* nothing.
+//! - **A receipt stands beside the file of its order and is written anew at every change; a refusal has one too.** *Why:* as
+//!   long as files are the only way in, they are the way out. It can be written again at any time from the ledger, so it
+//!   is neither synced nor kept there. *Change:* the push API.
+//! - **The node makes its own key at the first start, `node.jwk` in the state directory.** *Why:* receipts from the first
+//!   minute on, without a step that can be forgotten. Who verifies them takes `node.pub.jwk` once, by another way.
+//!   *Change:* keys in hardware.
+//! - **Up to 1,000 names of a notice are asked for, of a longer one a sample of 1,000, each time another.** *Why:* all names
+//!   go through one look-up; what the sample is to find is a policy that is not there. *Change:* nothing.
+//! - **An authority that is taken out of the configuration keeps its cases, and none is in force until it is back.** *Why:*
+//!   who may order is the operator's word; what was ordered is on record. Time goes on for them: what expires meanwhile
+//!   does not come back. *Change:* nothing.
+//! - **A damaged ledger makes the control plane read-only and does not stop the queries.** *Why:* available comes before
+//!   orderly records, and the alarm is loud; but without a stored policy nothing would be restricted, so then it does not
+//!   start. *Change:* nothing.
+//! - **`pagar check` and `pagar why --config` judge signed files as if they came now**, without the ledger. *Why:* they must
+//!   not write, and are asked on other machines too. What a running node has accepted is asked with `--api`. *Change:*
+//!   nothing.

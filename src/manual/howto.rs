@@ -52,7 +52,8 @@
 //! # A reason to refuse something
 //!
 //! A [`Problem::code`](crate::ingest::Problem::code) is a label of `pagar_guard_refused_total` and stays as it is: a
-//! new one goes into [`CODES`](crate::ingest::CODES), from which its series start at 0. An `Error` says that something
+//! new one goes into [`CODES`](crate::ingest::CODES), from which its series start at 0, and under *Reason codes* of
+//! `deploy/man/pagar.1`. An `Error` says that something
 //! ordered is not in force, and its file counts as refused; everything else is a `Warning`.
 //!
 //! # A name that is to be protected

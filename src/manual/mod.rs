@@ -4,9 +4,10 @@
 //! |---|---|
 //! | [`architecture`] | which parts there are, which threads run them, what may use what, what happens at start and stop |
 //! | [`query_path`] | what happens to a query, in which order, within which bounds |
-//! | [`notice_path`] | what happens to a notice from a file to an answer, and what is kept when something is wrong |
+//! | [`notice_path`] | what happens to a notice from a file to an answer and a receipt, and what is kept when something is wrong |
 //! | [`decisions`] | what was decided, why, and what would change our mind |
 //! | [`standards`] | what the RFCs require, where it is met, which test shows it |
+//! | [`consequences`] | what laws and other people's mishaps require, where it is met, which test shows it |
 //! | [`attacks`] | floods, hoards and silence: what clients notice, measured |
 //! | [`figures`] | how fast and how small it is, measured; what was aimed at and is not reached |
 //! | [`threat_model`] | whom we trust with what, what we defend against and what we do not |
@@ -22,6 +23,7 @@
 
 pub mod architecture;
 pub mod attacks;
+pub mod consequences;
 pub mod decisions;
 pub mod figures;
 pub mod howto;

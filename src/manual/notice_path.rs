@@ -1,36 +1,102 @@
-//! What happens to a notice, from a file to an answer.
+//! What happens to a notice, from a file to an answer and a receipt.
+//!
+//! ```text
+//!  file --look--> unsigned, list: parsed here          signed: as it is
+//!                      |                                   |
+//!                 check, guard                   judge: signatures, dates, scope, number
+//!                      |                                   |          refused: recorded if its sender is known
+//!                      |                        ledger: Accepted, on the disk before anything else
+//!                      |                                   |
+//!                      |                        Life: scheduled, in force, suspended, revoked, expired
+//!                      |                                   |
+//!                      '---> State --> Register --> Snapshot, published --> queries
+//!                                                          |
+//!                                    asker: the node's own sockets are asked
+//!                                                          |
+//!                        ledger: Transition, Published, Enforced --> receipt beside the file
+//! ```
 //!
 //! # The stations
 //!
 //! 1. **A look.** A [`Loader`](crate::ingest::Loader) remembers what it has seen of its source and reports only what
 //!    changed, as an [`Update`](crate::ingest::Update). Looks are taken when inotify tells of a change, again while a
 //!    file is not yet quiet, and every 30 s whatever happens: an event that is lost costs time and never the change
-//!    ([`ingest::watch`](crate::ingest::watch)).
+//!    ([`ingest::watch`](crate::ingest::watch)). A signed notice, by its name (`*.jws`) or its form, is handed on with
+//!    every octet; the rest of this list up to *State* is about the others, unless it says so.
 //! 2. **Parsing** ([`ingest::format`](crate::ingest::format)): octets in, a [`Document`](crate::ingest::Document) and
 //!    [`Problem`](crate::ingest::Problem)s with line and column out. A URL, an address, a wildcard, the root or a bare
 //!    top-level domain is refused as an item, never widened; the rest of the notice proceeds.
 //! 3. **Checking** ([`verify::check`](crate::verify::check)): the authority is configured and may order the category,
-//!    `nxdomain` stands on subtrees only, the dates leave some time in force.
-//!    Then the guard ([`verify::guard`](crate::verify::guard)) looks at every name: one that is a public suffix, our own, an
-//!    authority's or protected, or above such a one, waits for two persons; a list that has changed out of proportion to
-//!    the names in force ([`size`](crate::verify::guard::size)) waits for one, and its last good content stays. Persons
-//!    are heard on the operators' socket ([`web::operator`](crate::web::operator)).
-//! 4. **State** ([`State`](crate::control::state::State)), a machine without I/O or clock: a document is accepted or
+//!    `nxdomain` stands on subtrees only, the dates leave some time in force. Names that the guard holds are left out, in
+//!    lists and unsigned notices for good: only items of signed notices can be approved. A list that has changed out of
+//!    proportion to the names in force ([`size`](crate::verify::guard::size)) waits for one person, and its last good
+//!    content stays.
+//! 4. **Judging** signed notices (`control/docket/judge.rs`), in this order: the envelope is a JWS that we accept; enough
+//!    keys of the authority that the payload names have signed ([`verify::keyring`](crate::verify::keyring)); the payload
+//!    is an order; it was not issued more than five minutes ahead; *Checking*; no unsigned notice has its id;
+//!    [`Life::check`](crate::control::life::Life::check): number and id are not used by another payload, what it is about
+//!    is known and not over; there is a key to seal it with if it is secret. Then the guard
+//!    ([`verify::guard`](crate::verify::guard)) looks at every item: a public suffix, a name of our own, of an authority
+//!    or a protected one, or one above such a name, waits for two persons, while the others proceed. What comes together
+//!    is judged in the order of its numbers, whatever the files are called.
+//! 5. **Recording** ([`ledger`](crate::ledger)): the envelope as it was received, and a record `accepted`, with one
+//!    `held` for each item that waits, in one transaction for all files at hand. Nothing has an effect before that is on
+//!    the disk; if it cannot be, the files wait and are tried again each second. Refusals of known senders are recorded
+//!    with their envelopes; what nobody is known to have sent is counted only.
+//! 6. **Life** ([`Life`](crate::control::life::Life)): a machine without I/O or clock. A notice is a case from its first
+//!    order on; amendments, suspensions and revocations change it at the instants when they take effect.
+//! 7. **State** ([`State`](crate::control::state::State)), a machine of the same kind: a document is accepted or
 //!    refused as a whole. A refused new version leaves the old one in force. An id or sequence number of an authority
 //!    names one payload, over all sources. What goes is taken out before what comes is checked, documents found
 //!    together may change places, and refused ones are tried again after every change: a notice that moves to another
-//!    file or directory stays in force.
-//! 5. **Registering** ([`policy::register`](crate::policy::register)): each notice gets a slot, each of its names a set
+//!    file or directory stays in force. Of a signed notice it has what the case says now, without the items that are held
+//!    or revoked, and no file.
+//! 8. **Registering** ([`policy::register`](crate::policy::register)): each notice gets a slot, each of its names a set
 //!    of the slots that list it. One name, or some thousand, go into the overlay of the [`Index`](crate::policy::Index),
 //!    and only the rules of the sets that changed are decided anew; so a change costs what it changes, however long
 //!    the lists are. A longer list is built into new layers of the index. A notice that takes effect or expires costs the
 //!    decision of its sets; one that goes leaves its names behind, in sets without a notice in force, until what has
 //!    piled up is merged, on a thread of its own.
-//! 6. **Publishing** ([`PolicyWriter::publish`](crate::policy::PolicyWriter::publish)): if an answer differs, the
+//! 9. **Publishing** ([`PolicyWriter::publish`](crate::policy::PolicyWriter::publish)): if an answer differs, the
 //!    policy gets the next [`Serial`](crate::control::serial::Serial). One pointer is swapped; every batch that starts
-//!    from then on is answered by the new policy.
+//!    from then on is answered by the new policy. Names that people have lifted
+//!    ([`Lifts`](crate::policy::lifts::Lifts)) stand beside the index and come first.
+//! 10. **Asking** (`control/asker.rs`, [`control::selftest`](crate::control::selftest)): on a thread of its own, every UDP
+//!     listener is asked for the names of the case, all of them up to 1,000 and a sample of 1,000 beyond, within 10 s. Of
+//!     what was taken out it is seen that it is blocked no more, unless another notice lists it. Lists and unsigned notices
+//!     are asked for as well, a sample of up to 1,000 names when they are put in force. What fails is asked again every
+//!     10 s and with the next change.
+//! 11. **Recording** again: `transition`, `published` and `enforced` (or `enforce-failed`, `lift-seen`) in one
+//!     transaction. They follow from what is recorded already, so a crash before it loses nothing.
+//!     Lists leave a `list-read` with the digest of their names here.
+//! 12. **The receipt** (`control/docket/receipt.rs`), beside the file of each order about the case, new at every change.
+//!     It says *enforced* after station 11 and not before. `pagar.1` has its members.
 //!
 //! The control task takes all updates at hand before it compiles, so a burst of files is one publication.
+//!
+//! # What ends a signed notice
+//!
+//! A notice, its expiry, or a person. Its file does not matter once it is accepted: it may be deleted, changed or lost
+//! with its directory, and whether its source is still configured does not matter either. A lift by a person ends for a
+//! name when a notice is accepted that lists this name, one below it, or a subtree around it.
+//!
+//! An authority that is taken out of the configuration cannot order any more, and what it has ordered is not in force until
+//! it is configured again; the cases go on in [`Life`](crate::control::life::Life) meanwhile.
+//!
+//! # Start, upgrade, damage
+//!
+//! A start reads the whole ledger, checks each record against the chain, and plays it again
+//! (`control/docket/replay.rs`): orders go through `Life` at the instants they came at, then time passes until now. Then
+//! the first policy is published, and what was not seen enforced in an earlier run is asked for as soon as queries are
+//! answered. Records of a later release are passed over with a warning.
+//!
+//! Over an upgrade the ledger is lent: the old process closes it while the new one plays it, and takes in nothing signed
+//! meanwhile; files wait, queries and unsigned sources go on. If the new one fails, the old one opens and plays it again.
+//!
+//! A ledger that is damaged, or that another process has, makes the control plane **read-only**: what is stored of the
+//! policy is served, lists and unsigned notices are followed, signed notices wait, people are refused (`read-only`), and
+//! `pagar_ledger_damaged` is 1. If nothing is stored either, or with `serve --strict`, the program does not start (exit code 3), since it would lift
+//! everything. `pagar ledger verify` names the first record that is not as it was written.
 //!
 //! # When a file is whole
 //!
@@ -51,8 +117,15 @@
 //! |---|---|---|
 //! | a notice file no longer parses, or cannot be read | its last good content | log, `pagar_source_problems` |
 //! | a new version of a notice is refused | the old version | log, `pagar_source_problems` |
-//! | a notice file is deleted | nothing of it, after 100 ms of absence | `pagar_notice_lift_seconds` |
+//! | the file of an unsigned notice is deleted | nothing of it, after 100 ms of absence | `pagar_notice_lift_seconds` |
 //! | a notice moves to another file or directory | the notice, without a gap | |
+//! | the file of a signed notice is deleted, or its directory is gone | the notice | for the directory: `pagar_source_failures_total` |
+//! | a signed notice is refused | what was in force before | its receipt, log, `pagar_guard_refused_total` |
+//! | it is about a notice that has not come yet, or its key is not configured yet | as before; it is tried again | likewise |
+//! | the ledger cannot be written | as before; signed notices wait, people are refused | log, `pagar_ledger_append_failures_total` |
+//! | the ledger is damaged | what is stored | `pagar_ledger_damaged` |
+//! | the node's own question is not answered as ordered | the policy; the receipt says *published* and why | log, `pagar_selftest_failures_total` |
+//! | a receipt cannot be written | the notice | log |
 //! | a target of a notice is refused | the other targets | log, `pagar_guard_refused_total` |
 //! | a line of a list is bad | the other lines | log, `pagar_guard_refused_total` |
 //! | more bad lines than good ones | the list's last good state | `pagar_source_failures_total` |
@@ -64,7 +137,8 @@
 //! | a reloaded configuration is bad, or a source that is new in it cannot be read | the old configuration | log, `pagar_config_reload_failures_total` |
 //!
 //! Every notice file with an error counts in `pagar_notices{state="refused"}`, whatever of it is in force; the bad
-//! lines of a list do not.
+//! lines of a list do not. Signed notices are cases and no files: they count in the other states, and their names in no
+//! `pagar_source_entries`.
 //!
 //! Targets are refused one by one, also those of a new version: a target that was in force and is mistyped in it is
 //! lifted.
@@ -88,4 +162,5 @@
 //! Names of a notice with sensitivity `secret` stand in no message of a parser, no log line and no metric label; such a
 //! notice has no series of its own in `pagar_dns_notice_hits_total`, only its authority, category and action are
 //! counted. EDE carries the id of public notices only. `pagar why` and `GET /v1/check` say that a name is listed by
-//! such a notice, but withhold the target.
+//! such a notice, but withhold the target. A signed one is sealed in the ledger, as is the record of a lift of one of its
+//! names; without `[ledger] key_file` it is refused (`needs-key`). Receipts name items by their numbers, whatever the class.

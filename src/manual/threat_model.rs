@@ -2,15 +2,16 @@
 //!
 //! # Trusted
 //!
-//! - **Whoever can write the configuration, a notice directory or a list**, completely: signatures are not built yet,
-//!   and a directory source must say so with `allow_unsigned = true`. The permissions of those files are the whole
-//!   protection.
+//! - **Whoever can write the configuration**, completely: it says whose keys count. The same goes for a list, and for a
+//!   directory with `allow_unsigned = true`: the permissions of those files are the whole protection.
+//! - **An authority's signers**, within its `categories`, and only as many together as `required_signatures` says.
 //! - **The upstreams**, for what they answer. Pagar does not validate DNSSEC; AD is passed on only from an upstream
 //!   with `trust_ad`, by default one on loopback, since on a plain network path anybody can set the bit.
-//! - **The server's user and root**, with lifting and approving: the operators' socket has mode 0600, and two persons are
-//!   two users of the system.
+//! - **The server's user and root**, with lifting and approving: the operators' socket has mode 0600, so the two persons who
+//!   approve an item are these two users of the system. Whoever can become both is both; the ledger has the reasons.
 //! - **Accounts on the machine**, with reading: `[web]` has no credentials and may listen on loopback only.
-//! - **The wall clock**, for when notices begin and end. A clock that is set wrong applies them wrongly.
+//! - **The wall clock**, for when notices begin and end, within an hour. A jump further than that is believed after 15
+//!   minutes, and one before the last ledger record when it has reached it ([`control::clock`](crate::control::clock)).
 //!
 //! # Not trusted
 //!
@@ -43,6 +44,17 @@
 //! | one operator | approving alone what two must approve | the person is the user the kernel names (`SO_PEERCRED`), never what the request says |
 //! | a client of the operators' socket | silence, endless requests | 16 connections, 64 KiB, 5 s ([`web::operator`](crate::web::operator)) |
 //! | an authority | ordering what is not its business | `categories` of its `[[authority]]` |
+//! | an authority | ending or changing another's notice | orders are about notices of the same authority; a name stays listed until its last notice ends |
+//! | whoever can write a notice directory | orders of its own | signatures by keys of the configuration ([`keyring`](crate::verify::keyring)); what is unsigned is refused |
+//! | … | lifting by deleting, changing or unmounting | a signed notice does not depend on its file |
+//! | … | an old order again | the same payload is known and changes nothing; a number and an id stand for one payload for ever ([`Life`](crate::control::life::Life)) |
+//! | … | holding a notice back | seen as a gap once a later number has come (`pagar_notice_sequence_gaps`); the last one held back is seen only by the sender, whom the receipt does not reach |
+//! | … | notices in another order | an order about a notice that is not there waits for it; what comes together is taken by number |
+//! | … | filling the disk or memory with junk | what nobody is known to have sent is counted, not stored; 64 MiB of files wait; a file has 22 MiB at the most |
+//! | … | forged receipts | receipts are signed by the node (`node.jwk`), and the sender has its public half from elsewhere; the readable member is not what is signed |
+//! | one signer, or who has one stolen key | orders in the authority's name | nothing where one signature is required; with `required_signatures = 2` it takes two keys, told apart by thumbprint. Then: `revoked` or `exp` in the key file and a reload, or the key taken out; what it signed before stays in force and is revoked by notices |
+//! | a sender of crafted envelopes | another algorithm, an own key in the header, members twice, odd encodings | one algorithm, keys from the configuration only, strict JSON and base64url ([`jws`](crate::verify::jose::jws)) |
+//! | whoever can write the state directory | changing the record | each record is hashed with the one before; a start and `pagar ledger verify` name the first that does not fit |
 //! | a broken delivery | half a file, an error page in place of a list, an empty list, an unmounted directory | quiet times, more bad lines than good ones, last good content ([`notice_path`](super::notice_path)) |
 //! | a slip of the pen | a wrong path in a reloaded configuration | a new source that cannot be read keeps the whole configuration from being taken over |
 //! | a second pagar | the same state directory | it is locked; the second one does not start |
@@ -57,6 +69,8 @@
 //! - A name is answered as listed only if a notice in force lists it, or one of the CNAME, SVCB and HTTPS targets in
 //!   its answer. Matching compares every octet; no fingerprint decides.
 //! - No query name and no client address is logged above debug level, and none stands in a metric label.
+//! - A signed notice has no effect before it is on the disk, and a receipt says *enforced* only after the node has asked
+//!   its own sockets and recorded what it heard.
 //!
 //! # Not defended against
 //!
@@ -65,6 +79,13 @@
 //! - A list that is written in place: one that its writer closes or leaves alone for 2 s is taken as it is then.
 //! - Anybody on the path between client and Pagar, or Pagar and upstream: plain DNS is all there is.
 //! - Clients that use another resolver. Queries sent to somebody else are not intercepted, on purpose (SAC127).
-//! - Proof of what was enforced and when: that is the ledger's work, which is not built yet. The log is all there is.
+//! - Root, and the server's user, on the node. They can replace the program, the ledger as a whole with its head, and the
+//!   node's key, and sign any receipt; they can forge answers. What is left are copies elsewhere: receipts that the
+//!   authority keeps, each with a head of the chain, and `pagar_ledger_head_info` in somebody else's Prometheus.
+//! - The end of the chain: that the last records are cut off, or all are written anew, shows only to who has kept such a
+//!   head (`pagar ledger verify --head`).
+//! - What a record says is what the node believed. A clock that is wrong gives wrong times; *enforced* is what the node's
+//!   own sockets answered, not what clients elsewhere saw.
+//! - A stolen key's orders between the theft and its revocation. They are on record, with the thumbprint of the key.
 //! - An order against a real site of many that nobody has protected: the guard knows public suffixes and names somebody
 //!   has written down, not who uses a site.

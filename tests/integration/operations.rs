@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use crate::harness::{Site, config};
+use crate::signed::Signed;
 
 fn deployed(file: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(file)).unwrap()
@@ -22,9 +22,12 @@ fn documented() -> BTreeSet<String> {
 
 #[test]
 fn the_man_page_has_every_metric_and_no_other() {
-    // a source and an upstream, whose series depend on the configuration
-    let site = Site::new(&config(&["127.0.0.1:9".parse().unwrap()]));
-    let (_, text) = site.start().get("/metrics");
+    // a source and an upstream, whose series depend on the configuration, and an authority that has numbered a notice
+    let signed = Signed::new(1);
+    let pagar = signed.start();
+    signed.order("1.jws", &signed.mcmc.restrict(1, &["bad.example"]));
+    signed.receipt("1.jws", "enforced");
+    let (_, text) = pagar.get("/metrics");
     let served: BTreeSet<String> =
         text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next().map(str::to_owned)).collect();
     assert!(served.len() > 50, "{served:?}");
