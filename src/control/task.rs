@@ -36,7 +36,7 @@ use crate::ingest::{
 };
 use crate::ledger::seal::Key;
 use crate::ledger::{Digest, Event, Ledger};
-use crate::model::{Authority, AuthorityId, DnsName, Exemptions, Notice, NoticeId, Sensitivity};
+use crate::model::{Authority, AuthorityId, DnsName, Exemptions, Notice, NoticeId, Scope, Sensitivity};
 use crate::observe::labels::Labels;
 use crate::observe::metrics::Metrics;
 use crate::policy::index::Full;
@@ -839,7 +839,12 @@ impl Task {
         let policy = self.publisher.current();
         let listed = |name: &DnsName| {
             let verdict = policy.decide(name.as_wire(), Consider::All)?;
-            Some(verdict.entry.notice.sensitivity)
+            // the notice that answers may be public and outrank a secret one
+            let mut reaching = policy
+                .listings(name.as_wire())
+                .filter(|(_, scope, target)| *scope == Scope::Subtree || *target == name.as_wire());
+            let is_secret = reaching.any(|(notice, ..)| notice.sensitivity == Sensitivity::Secret);
+            Some(if is_secret { Sensitivity::Secret } else { verdict.entry.notice.sensitivity })
         };
         let (reply, Decided { lifts, list }) = self.docket.ask_for(request, listed, Timestamp::now());
         changes.other |= lifts;
