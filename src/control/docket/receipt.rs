@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::ingest::RECEIPT;
+use crate::ledger::Digest;
 use crate::verify::jose::jws;
 use crate::verify::jose::{Alg, Jwk, PrivateKey};
 
@@ -152,6 +153,22 @@ impl Receipt {
 pub(super) fn place(order: &Path) -> PathBuf {
     let stem = order.file_stem().unwrap_or_default().to_string_lossy();
     order.with_file_name(format!("{stem}{RECEIPT}"))
+}
+
+/// Whether the receipt beside a file is one of the order with this payload.
+pub(super) fn is_of(order: &Path, payload: &Digest) -> bool {
+    shown(order).is_some_and(|receipt| receipt["payload"] == payload.to_string())
+}
+
+/// Whether the receipt beside a file says that it is refused.
+pub(super) fn is_refusal(order: &Path) -> bool {
+    shown(order).is_some_and(|receipt| receipt["state"] == "refused")
+}
+
+/// The receipt beside a file, unverified: it is only looked at to see whether it has to be written.
+fn shown(order: &Path) -> Option<Value> {
+    let envelope: Value = serde_json::from_slice(&fs::read(place(order)).ok()?).ok()?;
+    envelope.get("receipt").cloned()
 }
 
 /// The node's key; made at the first start.
