@@ -39,7 +39,7 @@ use crate::ingest::{
 };
 use crate::ledger::seal::Key;
 use crate::ledger::{Digest, Event, Ledger, LedgerError};
-use crate::model::{Authority, DnsName, Exemptions, Item, Notice, Order, Sensitivity};
+use crate::model::{Authority, DnsName, Exemptions, Item, Notice, Order, Scope, Sensitivity};
 use crate::observe::labels::Labels;
 use crate::observe::metrics::Metrics;
 use crate::policy::index::Full;
@@ -962,7 +962,12 @@ impl Task {
         let policy = self.publisher.current();
         let listed = |name: &DnsName| {
             let verdict = policy.decide(name.as_wire(), Consider::All)?;
-            Some(verdict.entry.notice.sensitivity)
+            // the notice that answers may be public and outrank a secret one
+            let mut reaching = policy
+                .listings(name.as_wire())
+                .filter(|(_, scope, target)| *scope == Scope::Subtree || *target == name.as_wire());
+            let is_secret = reaching.any(|(notice, ..)| notice.sensitivity == Sensitivity::Secret);
+            Some(if is_secret { Sensitivity::Secret } else { verdict.entry.notice.sensitivity })
         };
         let (reply, Decided { lifts, list }) = self.docket.ask_for(request, listed, self.time);
         changes.other |= lifts;

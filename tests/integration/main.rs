@@ -19,6 +19,7 @@
 //! | [`no_lift`] | handling of files and configurations that ends no notice |
 //! | [`stored`] | long lists over a restart: compiled, sealed, unreadable, changed meanwhile |
 //! | [`signed`] | signed notices from the file to the receipt, and what people decide |
+//! | [`secrecy`] | names of secret notices are in nothing that a run leaves behind or says |
 //! | [`selftest`] | the node asks itself whether it does what notices order |
 //! | [`preview`] | what a notice would block, counted before it is in force |
 //! | [`ledger`] | the ledger under kills, full disks and changes, and the commands that verify and export it |
@@ -71,6 +72,7 @@ mod quickstart;
 mod readiness;
 mod reload;
 mod scenario;
+mod secrecy;
 mod selftest;
 mod shutdown;
 mod signed;

@@ -421,6 +421,42 @@ fn what_an_authority_may_not_order_is_refused_and_recorded() {
     assert_eq!(ledger.matches("\"event\":\"refused\"").count(), 2, "{ledger}");
 }
 
+#[test]
+fn a_receipt_is_written_through_no_link_and_waits_for_no_pipe() {
+    let signed = Signed::new(1);
+    let _pagar = signed.start();
+    signed.site.write("precious", "as it was");
+    let link = signed.site.path("notices/.1.receipt.json");
+    std::os::unix::fs::symlink(signed.site.path("precious"), &link).unwrap();
+    signed.order("1.jws", &signed.mcmc.restrict(1, &["bad.example"]));
+    signed.receipt("1.jws", "enforced");
+    assert_eq!(fs::read_to_string(signed.site.path("precious")).unwrap(), "as it was");
+    for pipe in ["notices/.2.receipt.json", "notices/2.receipt.json"] {
+        let made = std::process::Command::new("mkfifo").arg(signed.site.path(pipe)).status().unwrap();
+        assert!(made.success());
+    }
+    let notice = signed.mcmc.sign(&signed.mcmc.restrict(2, &["worse.example"]));
+    signed.site.write("notices/2.jws", &notice);
+    assert!(until(|| fs::symlink_metadata(signed.site.path("notices/2.receipt.json")).is_ok_and(|it| it.is_file())));
+    signed.receipt("2.jws", "enforced");
+}
+
+#[test]
+fn a_key_that_is_withdrawn_later_takes_nothing_back() {
+    let signed = Signed::new(1);
+    let pagar = signed.start();
+    signed.order("1.jws", &signed.mcmc.restrict(1, &["bad.example"]));
+    signed.receipt("1.jws", "enforced");
+    drop(pagar);
+    let _other = Regulator::new(&signed.site, "mcmc", 1); // its keys take the place of those before
+    let pagar = signed.start();
+    assert!(is_blocked(&pagar, "bad.example."));
+    assert_eq!(signed.receipt("1.jws", "enforced")["notice"], "N-1");
+    assert_eq!(pagar.metric("pagar_notice_signature_failures_total"), 0.0);
+    signed.order("2.jws", &signed.mcmc.restrict(2, &["worse.example"]));
+    assert_eq!(signed.receipt("2.jws", "refused")["code"], "signature");
+}
+
 //------ the guard and people ----------------------------------------------------------------------------------------------
 
 #[test]

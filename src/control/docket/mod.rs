@@ -128,8 +128,8 @@ struct Filed {
     received_at: Timestamp,
     effective_at: Timestamp,
     signers: Vec<String>,
-    /// Where it came from, if that is known: its receipt is written there.
-    file: Option<PathBuf>,
+    /// Files that have it, as far as is known: its receipt is written beside each.
+    files: BTreeSet<PathBuf>,
 }
 
 /// What the policy has of a case.
@@ -198,6 +198,8 @@ pub(super) struct Docket {
     envelopes: BTreeMap<Digest, [u8; 32]>,
     /// Orders whose receipt is not where it should be.
     undelivered: BTreeSet<[u8; 32]>,
+    /// Which order each file has.
+    files: BTreeMap<PathBuf, [u8; 32]>,
     /// Orders about each case, the first one included.
     about: BTreeMap<Key, Vec<[u8; 32]>>,
     shown: BTreeMap<Key, Shown>,
@@ -282,6 +284,7 @@ impl Docket {
             orders: BTreeMap::new(),
             envelopes: BTreeMap::new(),
             undelivered: BTreeSet::new(),
+            files: BTreeMap::new(),
             about: BTreeMap::new(),
             shown: BTreeMap::new(),
             seen: BTreeMap::new(),
@@ -373,8 +376,9 @@ impl Docket {
         self.unsigned = std::mem::take(&mut before.unsigned);
         self.to_ask.extend(self.unsigned.keys().cloned());
         for (payload, filed) in &mut self.orders {
-            filed.file = before.orders.get(payload).and_then(|known| known.file.clone());
+            filed.files = before.orders.get(payload).map(|known| known.files.clone()).unwrap_or_default();
         }
+        self.files = std::mem::take(&mut before.files);
     }
 
     /// Whether files wait for something.
@@ -507,10 +511,11 @@ impl Docket {
                 self.book.later(ended);
             }
             let filed = Filed {
-                file: Some(signed.file),
+                files: BTreeSet::from([signed.file.clone()]),
                 signers: good.signers.clone(),
                 ..filed(&good.order, envelope, record, signed.received_at)
             };
+            self.moves_in(&signed.file, Some(good.order.digest));
             self.file(&good.order, filed, good.quarantined.into_iter().map(|(item, _)| item).collect(), now);
         }
         self.show_gaps();
@@ -537,12 +542,24 @@ impl Docket {
 
     /// The same payload again: it is answered as before.
     fn known(&mut self, payload: &[u8; 32], signed: Signed, taken: &mut Taken) {
+        self.moves_in(&signed.file, Some(*payload));
         let Some(filed) = self.orders.get_mut(payload) else { return };
-        filed.file = Some(signed.file.clone());
-        if !receipt::place(&signed.file).exists() {
+        filed.files.insert(signed.file.clone());
+        if !receipt::is_of(&signed.file, &Digest::new(*payload)) {
             self.undelivered.insert(*payload);
         }
         taken.settled.push((signed.source, signed.file));
+    }
+
+    /// A file has this order now, or none that was taken; the one it had before has it no more.
+    fn moves_in(&mut self, file: &Path, payload: Option<[u8; 32]>) {
+        let before = match payload {
+            Some(payload) => self.files.insert(file.to_owned(), payload),
+            None => self.files.remove(file),
+        };
+        if let Some(filed) = before.filter(|_| before != payload).and_then(|before| self.orders.get_mut(&before)) {
+            filed.files.remove(file);
+        }
     }
 
     fn refuse(&mut self, signed: Signed, why: Refused, bench: &Bench<'_>, taken: &mut Taken, now: Timestamp) {
@@ -576,7 +593,8 @@ impl Docket {
             }
             _ => {}
         }
-        if is_new || !receipt::place(&signed.file).exists() {
+        self.moves_in(&signed.file, None);
+        if is_new || !receipt::is_refusal(&signed.file) {
             self.write_refusal(&signed, &why, record, now);
         }
         let (source, file, again) = (signed.source.clone(), signed.file.clone(), signed.again);
@@ -942,11 +960,15 @@ impl Docket {
 
     fn write_receipt(&self, payload: &[u8; 32], now: Timestamp) {
         let Some(filed) = self.orders.get(payload) else { return };
-        let Some(file) = &filed.file else { return };
+        if filed.files.is_empty() {
+            return;
+        }
         let Some(order) = self.order(payload) else { return };
         let receipt = self.receipt(&order, filed, now);
-        if let Err(error) = receipt.write(file, &self.node) {
-            tracing::error!(file = %file.display(), %error, "the receipt cannot be written");
+        for file in &filed.files {
+            if let Err(error) = receipt.write(file, &self.node) {
+                tracing::error!(file = %file.display(), %error, "the receipt cannot be written");
+            }
         }
     }
 
@@ -1124,7 +1146,7 @@ fn filed(order: &Order, envelope: Digest, record: u64, received_at: Timestamp) -
         received_at,
         effective_at: order.effective_at,
         signers: Vec::new(),
-        file: None,
+        files: BTreeSet::new(),
     }
 }
 

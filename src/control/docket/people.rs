@@ -22,7 +22,7 @@ pub(in crate::control) struct Decided {
 
 impl Docket {
     /// Carries out what a person asks. It is recorded before it has an effect. `lists` says by whom a name is listed: whether
-    /// at all, and whether only by secret notices.
+    /// at all, and whether by a secret notice, be it with others.
     pub(in crate::control) fn ask_for(
         &mut self,
         request: OperatorRequest,

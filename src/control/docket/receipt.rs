@@ -12,11 +12,14 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::ingest::RECEIPT;
+use crate::ledger::Digest;
 use crate::verify::jose::jws;
 use crate::verify::jose::{Alg, Jwk, PrivateKey};
 
 /// The node's key in the state directory.
 const KEY: &str = "node.jwk";
+/// Octets of a receipt that is looked at, at most.
+const LARGEST: u64 = 64 << 20;
 /// Its public half, for those who verify receipts.
 const PUBLIC: &str = "node.pub.jwk";
 
@@ -157,6 +160,24 @@ pub(super) fn place(order: &Path) -> PathBuf {
     // x.jws and x.json have different ones
     let name = if whole { order.file_name() } else { order.file_stem() };
     order.with_file_name(format!("{}{RECEIPT}", name.unwrap_or_default().to_string_lossy()))
+}
+
+/// Whether the receipt beside a file is one of the order with this payload.
+pub(super) fn is_of(order: &Path, payload: &Digest) -> bool {
+    shown(order).is_some_and(|receipt| receipt["payload"] == payload.to_string())
+}
+
+/// Whether the receipt beside a file says that it is refused.
+pub(super) fn is_refusal(order: &Path) -> bool {
+    shown(order).is_some_and(|receipt| receipt["state"] == "refused")
+}
+
+/// The receipt beside a file, unverified: it is only looked at to see whether it has to be written.
+fn shown(order: &Path) -> Option<Value> {
+    let place = place(order);
+    let is_plain = fs::symlink_metadata(&place).is_ok_and(|found| found.is_file() && found.len() < LARGEST);
+    let envelope: Value = serde_json::from_slice(&is_plain.then(|| fs::read(&place).ok())??).ok()?;
+    envelope.get("receipt").cloned()
 }
 
 /// The node's key; made at the first start.

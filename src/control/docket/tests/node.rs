@@ -252,7 +252,8 @@ impl Node {
     /// How many names are in force, and which stand in the index with a rule that answers.
     pub(super) fn names(&mut self) -> (u64, BTreeSet<String>) {
         let policy = self.policy();
-        let listed = policy.index().iter().filter(|(wire, _)| policy.decide(wire, Consider::All).is_some());
+        let answers = |wire: &[u8]| policy.decide(wire, Consider::All).is_some_and(|verdict| verdict.target == wire);
+        let listed = policy.index().iter().filter(|(wire, _)| answers(wire));
         (policy.names(), listed.map(|(wire, _)| crate::model::name::wire_to_text(&wire)).collect())
     }
 
