@@ -640,9 +640,12 @@ impl Docket {
             self.judged = Some(now);
         }
         let of = |what: Waits| all || what == Waits::Ledger;
-        let ready: Vec<_> = self.waiting.extract_if(.., |_, (what, _)| of(*what)).collect();
+        let waiting = std::mem::take(&mut self.waiting);
+        let (ready, rest) = waiting.into_iter().partition(|(_, (what, _))| of(*what));
+        self.waiting = rest;
         self.kept.retain(|what, _| !of(*what));
-        ready.into_iter().map(|(_, (_, signed))| signed).collect()
+        let ready: BTreeMap<_, _> = ready;
+        ready.into_values().map(|(_, signed)| signed).collect()
     }
 
     /// Keys, authorities or categories are others now.

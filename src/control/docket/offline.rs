@@ -12,12 +12,15 @@ use crate::control::state::Place;
 use crate::ingest::{Document, Problem};
 use crate::model::Restriction;
 
+/// What is put in force, by place.
+type Documents = Vec<(Place, Document)>;
+
 /// See the module's header. Problems come with their source.
 pub(in crate::control) fn offline(
     mut files: Vec<Signed>,
     bench: &Bench<'_>,
     now: Timestamp,
-) -> (Vec<(Place, Document)>, Vec<(String, Problem)>) {
+) -> (Documents, Vec<(String, Problem)>) {
     files.sort_by_cached_key(|signed| judge::order_in(&signed.octets).map(|order| (order.authority, order.sequence)));
     let (mut life, mut problems) = (Life::default(), Vec::new());
     let mut restrictions: BTreeMap<[u8; 32], Restriction> = BTreeMap::new();

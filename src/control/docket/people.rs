@@ -1,5 +1,7 @@
 //! What people decide: emergency lifts, and the approval of what is held.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::Docket;
@@ -163,7 +165,9 @@ impl Docket {
         let (authority, notice) = case_of(order);
         let targets: Vec<_> = restriction.items.iter().filter_map(|item| item.target.as_ref().ok()).collect();
         let listed = |lift: &DnsName| targets.iter().any(|(name, scope)| is_about(name, *scope, lift));
-        let ended = self.lifts.extract_if(.., |lift, _| listed(lift)).collect::<Vec<_>>();
+        let (ended, rest): (BTreeMap<_, _>, _) =
+            std::mem::take(&mut self.lifts).into_iter().partition(|(lift, _)| listed(lift));
+        self.lifts = rest;
         self.lifts_changed |= !ended.is_empty();
         let event = |(name, was_secret)| {
             let text = match (secret || was_secret, &self.key) {

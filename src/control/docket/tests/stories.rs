@@ -269,7 +269,7 @@ impl Teller {
                 return self
                     .person(part)
                     .or_else(|| self.look(part))
-                    .unwrap_or(Err("no statement reads so".to_owned()));
+                    .unwrap_or_else(|| Err("no statement reads so".to_owned()));
             }
         }
         Ok(())
@@ -321,7 +321,7 @@ impl Teller {
     }
 
     fn receipt(&self, file: &str, said: &str) -> Done {
-        let receipt = self.node.receipt(file).ok_or(format!("there is no receipt of {file}"))?;
+        let receipt = self.node.receipt(file).ok_or_else(|| format!("there is no receipt of {file}"))?;
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let listed = |list: &str, key: &str, wanted: &str| {
             let all = receipt[list].as_array().cloned().unwrap_or_default();
@@ -384,7 +384,7 @@ fn all_ids(text: &str) -> Result<Vec<String>, String> {
         let (stem, number) = id.rsplit_once('-')?;
         Some((stem.to_owned(), number.parse::<u64>().ok()?))
     };
-    let ((stem, first), (_, last)) = parts(first).zip(parts(last)).ok_or(format!("{text}: no ids"))?;
+    let ((stem, first), (_, last)) = parts(first).zip(parts(last)).ok_or_else(|| format!("{text}: no ids"))?;
     Ok((first..=last).map(|number| format!("{stem}-{number}")).collect())
 }
 
