@@ -1,4 +1,4 @@
-//! The notices whose names stand in no stored layer, in a file beside that of the layers ([`stored`](super::stored)): with
+//! The notices whose names stand in no stored layer, in a file beside that of the layers ([`stored`]): with
 //! it the whole policy is known at a start, whatever can be read then.
 //!
 //! | part | octets |

@@ -17,7 +17,7 @@
 //! | [`book`] | the ledger, and what waits for it |
 //! | [`holds`] | what waits for people, and what they decided |
 //! | [`people`] | what people decide |
-//! | [`offline`] | what files would do, without a ledger |
+//! | [`mod@offline`] | what files would do, without a ledger |
 //! | [`receipt`] | what the sender is told |
 //! | [`replay`] | the state of all this from the ledger |
 
@@ -417,7 +417,7 @@ impl Docket {
     /// Takes what may be taken of these files and of those that wait, all in one append.
     pub(super) fn take(&mut self, files: Vec<Signed>, bench: &Bench<'_>, now: Timestamp) -> Taken {
         let mut taken = Taken::default();
-        let mut files: Vec<_> = self.released(now).into_iter().chain(files).collect();
+        let mut files: Vec<_> = self.released(!files.is_empty(), now).into_iter().chain(files).collect();
         let latest: BTreeMap<_, _> = files.iter().enumerate().map(|(at, signed)| (signed.file.clone(), at)).collect();
         let mut at = 0..;
         files.retain(|signed| at.next() == latest.get(&signed.file).copied());
@@ -631,15 +631,15 @@ impl Docket {
         }
     }
 
-    /// The files that wait and may be taken now: those that wait for the ledger; refused ones only after something has
-    /// come that they may have waited for, or a minute.
-    fn released(&mut self, now: Timestamp) -> Vec<Signed> {
+    /// The files that wait and may be taken now: those that wait for the ledger; refused ones of known senders when others
+    /// come; all of them after a configuration was read, or a minute.
+    fn released(&mut self, others: bool, now: Timestamp) -> Vec<Signed> {
         let rested = self.judged.is_none_or(|last| now.duration_since(last) >= jiff::SignedDuration::from_mins(1));
         let all = std::mem::take(&mut self.again) || rested;
         if all {
             self.judged = Some(now);
         }
-        let of = |what: Waits| all || what == Waits::Ledger;
+        let of = |what: Waits| all || what == Waits::Ledger || others && what == Waits::Authentic;
         let waiting = std::mem::take(&mut self.waiting);
         let (ready, rest) = waiting.into_iter().partition(|(_, (what, _))| of(*what));
         self.waiting = rest;

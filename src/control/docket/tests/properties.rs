@@ -265,6 +265,7 @@ impl Pair {
                 let (court, amends, ended) = (notice.court, notice.id.clone(), notice.lists(self.node.now).is_none());
                 let (mut more, content) = self.restriction(&targets, from, lasts);
                 more["amends"] = amends.into();
+                more["sensitivity"] = "secret".into(); // it may be of a secret notice, and must not make that public
                 let (id, accepted) = self.send(court, "amend", from, more);
                 assert_eq!(accepted, !ended);
                 if accepted {
