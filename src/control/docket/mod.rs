@@ -310,12 +310,23 @@ impl Docket {
         self.waiting.remove(file);
     }
 
-    /// Takes over what waits from the docket before.
+    /// Takes over from the docket before what no record says: what waits, what the policy has, what is being asked. What
+    /// another process has recorded meanwhile then shows as a difference.
     pub(super) fn inherit(&mut self, before: &mut Self) {
         self.waiting = std::mem::take(&mut before.waiting);
         for (payload, filed) in &mut self.orders {
             filed.file = before.orders.get(payload).and_then(|known| known.file.clone());
         }
+        self.shown = std::mem::take(&mut before.shown);
+        self.unsigned = std::mem::take(&mut before.unsigned);
+        (self.asked, self.queries) = (std::mem::take(&mut before.asked), before.queries);
+        self.refused.append(&mut before.refused);
+        self.to_ask.append(&mut before.to_ask);
+        self.unwritten.append(&mut before.unwritten);
+        for (key, items) in std::mem::take(&mut before.lifted) {
+            self.lifted.entry(key).or_insert(items);
+        }
+        (self.lifts_changed, self.news) = (true, true);
     }
 
     /// Whether files wait for something.
