@@ -94,7 +94,9 @@ pub fn serve(path: &Path, options: Options) -> Result<(), ExitError> {
         control::Config { asking: Some(asking.clone()), strict: options.strict, ..control_config(&config) };
     let started_control = control::start(control_config, given.state, metrics.clone());
     let (control, policy, handle) = started_control.map_err(|error| match error {
-        StartError::NoPolicy(_) | StartError::Full(_) | StartError::Ledger(_) => ExitError::Data(error.to_string()),
+        StartError::NoPolicy(_) | StartError::Full(_) | StartError::Ledger(_) | StartError::NoLedger(_) => {
+            ExitError::Data(error.to_string())
+        }
         StartError::State(_) | StartError::Thread(_) => failed(&error),
     })?;
     let data_runtime = runtime("pagar-async", config.dns.workers).map_err(|error| failed(&error))?;

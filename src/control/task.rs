@@ -129,9 +129,12 @@ pub enum StartError {
     /// The system gives no thread.
     #[error("cannot start the control plane: {0}")]
     Thread(#[from] io::Error),
-    /// Neither the ledger nor the stored policy says what is to be in force.
-    #[error("{0}; pagar ledger verify says where it breaks, and without --strict a stored policy is served")]
+    /// The ledger does not say what is to be in force, and that is not to be overlooked.
+    #[error("{0}; pagar ledger verify says where it breaks, and without --strict the stored policy is served")]
     Ledger(String),
+    /// Neither the ledger nor a stored policy says what is to be in force.
+    #[error("{0}; pagar ledger verify says where it breaks, and no policy is stored that could be served in its place")]
+    NoLedger(String),
     /// Not one notice could be put in force: answering now would lift every restriction.
     #[error("there is no policy to put in force: {0}")]
     Full(Full),
@@ -232,7 +235,8 @@ pub fn start(
     let first =
         sources.iter().zip(known).map(|(source, known)| Some(First::look(source, known, &config.guard))).collect();
     if task.docket.is_read_only() && (config.strict || task.state.is_empty()) {
-        return Err(StartError::Ledger(task.docket.trouble().to_owned()));
+        let why = task.docket.trouble().to_owned();
+        return Err(if task.state.is_empty() { StartError::NoLedger(why) } else { StartError::Ledger(why) });
     }
     task.reconcile();
     task.reload(config, first);

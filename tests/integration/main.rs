@@ -24,6 +24,7 @@
 //! | [`preview`] | what a notice would block, counted before it is in force |
 //! | [`ledger`] | the ledger under kills, full disks and changes, and the commands that verify and export it |
 //! | [`kills`] | signed notices while the program is killed at any moment: what a receipt said holds |
+//! | [`trouble`] | signed notices and a ledger whose disk is full, read-only or changed |
 //! | [`under_load`] | a whole list swapped again and again while questions come in |
 //! | [`memory`] | what a list costs in memory, and at most while it is swapped |
 //! | [`attacks`] | floods, hoards of connections, silence, shortage: what clients notice, and how long |
@@ -81,6 +82,7 @@ mod stored;
 mod swap;
 mod systemd;
 mod tcp;
+mod trouble;
 mod under_load;
 mod upgrade;
 mod upstream;

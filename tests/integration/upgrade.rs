@@ -11,9 +11,11 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use hickory_proto::op::Message;
 use hickory_proto::rr::RecordType;
 use rustix::process::Signal;
+use serde_json::json;
 
 use crate::client::{Over, addresses, ask, ask_a, frame, is_block, query, read_frame, soa, tcp, udp};
 use crate::harness::{Heir, Pagar, Site, config, notice, wait_until};
+use crate::signed::{Signed, is_blocked};
 use crate::upstream::Scripted;
 
 /// Datagrams sent before the first answer is waited for.
@@ -247,4 +249,98 @@ fn core_dumps_are_forbidden_and_can_be_allowed_by_an_upgrade() {
     assert_eq!(pagar.wait().code(), Some(0), "{}", pagar.log());
     assert_eq!(core_limits(heir.0), [&hard[..], &hard]);
     assert_eq!(pagar.log().contains("core_dumps = true does nothing"), hard == "0", "{}", pagar.log());
+}
+
+//------ signed notices ----------------------------------------------------------------------------------------------------
+
+/// Each of so many orders was recorded once, and the chain is whole.
+fn accepted_once(site: &Site, orders: u64) {
+    let verified = site.run(&["ledger", "verify"]);
+    assert_eq!(verified.code, Some(0), "{verified:?}");
+    let exported = site.run(&["ledger", "export"]).out;
+    assert_eq!(exported.matches("\"event\":\"accepted\"").count() as u64, orders, "{exported}");
+    for number in 1..=orders {
+        assert_eq!(exported.matches(&format!("\"number\":{number},\"payload\"")).count(), 1, "{number}: {exported}");
+    }
+}
+
+#[test]
+fn an_upgrade_keeps_signed_notices_and_takes_each_new_one_in_once() {
+    let signed = Signed::new(1);
+    let mut pagar = signed.start();
+    let restrict = |number: u64| {
+        signed.order(&format!("{number}.jws"), &signed.mcmc.restrict(number, &[&format!("n{number}.example")]));
+    };
+    restrict(1);
+    signed.receipt("1.jws", "enforced");
+    let (mut heir, mut last) = (None::<Heir>, 1);
+    for round in 0..3 {
+        let next = upgrade(&pagar, || {
+            let notices = [last + 1, last + 2, last + 3, last + 4];
+            restrict(notices[0]);
+            match &heir {
+                None => pagar.signal(Signal::USR2),
+                Some(heir) => heir.signal(Signal::USR2),
+            }
+            for number in &notices[1..] {
+                std::thread::sleep(std::time::Duration::from_millis(15 * round));
+                restrict(*number);
+            }
+            last += 4;
+        });
+        match &heir {
+            None => assert_eq!(pagar.wait().code(), Some(0), "{}", pagar.log()),
+            Some(heir) => wait_until("the old process has ended", || heir.has_ended()),
+        }
+        heir = Some(next);
+        (1..=last).for_each(|number| drop(signed.receipt(&format!("{number}.jws"), "enforced")));
+        assert!((1..=last).all(|number| is_blocked(&pagar, &format!("n{number}.example."))), "after {round}");
+    }
+    // the last one carries out, by its own file, what the first was told of
+    signed.order("last.jws", &signed.mcmc.notice(last + 1, "revoke", json!({ "revokes": ["N-1"] })));
+    signed.receipt("last.jws", "carried-out");
+    assert!(!is_blocked(&pagar, "n1.example."));
+    accepted_once(&signed.site, last + 1);
+}
+
+#[test]
+fn the_old_process_takes_notices_in_wherever_the_new_one_fails() {
+    let signed = Signed::new(1);
+    install_ours(&signed.site);
+    let mut command = Command::new(signed.site.path("pagar"));
+    let pagar = Pagar::spawn(command.args(["serve", "--config"]).arg(signed.site.path("pagar.toml")));
+    signed.order("1.jws", &signed.mcmc.restrict(1, &["one.example", "two.example"]));
+    signed.receipt("1.jws", "enforced");
+    const FAILED: &str = "not upgraded, this process goes on";
+    let (mut last, mut by_the_new) = (1, 0);
+    // with too few descriptors it fails at one step after another: before it reads the notice, and when it has recorded it
+    for files in (3..).step_by(2) {
+        last += 1;
+        let (word, list, blocked) =
+            if last % 2 == 0 { ("suspend", "suspends", false) } else { ("resume", "resumes", true) };
+        let file = format!("{last}.jws");
+        let order = signed.mcmc.notice(last, word, json!({ list: ["N-1"] }));
+        signed.site.write("staged", &signed.mcmc.sign(&order));
+        let (staged, place) = (signed.site.path("staged"), signed.site.path(&format!("notices/{file}")));
+        let drop_it = format!("mv {} {}", staged.display(), place.display());
+        install(&signed.site, &format!("{drop_it}\nulimit -n {files}\nexec {} \"$@\"", env!("CARGO_BIN_EXE_pagar")));
+        let before = pagar.log();
+        pagar.signal(Signal::USR2);
+        wait_until("it is over", || {
+            let log = pagar.log();
+            log.matches(FAILED).count() > before.matches(FAILED).count() || log.contains("the new process answers")
+        });
+        if pagar.log().contains("the new process answers") {
+            drop(Heir(process(&pagar.log(), "the new process answers")));
+            break;
+        }
+        signed.receipt(&file, "carried-out");
+        assert_eq!(is_blocked(&pagar, "one.example."), blocked, "{files} descriptors: {}", pagar.log());
+        assert_eq!(is_blocked(&pagar, "two.example."), blocked, "{files} descriptors: {}", pagar.log());
+        let said = pagar.log()[before.len()..].to_owned();
+        let accepted = said.find(&format!("notice=N-{last} authority=mcmc record="));
+        by_the_new += u32::from(accepted.is_some_and(|at| said.find(FAILED).is_some_and(|failed| at < failed)));
+    }
+    println!("{} new processes failed, {by_the_new} after they had recorded the notice", last - 2);
+    accepted_once(&signed.site, last);
 }

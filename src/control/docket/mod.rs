@@ -370,15 +370,25 @@ impl Docket {
         }
     }
 
-    /// Takes over what waits from the docket before.
+    /// Takes over from the docket before what no record says: what waits, what the policy has, what is being asked. What
+    /// another process has recorded meanwhile then shows as a difference.
     pub(super) fn inherit(&mut self, before: &mut Self) {
-        self.waiting = std::mem::take(&mut before.waiting);
+        (self.waiting, self.kept) = (std::mem::take(&mut before.waiting), std::mem::take(&mut before.kept));
         self.unsigned = std::mem::take(&mut before.unsigned);
         self.to_ask.extend(self.unsigned.keys().cloned());
         for (payload, filed) in &mut self.orders {
             filed.files = before.orders.get(payload).map(|known| known.files.clone()).unwrap_or_default();
         }
         self.files = std::mem::take(&mut before.files);
+        self.shown = std::mem::take(&mut before.shown);
+        (self.asked, self.queries) = (std::mem::take(&mut before.asked), before.queries);
+        self.refused.append(&mut before.refused);
+        self.to_ask.append(&mut before.to_ask);
+        self.unwritten.append(&mut before.unwritten);
+        for (key, items) in std::mem::take(&mut before.lifted) {
+            self.lifted.entry(key).or_insert(items);
+        }
+        (self.lifts_changed, self.news) = (true, true);
     }
 
     /// Whether files wait for something.

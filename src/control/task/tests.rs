@@ -78,7 +78,7 @@ fn a_damaged_ledger_without_a_stored_policy_and_strictness_are_reasons_not_to_st
     std::fs::write(state.path().join("ledger.redb"), "no ledger").unwrap();
     let metrics = Arc::new(Metrics::new("0", "0").unwrap());
     let refused = start(config(state.path().into()), None, metrics.clone()).map(|_| ());
-    assert!(matches!(refused, Err(StartError::Ledger(_))), "{refused:?}");
+    assert!(matches!(refused, Err(StartError::NoLedger(_))), "{refused:?}");
     recent::write(state.path(), [stored(SIGNED, "", "1", "signed.example")].iter(), None).unwrap();
     let strict = Config { strict: true, ..config(state.path().into()) };
     assert!(matches!(start(strict, None, metrics.clone()).map(|_| ()), Err(StartError::Ledger(_))));
