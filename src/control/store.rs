@@ -135,6 +135,7 @@ impl Store {
 
     /// The layers that were stored by an earlier run.
     pub(super) fn read(&mut self) -> Result<Option<Stored>, Unusable> {
+        stored::sweep(&self.directory);
         let stored = stored::read(&self.directory, self.key.as_ref())?;
         self.stored.layers = u64::from(stored.is_some()); // to take it over is the register's first build
         Ok(stored)

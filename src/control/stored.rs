@@ -109,6 +109,20 @@ pub(super) fn program() -> String {
     format!("{} {}", env!("CARGO_PKG_VERSION"), option_env!("PAGAR_COMMIT").unwrap_or_default())
 }
 
+/// Takes away what a process left that was killed while it wrote.
+pub(super) fn sweep(directory: &Path) {
+    let is_left = |name: &str| {
+        let pid = name.strip_suffix(".new").and_then(|name| name.rsplit_once('.'));
+        let pid = pid.filter(|(name, _)| name.starts_with(FILE)).and_then(|(_, pid)| pid.parse::<u32>().ok());
+        pid.is_some_and(|pid| pid != std::process::id() && !Path::new("/proc").join(pid.to_string()).exists())
+    };
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        if entry.file_name().to_str().is_some_and(is_left) {
+            let _ = fs::remove_file(entry.path()); // it harms nobody
+        }
+    }
+}
+
 /// Whether there is something that must not be stored without a key.
 pub fn needs_key(layers: &Layers) -> bool {
     layers.layers.iter().rev().skip(1).any(|layer| !layer.is_empty()) // all but the last hold secret names
@@ -411,5 +425,20 @@ mod tests {
         }
         fs::write(&path, [&octets[..], b"x"].concat()).unwrap();
         read(directory.path(), Some(&key("a"))).unwrap_err();
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_swept_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let own = format!("policy.recent.{}.new", std::process::id());
+        let dead = "policy.recent.4194305.new"; // no process has a number above the kernel's limit of 2^22
+        for name in [FILE, "policy.recent", own.as_str(), "policy.1.new", "serial.new", dead] {
+            fs::write(dir.path().join(name), "x").unwrap();
+        }
+        sweep(dir.path());
+        let mut left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left.len(), 5, "{left:?}");
+        assert!(!dir.path().join(dead).exists());
     }
 }
