@@ -25,9 +25,7 @@ fn check(octets: &[u8], marked: bool) {
     let parsed = notice::parse(octets, "n.json".as_ref());
     let Some(order) = parsed.order else {
         assert!(parsed.problems.iter().any(|problem| problem.severity == Severity::Error));
-        // the word of what may be shown may have been damaged: what is not known counts as secret
-        let text = String::from_utf8_lossy(octets);
-        if marked && !text.contains("\"public\"") && !text.contains("\"restricted\"") && text.contains("\"sensitivity\"") {
+        if marked && may_be_secret(octets) {
             silent(&parsed.problems);
         }
         return;
@@ -44,8 +42,19 @@ fn check(octets: &[u8], marked: bool) {
     }
 }
 
+/// Whether a refused notice counts as secret: it says so, says it with an unknown word, or is no JSON. One that says
+/// nothing of it, `null` included, is public.
+fn may_be_secret(octets: &[u8]) -> bool {
+    let Ok(notice) = serde_json::from_slice::<Value>(octets) else { return true };
+    notice.get("sensitivity").is_some_and(|word| !word.is_null() && word != "public" && word != "restricted")
+}
+
 fn silent(problems: &[pagar::ingest::Problem]) {
     for problem in problems {
+        if problem.code == "unknown-key" {
+            assert!(!problem.message.contains('.'), "{problem}"); // a key is shown if it cannot be a name
+            continue;
+        }
         let said = format!("{problem}").to_ascii_lowercase();
         assert!(!said.contains(MARK), "{said}");
     }
@@ -65,9 +74,29 @@ fn composed(octets: &mut Octets<'_>) -> Value {
     let kind = pick(KINDS, octets);
     let mut notice = Map::new();
     let all = [
-        "version", "kind", "id", "sequence", "authority", "legal_basis", "issued_at", "effective_at", "expires_at",
-        "deadline_at", "review_by", "sensitivity", "category", "action", "contact", "appeal", "text", "amends", "revokes",
-        "suspends", "resumes", "targets", "note",
+        "version",
+        "kind",
+        "id",
+        "sequence",
+        "authority",
+        "legal_basis",
+        "issued_at",
+        "effective_at",
+        "expires_at",
+        "deadline_at",
+        "review_by",
+        "sensitivity",
+        "category",
+        "action",
+        "contact",
+        "appeal",
+        "text",
+        "amends",
+        "revokes",
+        "suspends",
+        "resumes",
+        "targets",
+        "note",
     ];
     for key in all {
         let chance = octets.next().unwrap_or(0);
@@ -114,8 +143,14 @@ fn value(key: &str, kind: &str, octets: &mut Octets<'_>) -> Value {
         "note" => 1.into(),
         _ => pick(
             [
-                "2026-11-01T09:00:00+08:00", "2026-11-01T01:00:00Z", "2026-10-25T02:30:00-03:00", "2027-01-01t00:00:00.5z",
-                "9999-12-31T23:59:59Z", "0000-01-01T00:00:00+23:59", "2026-11-01", "2026-02-30T00:00:00Z",
+                "2026-11-01T09:00:00+08:00",
+                "2026-11-01T01:00:00Z",
+                "2026-10-25T02:30:00-03:00",
+                "2027-01-01t00:00:00.5z",
+                "9999-12-31T23:59:59Z",
+                "0000-01-01T00:00:00+23:59",
+                "2026-11-01",
+                "2026-02-30T00:00:00Z",
             ],
             octets,
         )
@@ -139,7 +174,7 @@ fn target(octets: &mut Octets<'_>) -> Value {
         "item": pick(["1", "2", "3", "", "a b"], octets), "name": name, "scope": pick(["exact", "subtree", "all"], octets),
     });
     if octets.next() == Some(9) {
-        target[MARK] = 1.into();
+        target[format!("{MARK}.example")] = 1.into(); // a name in the place of a key
     }
     target
 }
@@ -194,9 +229,11 @@ fn restricts(into: &mut Value, restriction: &Restriction, time: impl Fn(Timestam
     if let Some(offence) = &notice.legal_basis.offence {
         into["legal_basis"]["offence"] = offence.as_str().into();
     }
-    for (key, at) in
-        [("expires_at", notice.validity.expires_at), ("deadline_at", notice.deadline_at), ("review_by", notice.review_by)]
-    {
+    for (key, at) in [
+        ("expires_at", notice.validity.expires_at),
+        ("deadline_at", notice.deadline_at),
+        ("review_by", notice.review_by),
+    ] {
         if let Some(at) = at {
             into[key] = time(at)?;
         }
