@@ -1,0 +1,165 @@
+//! What the node asks itself about cases, and what the answers mean.
+
+use std::time::Instant;
+
+use jiff::Timestamp;
+use sha2::Digest as _;
+
+use super::super::life::{Case, Content, Key, Phase};
+use super::{Docket, Found, Query, RETRY, Seen, is_over};
+use crate::ledger::Event;
+use crate::model::Item;
+use crate::policy::Snapshot;
+
+impl Docket {
+    /// What to ask after a policy was published: of cases that changed, what is to be blocked, and what was and is not.
+    pub(in crate::control) fn queries(&mut self, policy: &Snapshot) -> Vec<Query> {
+        self.news = false;
+        let keys = std::mem::take(&mut self.to_ask);
+        keys.into_iter().filter_map(|key| self.query(key, policy)).collect()
+    }
+
+    pub(super) fn query(&mut self, key: Key, policy: &Snapshot) -> Option<Query> {
+        use crate::policy::verdict::Consider;
+        let is_listed = |item: &Item| {
+            item.target.as_ref().is_ok_and(|(name, _)| policy.decide(name.as_wire(), Consider::All).is_some())
+        };
+        let mut lifted = self.lifted.remove(&key).unwrap_or_default();
+        if let Some(items) = self.unsigned.get(&key) {
+            let mut blocked = items.clone();
+            blocked.retain(|item| item.target.as_ref().is_ok_and(|(name, _)| !policy.is_lifted(name.as_wire())));
+            lifted.retain(|item| !is_listed(item));
+            return (!blocked.is_empty()).then(|| self.numbered(key, blocked, lifted));
+        }
+        let case = self.life.case(&key)?;
+        let in_force = case.phase() == Phase::InForce;
+        if lifted.is_empty() && is_over(case) {
+            lifted = self.gone(case); // of one that was suspended when it was revoked, too
+        }
+        lifted.retain(|item| !is_listed(item)); // another notice lists it, or it does again
+        let shown = self.shown.get(&key).filter(|_| in_force).cloned();
+        let mut blocked = shown.map_or_else(Vec::new, |shown| self.items(&shown));
+        blocked.retain(|item| item.target.as_ref().is_ok_and(|(name, _)| !policy.is_lifted(name.as_wire())));
+        if blocked.is_empty() && lifted.is_empty() {
+            if !self.is_seen(&key) {
+                self.seen.remove(&key); // what failed is not asked for any more
+            }
+            self.unwritten.insert(key); // that is all there is to say
+            return None;
+        }
+        Some(self.numbered(key, blocked, lifted))
+    }
+
+    /// A case has changed since it was asked about: whatever was found, there is or will be another query.
+    pub(super) fn overtaken(&mut self, key: Key, number: u64, lifted: Vec<Item>) {
+        if self.asked.get(&key) == Some(&number) {
+            self.asked.remove(&key);
+        }
+        if !lifted.is_empty() {
+            self.lifted.entry(key).or_default().extend(lifted);
+        }
+    }
+
+    pub(super) fn numbered(&mut self, key: Key, blocked: Vec<Item>, lifted: Vec<Item>) -> Query {
+        self.queries += 1;
+        self.asked.insert(key.clone(), self.queries);
+        Query { key, number: self.queries, blocked, lifted }
+    }
+
+    /// The items of a case that are not in force any more.
+    pub(super) fn gone(&self, case: &Case) -> Vec<Item> {
+        let over = is_over(case);
+        if !over && case.revoked_items.is_empty() {
+            return Vec::new();
+        }
+        let Content { payload, quarantined, .. } = &case.content;
+        let items = self.restriction(payload).map_or_else(Vec::new, |restriction| restriction.items).into_iter();
+        let is_gone = |item: &Item| item.target.is_ok() && (over || case.revoked_items.contains(&item.id));
+        items.filter(|item| is_gone(item) && !quarantined.contains(&item.id)).collect()
+    }
+
+    /// Takes note of what was found, records it and writes receipts.
+    pub(in crate::control) fn found(&mut self, found: Vec<Found>, serial: u32, policy: &str, now: Timestamp) {
+        for Found { key, number, asked, had_blocked, lifted, failed } in found {
+            if self.asked.get(&key) != Some(&number) || self.to_ask.contains(&key) {
+                self.overtaken(key, number, lifted);
+                continue;
+            }
+            self.asked.remove(&key);
+            if self.lifted.get(&key).is_some_and(|left| !left.is_empty()) {
+                self.to_ask.insert(key.clone()); // of a query that this one overtook
+                self.news = true;
+            }
+            let (authority, notice) = key.clone();
+            let had_lifted = !lifted.is_empty();
+            match failed {
+                Some(code) if self.seen.get(&key).is_some_and(|seen| seen.failed.as_deref() == Some(code)) => {}
+                Some(code) => {
+                    tracing::error!(%notice, %authority, code, "the node's own question was not answered as ordered");
+                    self.book.later(Event::EnforceFailed { authority, notice, serial, code: code.to_owned() });
+                }
+                None => {
+                    if had_blocked {
+                        let (authority, notice) = key.clone();
+                        self.book.later(Event::Enforced { authority, notice, serial, asked, at: now });
+                    }
+                    if had_lifted {
+                        self.book.later(Event::LiftSeen { authority, notice, serial });
+                    }
+                    self.observe(&key, had_blocked, had_lifted, now);
+                }
+            }
+            let lifted_at = (had_lifted && failed.is_none()).then_some(now);
+            let failed = failed.map(str::to_owned);
+            let policy = policy.to_owned();
+            if failed.is_some() {
+                // asked again with the next policy, or when it is time
+                self.lifted.entry(key.clone()).or_default().extend(lifted);
+                self.to_ask.insert(key.clone());
+            } else {
+                self.unsigned.remove(&key);
+            }
+            self.unwritten.insert(key.clone());
+            self.saw(key, Seen { at: now, serial, policy, asked, blocked: had_blocked, lifted_at, failed });
+        }
+        self.finish(now);
+    }
+
+    /// Whether something is to be asked again.
+    pub(in crate::control) fn has_questions(&self) -> bool {
+        !self.to_ask.is_empty()
+    }
+
+    /// Records what waits and writes the receipts that are due. What no receipt waits for is recorded once a second: what is
+    /// only published need not wait for the disk each time.
+    pub(in crate::control) fn finish(&mut self, now: Timestamp) {
+        let rested = self.flushed.is_none_or(|last| last.elapsed() >= RETRY);
+        let due = !self.unwritten.is_empty() || !self.undelivered.is_empty();
+        if self.book.has_pending() && (rested || due) {
+            self.flushed = Some(Instant::now());
+            self.book.flush(now);
+        }
+        if self.book.has_pending() || !self.book.is_open() {
+            return; // no receipt says what is not recorded
+        }
+        let mut due = std::mem::take(&mut self.undelivered);
+        for key in std::mem::take(&mut self.unwritten) {
+            due.extend(self.about.get(&key).into_iter().flatten());
+        }
+        due.iter().for_each(|payload| self.write_receipt(payload, now));
+    }
+
+    /// How long it took, from the order that did it.
+    pub(super) fn observe(&self, key: &Key, blocked: bool, lifted: bool, now: Timestamp) {
+        let last = self.about.get(key).and_then(|orders| orders.last()).and_then(|payload| self.orders.get(payload));
+        let Some(filed) = last.filter(|_| !self.seen.contains_key(key)) else { return };
+        let since = filed.received_at.max(filed.effective_at);
+        let seconds = now.duration_since(since).as_secs_f64().max(0.0);
+        let figures = &self.metrics.policy;
+        match lifted {
+            true => figures.lift_seconds.observe(seconds),
+            false if blocked => figures.enforce_seconds.observe(seconds),
+            false => {}
+        }
+    }
+}

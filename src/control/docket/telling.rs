@@ -1,0 +1,156 @@
+//! What receipts say, and which are due.
+
+use jiff::Timestamp;
+use sha2::Digest as _;
+
+use super::super::life::{Key, Phase};
+use super::holds::case_of;
+use super::judge::Refused;
+use super::receipt::Receipt;
+use super::{Docket, Filed, Seen, Signed, receipt};
+use crate::ledger::Digest;
+use crate::model::{Act, Item, ItemId, Order, Restriction};
+
+impl Docket {
+    pub(super) fn write_receipt(&self, payload: &[u8; 32], now: Timestamp) {
+        let Some(filed) = self.orders.get(payload) else { return };
+        if filed.files.is_empty() {
+            return;
+        }
+        let Some(order) = self.order(payload) else { return };
+        let receipt = self.receipt(&order, filed, now);
+        for file in &filed.files {
+            if let Err(error) = receipt.write(file, &self.node) {
+                tracing::error!(file = %file.display(), %error, "the receipt cannot be written");
+            }
+        }
+    }
+
+    pub(super) fn write_refusal(&self, signed: &Signed, why: &Refused, record: Option<u64>, now: Timestamp) {
+        let mut receipt = Receipt::new(&self.node, "refused", signed.received_at, now);
+        receipt.authority = why.by.as_ref().map(ToString::to_string);
+        receipt.notice = why.id.as_ref().map(|(id, _)| id.to_string());
+        receipt.sequence = why.id.as_ref().map(|(_, number)| *number);
+        (receipt.code, receipt.reason) = (Some(why.code.to_owned()), Some(why.reason.clone()));
+        receipt.ledger = why.by.as_ref().map(|_| self.ledger_ref(record));
+        if let Err(error) = receipt.write(&signed.file, &self.node) {
+            tracing::error!(file = %signed.file.display(), %error, "the receipt cannot be written");
+        }
+    }
+
+    pub(super) fn ledger_ref(&self, sequence: Option<u64>) -> receipt::LedgerRef {
+        let head = self.book.head();
+        receipt::LedgerRef { sequence, head: head.sequence, hash: head.hash.to_string() }
+    }
+
+    pub(super) fn receipt(&self, order: &Order, filed: &Filed, now: Timestamp) -> Receipt {
+        let mut receipt = Receipt::new(&self.node, "accepted", filed.received_at, now);
+        receipt.authority = Some(order.authority.to_string());
+        receipt.notice = Some(order.id.to_string());
+        receipt.kind = Some(order.act.kind());
+        receipt.sequence = Some(filed.number);
+        receipt.payload = Some(Digest::new(order.digest).to_string());
+        receipt.validated_at = Some(filed.received_at);
+        receipt.effective_at = Some(order.effective_at);
+        receipt.signers.clone_from(&filed.signers);
+        receipt.ledger = Some(self.ledger_ref(Some(filed.record)));
+        match order.act.restriction() {
+            Some(restriction) => self.restriction_state(order, restriction, &mut receipt),
+            None => self.later_state(order, &mut receipt),
+        }
+        receipt
+    }
+
+    pub(super) fn restriction_state(&self, order: &Order, restriction: &Restriction, receipt: &mut Receipt) {
+        let key = case_of(order);
+        let Some(case) = self.life.case(&key) else { return };
+        let says = case.content.payload == order.digest;
+        let seen = self.seen.get(&key).filter(|_| says);
+        receipt.deadline_at = restriction.notice.deadline_at;
+        let (as_word, enforced) = match (says, case.phase(), seen) {
+            (false, ..) if order.effective_at > receipt.written_at => ("scheduled", false),
+            (false, ..) => ("amended", false),
+            (true, Phase::InForce, Some(Seen { blocked: true, failed: None, .. })) => ("enforced", true),
+            (true, Phase::InForce, _) => ("published", false),
+            (true, phase, _) => (phase.as_str(), false),
+        };
+        receipt.state = as_word;
+        if let Some(seen) = seen {
+            receipt.policy = Some(receipt::PolicyRef { serial: seen.serial, digest: seen.policy.clone() });
+            receipt.asked = Some(seen.asked);
+            receipt.code.clone_from(&seen.failed);
+            if enforced {
+                // asked again for another reason, it is no later; after a rest it is, but not late for that
+                let blocked = self.blocked.get(&order.digest);
+                receipt.enforced_at = blocked.and_then(|blocked| blocked.since);
+                let deadline = blocked.zip(receipt.deadline_at);
+                receipt.in_time = deadline.map(|(blocked, deadline)| blocked.first <= deadline);
+            }
+            receipt.lifted_at = seen.lifted_at.filter(|_| !enforced);
+        }
+        receipt.items = restriction
+            .items
+            .iter()
+            .map(|item| self.item_state(&key, item, as_word, says.then_some(&order.digest)))
+            .collect();
+    }
+
+    pub(super) fn item_state(
+        &self,
+        key: &Key,
+        item: &Item,
+        whole: &'static str,
+        says: Option<&[u8; 32]>,
+    ) -> receipt::ItemState {
+        let name = item.id.to_string();
+        let case = self.life.case(key).filter(|_| says.is_some());
+        if let Err(code) = item.target {
+            return receipt::ItemState { item: name, state: "refused", code: Some(code.to_owned()), held: None };
+        }
+        if let Some(payload) = says
+            && case.is_some_and(|case| case.content.quarantined.contains(&item.id))
+        {
+            let (held, code) = self.holds.of_item(key, &item.id, payload).unzip();
+            return receipt::ItemState { item: name, state: "quarantined", code, held };
+        }
+        let revoked = case.is_some_and(|case| case.revoked_items.contains(&item.id));
+        receipt::ItemState { item: name, state: if revoked { "revoked" } else { whole }, code: None, held: None }
+    }
+
+    pub(super) fn later_state(&self, order: &Order, receipt: &mut Receipt) {
+        let mut done = order.effective_at <= receipt.written_at;
+        for id in order.act.about() {
+            let key = (order.authority.clone(), id.clone());
+            let Some(case) = self.life.case(&key) else { continue };
+            done &= !self.to_ask.contains(&key) && !self.asked.contains_key(&key);
+            receipt.notices.push(receipt::NoticeState { notice: id.to_string(), state: case.phase().as_str() });
+            if let Some(seen) = self.seen.get(&key) {
+                done &= seen.failed.is_none();
+                receipt.lifted_at = receipt.lifted_at.max(seen.lifted_at);
+                receipt.policy = Some(receipt::PolicyRef { serial: seen.serial, digest: seen.policy.clone() });
+            }
+        }
+        receipt.state = match (order.effective_at > receipt.written_at, done) {
+            (true, _) => "scheduled",
+            (false, true) => "carried-out",
+            (false, false) => "published",
+        };
+        if let Act::Revoke { notices, items } = &order.act {
+            let known = notices.first().and_then(|id| self.life.case(&(order.authority.clone(), id.clone())));
+            let known = known.and_then(|case| self.restriction(&case.content.payload));
+            let has = |item: &ItemId| known.as_ref().is_some_and(|known| known.items.iter().any(|it| it.id == *item));
+            receipt.items = items
+                .iter()
+                .map(|item| match has(item) {
+                    true => receipt::ItemState { item: item.to_string(), state: "revoked", code: None, held: None },
+                    false => receipt::ItemState {
+                        item: item.to_string(),
+                        state: "refused",
+                        code: Some("unknown-item".to_owned()),
+                        held: None,
+                    },
+                })
+                .collect();
+        }
+    }
+}
