@@ -3,6 +3,12 @@
 //! It runs at low priority beside the workers (DESIGN §4). Nothing it meets ends it: a problem is logged, counted and
 //! shown in the status, and the last good policy stays.
 
+mod orders;
+mod reading;
+mod storing;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
@@ -18,34 +24,26 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use rustix::time::{ClockId, clock_gettime};
 
-use super::SIGNED;
-use super::asker::{Answer, Asker, Job};
+use super::asker::{Answer, Asker};
 use super::clock::{self, Clock};
 use super::command::{OperatorReply, OperatorRequest};
-use super::docket::{self, Bench, Decided, Docket, Effect, ListVersion, Signed};
-use super::explain::hex;
+use super::docket::{Docket, ListVersion, Signed};
 use super::handle::{Handle, SourceStatus};
 use super::publish::Publisher;
-use super::recent;
 use super::serial::{Serial, SerialError};
 use super::sources::Sources;
-use super::state::{Census, Place, Standing, State};
-use super::store::{Store, Versions};
-use super::stored::{self, Stored, StoredDocument, Unusable};
+use super::state::{Census, State};
+use super::store::Store;
 use super::together::{self, Together};
-use crate::ingest::{
-    CODES, Document, DocumentKey, Kind, Known, Loader, Mode, Problem, Severity, Source, Update, Watch, low_priority,
-    watch,
-};
+use crate::ingest::{CODES, Document, Known, Loader, Mode, Problem, Source, Update, Watch, low_priority};
 use crate::ledger::seal::Key;
-use crate::ledger::{Digest, Event, Ledger, LedgerError};
-use crate::model::{Authority, DnsName, Exemptions, Item, Notice, Order, Scope, Sensitivity};
+use crate::ledger::{Event, Ledger};
+use crate::model::{Authority, Exemptions, Notice, Sensitivity};
 use crate::observe::labels::Labels;
 use crate::observe::metrics::Metrics;
 use crate::policy::index::Full;
 use crate::policy::lifts::Lifts;
 use crate::policy::register::Merged;
-use crate::policy::verdict::Consider;
 use crate::policy::{Asking, Change, Pages, PolicyReader, Slots};
 use crate::verify::guard::Guard;
 use crate::verify::guard::size::SizeRules;
@@ -543,85 +541,6 @@ impl Task {
         false
     }
 
-    /// Takes over the policy of an earlier run, if there is one: the layers, then what came after them; says what is known
-    /// of each source.
-    fn restore(&mut self, sources: &[Source]) -> Vec<Option<Known>> {
-        let read = self.store.read();
-        let mut stored = self.usable(stored::FILE, read);
-        let read = self.store.read_recent();
-        let mut recent = self.usable(recent::FILE, read).unwrap_or_default();
-        if recent.left_out > 0 {
-            let notices = recent.left_out;
-            tracing::warn!(
-                notices,
-                "stored secret notices are not used: [ledger] key_file is missing or has another key"
-            );
-            self.metrics.policy.state_read_failures.inc();
-        }
-        let count = |stored: &Option<Stored>| stored.as_ref().map_or(0, |stored| stored.documents.len());
-        let before = count(&stored);
-        // an order that the configuration has no more must not come back, whether its source can be read or not
-        let judges = &self.bench;
-        let stays = |document: &StoredDocument| {
-            is_signed(document) || sources.iter().any(|source| is_of(document, source, judges))
-        };
-        stored.iter_mut().for_each(|stored| stored.documents.retain(stays));
-        recent.documents.retain(|recent| stays(&recent.document));
-        recent.leave_out(stored.as_ref().map_or(&[], |stored| &stored.documents));
-        let recents = recent.documents.iter().map(|recent| &recent.document);
-        let documents: Vec<_> = recents.chain(stored.iter().flat_map(|stored| &stored.documents)).collect();
-        let known = sources.iter().map(|source| {
-            let document = documents.iter().find(|document| is_of(document, source, judges))?;
-            self.found.insert(source.name.clone(), document.problems.clone());
-            Some(Known { digest: document.notice.digest, problems: document.problems.clone() })
-        });
-        let known = known.collect();
-        self.store.take_over(&recent.documents, count(&stored) == before);
-        if let Some(stored) = stored {
-            let now = self.now();
-            self.state.restore(stored, &self.pages, now);
-        }
-        self.state.restore_recent(recent.documents);
-        known
-    }
-
-    /// What was stored, if it can be used.
-    fn usable<T>(&self, file: &str, read: Result<Option<T>, Unusable>) -> Option<T> {
-        read.unwrap_or_else(|error| {
-            let file = self.store.file(file);
-            let file = file.display();
-            tracing::warn!(%file, %error, "the stored policy is not used: all lists are read, and it is written anew");
-            self.metrics.policy.state_read_failures.inc();
-            None
-        })
-    }
-
-    /// Has the policy written to the state directory if it has changed and it is time, or in any case at the `end`.
-    fn store(&mut self, end: bool) {
-        let register = self.state.register();
-        let versions = Versions { layers: register.version(), recent: Some(register.moves()) };
-        let Some(has_layers) = self.store.due(versions, end) else { return };
-        let layers = has_layers.then(|| register.layers());
-        let Self { state, watched, found, store, .. } = self;
-        let reading = |source: &str| {
-            let watched = watched.iter().find(|watched| watched.source.name == source);
-            watched.map_or_else(String::new, |watched| self.bench.reading(&watched.source))
-        };
-        let document = |standing: &Standing<'_>| StoredDocument {
-            source: standing.place.0.clone(),
-            key: standing.place.1.clone(),
-            reading: reading(&standing.place.0),
-            slot: standing.slot,
-            names: standing.names,
-            notice: Notice::clone(standing.notice),
-            problems: found.get(&standing.place.0).cloned().unwrap_or_default(),
-        };
-        store.held().update(state.standing(), document, |slots| state.recent(slots));
-        let in_layers = || state.standing().filter(|standing| standing.in_layers).map(|standing| document(&standing));
-        let stored = layers.map(|layers| Stored { documents: in_layers().collect(), layers });
-        store.write(stored, versions, end);
-    }
-
     /// Takes over a configuration: sources that stay keep their watch, the others come with their first look, the rest
     /// is lifted.
     fn reload(&mut self, config: Config, first: Vec<Option<First>>) {
@@ -659,141 +578,6 @@ impl Task {
         docket.miss(|place| state.notice(place).is_some());
         self.publish(true, started);
         self.show_census();
-    }
-
-    /// Takes the first look at a source and watches it from then on.
-    fn open(&mut self, source: Source, First { mut loader, update }: First, changes: &mut Changes) -> Watched {
-        if update.failure.is_some() {
-            let last_good = self.state.notices_of(&source.name);
-            if !last_good.is_empty() {
-                tracing::warn!(source = source.name, "what the source gave before the start stays in force");
-            }
-            loader.hold(last_good); // so that it says which of them are gone when it can be read
-        } else {
-            // it may have been another kind of source before: what it does not say any more is lifted
-            let stays = |key: &DocumentKey| update.put.contains_key(key) || update.settled.contains(key);
-            let gone = self.state.keys_of(&source.name).into_iter().filter(|key| !stays(key));
-            gone.for_each(|key| self.state.remove(&(source.name.clone(), key)));
-        }
-        self.take(&source, update, changes);
-        self.watches += 1;
-        let (number, commands) = (self.watches, self.commands.clone());
-        let deliver = move |update| {
-            let _ = commands.send(Command::Update(number, Box::new(update))); // the task is gone: so are we, soon
-        };
-        let watch = watch(loader, deliver);
-        let watch = watch.inspect_err(|error| tracing::error!(source = source.name, %error, "cannot watch the source"));
-        Watched { source, number, watch: watch.ok() }
-    }
-
-    /// Whether an update waits for others: it is long and another source is being read, or one before it waits.
-    fn waits(&self, number: u64, update: &Update) -> bool {
-        let names: usize = update.put.values().map(|document| document.targets.len()).sum();
-        self.together.has(|(of, _)| *of == number) || (names > LONG && self.is_reading())
-    }
-
-    /// Whether a long update may be about to come.
-    fn is_reading(&self) -> bool {
-        self.watched.iter().filter_map(|watched| watched.watch.as_ref()).any(Watch::is_looking)
-    }
-
-    /// Takes the long updates that need not wait any more.
-    fn update_long(&mut self, reading: bool, changes: &mut Changes) {
-        for (number, update) in self.together.take(reading) {
-            self.update(number, *update, changes);
-        }
-    }
-
-    fn update(&mut self, number: u64, update: Update, changes: &mut Changes) {
-        let watched = self.watched.iter().find(|watched| watched.number == number);
-        if let Some(source) = watched.map(|watched| watched.source.clone()) {
-            self.take(&source, update, changes);
-        }
-    }
-
-    /// Takes the documents of an update into the state and reports the rest of it.
-    fn take(&mut self, source: &Source, mut update: Update, changes: &mut Changes) {
-        let keys = update.put.keys().chain(update.signed.keys()).chain(&update.removed).chain(&update.settled);
-        let keys: Vec<_> = keys.cloned().collect();
-        self.sources.changed(&source.name, &keys);
-        let (put, removed) = (std::mem::take(&mut update.put), std::mem::take(&mut update.removed));
-        let signed = std::mem::take(&mut update.signed).into_iter();
-        changes.signed.extend(signed.map(|(key, octets)| Signed {
-            source: source.name.clone(),
-            file: source.file(&key),
-            octets,
-            received_at: update.at,
-            again: false,
-        }));
-        let mut documents: Vec<_> =
-            put.into_iter().map(|(key, document)| ((source.name.clone(), key), document)).collect();
-        if let Kind::List { .. } = source.kind {
-            documents.retain(|(_, document)| !self.is_held(source, document, &mut update.problems));
-        }
-        let before = documents.len();
-        // what goes makes room for what comes: a notice may move to a file of another name
-        update.settled.iter().for_each(|key| self.docket.forget(&source.file(key)));
-        removed.into_iter().for_each(|key| {
-            let place = (source.name.clone(), key);
-            if let Some(notice) = self.state.notice(&place) {
-                self.docket.ask_no_more(&(notice.authority.clone(), notice.id.clone()));
-            }
-            self.state.remove(&place);
-            changes.removed.push(update.at);
-        });
-        if let Kind::List { .. } = source.kind
-            && !documents.is_empty()
-        {
-            self.found.insert(source.name.clone(), update.problems.iter().take(PROBLEMS).cloned().collect());
-        }
-        let places: Vec<_> = documents.iter().map(|(place, _)| place.clone()).collect();
-        let refused = self.state.put(documents);
-        changes.put.extend(std::iter::repeat_n(update.at, before - refused.len()));
-        let taken = places.into_iter().filter(|place| !refused.iter().any(|(other, _)| other == place));
-        taken.for_each(|place| self.taken(source, &place, &mut update));
-        for ((_, key), problem) in refused {
-            update.problems.push(Problem { file: source.file(&key), ..problem });
-        }
-        self.sources.report(update);
-        if changes.any() {
-            self.retry();
-        }
-        self.show_sources();
-    }
-
-    /// A document was taken over: it is recorded if it is a list, and asked for if it is in force.
-    fn taken(&mut self, source: &Source, place: &Place, update: &mut Update) {
-        let Some(notice) = self.state.notice(place).cloned() else { return };
-        let (authority, id) = (notice.authority.clone(), notice.id.clone());
-        if let Kind::List { .. } = source.kind {
-            let (digest, names) = (Digest::new(notice.digest), self.state.names_of(&source.name));
-            let (source, authority, notice) = (source.name.clone(), authority.clone(), id.clone());
-            self.docket.later(Event::ListRead { source, authority, notice, digest, names });
-        }
-        let sample = update.samples.remove(&place.1).unwrap_or_default();
-        if notice.validity.contains(self.time) && !sample.is_empty() {
-            let item = |(n, target): (usize, _)| Item { id: n.to_string().into(), target: Ok(target) };
-            self.docket.ask_about((authority, id), sample.into_iter().enumerate().map(item).collect());
-        }
-    }
-
-    /// Gives refused documents another chance: what was in their way may be gone.
-    fn retry(&mut self) {
-        let before = self.state.refused();
-        let still: Vec<_> = self.state.retry().into_iter().map(|(place, _)| place).collect();
-        for (source, key) in before.into_iter().filter(|place| !still.contains(place)) {
-            tracing::info!(source, file = key, "a notice refused before is accepted now");
-            self.sources.changed(&source, &[key]);
-        }
-    }
-
-    /// Reports documents that a new configuration does not allow any more.
-    fn report_refused(&mut self, refused: Vec<(Place, Problem)>) {
-        for ((name, key), problem) in refused {
-            let source = self.watched.iter().find(|watched| watched.source.name == name);
-            let file = source.map_or_else(|| problem.file.clone(), |watched| watched.source.file(&key));
-            self.sources.add_problem(&name, Problem { file, ..problem });
-        }
     }
 
     /// Counts the notices; a file of which one item is refused counts as refused.
@@ -858,202 +642,6 @@ fn open_docket(config: &Config, metrics: &Arc<Metrics>) -> Result<Docket, StartE
     Ok(Docket::open(ledger, &config.state, config.key.clone(), metrics.clone(), Timestamp::now())?)
 }
 
-//------ signed notices and people -----------------------------------------------------------------------------------------
-
-impl Task {
-    /// Drops stored notices that the ledger says nothing of, or not any more.
-    fn reconcile(&mut self) {
-        if self.docket.is_read_only() {
-            return; // what is stored is all there is
-        }
-        let wanted = self.docket.wanted_places();
-        for key in self.state.keys_of(SIGNED) {
-            let place = (SIGNED.to_owned(), key);
-            if !wanted.contains(&place) {
-                self.state.remove(&place);
-            }
-        }
-    }
-
-    /// The first policy is in force.
-    fn started(&mut self) {
-        let policy = Some(Digest::new(self.publisher.current().digest));
-        let version = env!("CARGO_PKG_VERSION").to_owned();
-        let now = self.now();
-        self.docket.record(Event::Started { program: "pagar".to_owned(), version, policy }, now);
-    }
-
-    /// Takes signed files in, lets time pass for signed notices, and puts what they say now into the state.
-    fn turn(&mut self, changes: &mut Changes) {
-        let now = self.now();
-        let signed = std::mem::take(&mut changes.signed);
-        let mut effects = self.docket.pass(now);
-        let retry = self.docket.is_waiting() && self.docket.may_retry(Instant::now());
-        if !signed.is_empty() || retry {
-            let Self { state, bench, docket, .. } = self;
-            let is_taken = |order: &Order| state.is_taken(order);
-            let Judges { keyring, authorities, guard, key, .. } = bench;
-            let bench = Bench { keyring, authorities, guard, has_key: key.is_some(), is_taken: &is_taken };
-            let taken = docket.take(signed, &bench, now);
-            effects.extend(taken.effects);
-            for (source, file) in taken.settled {
-                let key = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                self.sources.changed(&source, &[key]);
-            }
-            taken.problems.into_iter().for_each(|(source, problem)| self.sources.add_problem(&source, problem));
-            self.show_sources();
-        }
-        self.apply(effects, changes);
-        changes.other |= self.docket.lifts_changed();
-    }
-
-    fn apply(&mut self, effects: Vec<Effect>, changes: &mut Changes) {
-        let mut documents = Vec::new();
-        changes.other |= !effects.is_empty();
-        for (place, document) in docket::last_of_each(effects) {
-            match document {
-                Some(document) => documents.push((place, document)),
-                None => self.state.remove(&place),
-            }
-        }
-        for ((_, key), problem) in self.state.put(documents) {
-            // it was judged before it was recorded: a configuration that has changed is what is left
-            tracing::error!(notice = key, "{problem}");
-            self.metrics.policy.refused_items.with_label_values(&[problem.code]).inc();
-        }
-    }
-
-    /// Lets time pass for the policy.
-    fn mind_the_time(&mut self) {
-        let now = self.now();
-        let published = self.publisher.mind_the_time(self.state.register(), now);
-        published.into_iter().for_each(|event| self.docket.later(event));
-    }
-
-    /// The node answers queries: it asks itself about all that is in force and was not asked for.
-    fn answering(&mut self) {
-        let Some(asking) = self.asking.clone() else { return };
-        let commands = self.commands.clone();
-        let deliver = move |answer| {
-            let _ = commands.send(Command::Asked(answer)); // the task is gone: so are we, soon
-        };
-        match Asker::start(asking, self.metrics.selftest.clone(), deliver) {
-            Ok(asker) => self.asker = Some(asker),
-            Err(error) => tracing::error!(%error, "the node cannot ask itself: no notice will be called enforced"),
-        }
-    }
-
-    /// Asks about what has changed, and again about what was not answered as it should.
-    fn ask(&mut self) {
-        let due = self.next_ask.is_none_or(|next| next <= Instant::now() || self.docket.has_news());
-        if let Some(asker) = self.asker.as_ref().filter(|_| due && self.docket.has_questions()) {
-            let policy = self.publisher.current();
-            let queries = self.docket.queries(&policy);
-            let kinds = self.bench.authorities.iter().map(|authority| (authority.id.clone(), authority.kind)).collect();
-            if !queries.is_empty() {
-                self.asked += 1;
-                asker.ask(Job { queries, serial: policy.serial, digest: hex(&policy.digest), kinds });
-            }
-        }
-        if self.asked == 0 {
-            let now = self.now();
-            self.docket.finish(now); // otherwise with the answers, in one append
-        }
-    }
-
-    /// Carries out what a person asks.
-    fn operate(&mut self, request: OperatorRequest, changes: &mut Changes) -> OperatorReply {
-        let policy = self.publisher.current();
-        let listed = |name: &DnsName| {
-            let verdict = policy.decide(name.as_wire(), Consider::All)?;
-            // the notice that answers may be public and outrank a secret one
-            let mut reaching = policy
-                .listings(name.as_wire())
-                .filter(|(_, scope, target)| *scope == Scope::Subtree || *target == name.as_wire());
-            let is_secret = reaching.any(|(notice, ..)| notice.sensitivity == Sensitivity::Secret);
-            Some(if is_secret { Sensitivity::Secret } else { verdict.entry.notice.sensitivity })
-        };
-        let (reply, Decided { lifts, list }) = self.docket.ask_for(request, listed, self.time);
-        changes.other |= lifts;
-        if let Some(version) = list
-            && let Some((_, document)) = self.held.remove(&version.source).filter(|(held, _)| *held == version)
-        {
-            let at = Timestamp::now();
-            let refused = self.state.put(vec![((version.source.clone(), String::new()), document)]);
-            for (_, problem) in refused {
-                self.sources.add_problem(&version.source, problem);
-            }
-            self.sources.changed(&version.source, &[String::new()]);
-            changes.put.push(at);
-        }
-        reply
-    }
-
-    /// Whether a new version of a list has to wait for people; then it does.
-    fn is_held(&mut self, source: &Source, document: &Document, problems: &mut Vec<Problem>) -> bool {
-        let (before, after) = (self.state.names_of(&source.name), document.targets.len() as u64);
-        let Some(hold) = self.bench.sizes.judge(&source.name, before, after) else {
-            self.held.remove(&source.name);
-            self.docket.list_taken(&source.name);
-            return false;
-        };
-        let key = (document.notice.authority.clone(), document.notice.id.clone());
-        let digest = Some(Digest::new(document.notice.digest));
-        let version = ListVersion { source: source.name.clone(), digest, before, after };
-        if !self.docket.holds_list(&key, version.clone(), &hold, self.time) {
-            self.held.remove(&source.name);
-            return false;
-        }
-        self.held.insert(source.name.clone(), (version, document.clone()));
-        problems.push(Problem {
-            severity: Severity::Error,
-            file: source.file(&String::new()),
-            line: None,
-            column: None,
-            message: format!("the list is held, and its last good version stays in force: {hold}"),
-            hint: Some("pagar approve --list shows its number; one person may approve it".to_owned()),
-            code: hold.code(),
-        });
-        true
-    }
-
-    /// Opens the ledger again after it was lent.
-    fn take_back(&mut self) {
-        let Judges { state, key, .. } = &self.bench;
-        let mut ledger = Ledger::open(state, key.clone());
-        for _ in 0..RETAKES {
-            if !matches!(ledger, Err(LedgerError::InUse(_))) {
-                break;
-            }
-            std::thread::sleep(RETAKE); // the other process is about to end
-            ledger = Ledger::open(state, key.clone());
-        }
-        match Docket::open(ledger, state, key.clone(), self.metrics.clone(), self.time) {
-            Ok(mut docket) => {
-                // the other process may have recorded something before it gave up
-                docket.inherit(&mut self.docket);
-                self.docket = docket;
-                self.reconcile();
-            }
-            Err(error) => tracing::error!(%error, "the ledger cannot be taken back; nothing signed is taken in"),
-        }
-    }
-}
-
-/// Whether a stored document is a signed notice, which is of no source.
-fn is_signed(document: &StoredDocument) -> bool {
-    document.source == SIGNED && document.reading.is_empty()
-}
-
-/// Whether a stored document is one that this source may still give.
-fn is_of(document: &StoredDocument, source: &Source, judges: &Judges) -> bool {
-    let same_order = match &source.kind {
-        Kind::List { notice, .. } => document.notice == Notice { digest: document.notice.digest, ..(**notice).clone() },
-        Kind::Directory { allow_unsigned, .. } => *allow_unsigned,
-    };
-    document.source == source.name && document.reading == judges.reading(source) && same_order
-}
-
 /// When the documents that changed were read, for the figures.
 #[derive(Default)]
 struct Changes {
@@ -1086,6 +674,3 @@ fn slots(labels: &Labels, notice: &Notice) -> Slots {
         hit: (!secret).then(|| labels.hit(notice.id.as_str())),
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use jiff::Timestamp;
-use sha2::Digest as _;
 
 use super::super::life::{Case, Content, Key, Phase};
 use super::{Docket, Found, Query, RETRY, Seen, is_over};

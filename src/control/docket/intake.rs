@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use jiff::Timestamp;
-use sha2::Digest as _;
 
 use super::super::life::Key;
 use super::judge::{Bench, Good, Judged, Refused};

@@ -1,7 +1,6 @@
 //! What receipts say, and which are due.
 
 use jiff::Timestamp;
-use sha2::Digest as _;
 
 use super::super::life::{Key, Phase};
 use super::holds::case_of;

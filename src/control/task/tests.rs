@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::control::recent::RecentDocument;
+use crate::control::stored::StoredDocument;
+use crate::control::{SIGNED, recent};
 use crate::model::{AuthorityId, AuthorityKind, DnsName, Scope, Targets};
 use crate::policy::Page;
 use crate::policy::compile::tests::notice;

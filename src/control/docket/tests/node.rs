@@ -17,7 +17,7 @@ use crate::control::state::State;
 use crate::model::{Authority, AuthorityId, AuthorityKind};
 use crate::policy::lifts::Lifts;
 use crate::policy::verdict::Consider;
-use crate::policy::{Page, Pages, Slots};
+use crate::policy::{Page, Pages, Slots, Snapshot};
 use crate::verify::guard::Guard;
 use crate::verify::jose::{Alg, jws};
 use crate::verify::keyring::Keyring;
