@@ -55,6 +55,11 @@ impl Sources {
         names.iter().for_each(|name| self.metrics.sources.declare(name));
     }
 
+    /// Whether a source could not be read when it was looked at last.
+    pub(super) fn is_failing(&self, source: &str) -> bool {
+        self.failures.contains_key(source)
+    }
+
     /// The failures of the sources that cannot be read now.
     pub(super) fn failures(&self) -> Vec<Problem> {
         self.failures.values().cloned().collect()

@@ -285,8 +285,7 @@ impl Directory {
         if !self.allow_unsigned {
             let message = "the notice is not signed, and this source does not allow that; it is not carried out";
             let mut problem = self.problem(name.as_ref(), Severity::Error, "unsigned", message);
-            problem.hint =
-                Some("sign it, pagar-notice-sign says how; for a trial write allow_unsigned = true".to_owned());
+            problem.hint = Some("sign it with pagar notice sign; for a trial write allow_unsigned = true".to_owned());
             update.problems.push(problem);
             return None;
         }

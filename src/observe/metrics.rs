@@ -142,6 +142,8 @@ pub struct PolicyMetrics {
     pub lift_seconds: Histogram,
     /// `pagar_notice_signature_failures_total`
     pub signature_failures: IntCounter,
+    /// `pagar_receipt_write_failures_total`
+    pub receipt_failures: IntCounter,
     /// `pagar_notice_sequence_gaps{authority}`
     pub sequence_gaps: IntGaugeVec,
     /// `pagar_guard_refused_total{reason}`; the reasons are the codes of `verify::guard` and of the formats.
@@ -178,6 +180,8 @@ impl PolicyMetrics {
         let signatures =
             "Signed files that nobody is known to have sent: no envelope, no known key, a wrong signature.";
         let signatures = opts("notice_signature_failures_total", signatures);
+        let receipts = "Receipts that could not be written beside their notices; they are tried again.";
+        let receipts = opts("receipt_write_failures_total", receipts);
         let gaps = opts("notice_sequence_gaps", "Numbers of notices that are missing between the first and the last.");
         let reads = opts("state_read_failures_total", "Stored policies that could not be used at the start.");
         let writes = opts("state_write_failures_total", "Failed writes to the state directory.");
@@ -196,6 +200,7 @@ impl PolicyMetrics {
             enforce_seconds: histogram("notice_enforce_seconds", "From receipt of a notice to its enforcement.", &ACT)?,
             lift_seconds: histogram("notice_lift_seconds", "From the end of a notice to its names resolving.", &ACT)?,
             signature_failures: registered(registry, IntCounter::with_opts(signatures))?,
+            receipt_failures: registered(registry, IntCounter::with_opts(receipts))?,
             sequence_gaps: registered(registry, IntGaugeVec::new(gaps, &["authority"]))?,
             refused_items: registered(registry, IntCounterVec::new(refused, &["reason"]))?,
             quarantined: registered(registry, IntCounterVec::new(quarantined, &["reason"]))?,

@@ -442,6 +442,20 @@ fn a_receipt_is_written_through_no_link_and_waits_for_no_pipe() {
 }
 
 #[test]
+fn a_receipt_that_cannot_be_written_is_counted_said_once_and_tried_again() {
+    let signed = Signed::new(1);
+    let pagar = signed.start();
+    // a directory is in its place: what even root cannot rename over
+    fs::create_dir_all(signed.site.path("notices/1.receipt.json/x")).unwrap();
+    signed.site.write("notices/1.jws", &signed.mcmc.sign(&signed.mcmc.restrict(1, &["bad.example"])));
+    assert!(until(|| pagar.metric("pagar_receipt_write_failures_total") >= 2.0), "tried again");
+    assert!(is_blocked(&pagar, "bad.example."));
+    assert_eq!(pagar.log().matches("the receipt cannot be written").count(), 1, "{}", pagar.log());
+    fs::remove_dir_all(signed.site.path("notices/1.receipt.json")).unwrap();
+    signed.receipt("1.jws", "enforced");
+}
+
+#[test]
 fn a_key_that_is_withdrawn_later_takes_nothing_back() {
     let signed = Signed::new(1);
     let pagar = signed.start();

@@ -1,6 +1,6 @@
 //! What the node asks itself about cases, and what the answers mean.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
@@ -9,6 +9,9 @@ use super::{Docket, Found, Query, RETRY, Seen, is_over};
 use crate::ledger::Event;
 use crate::model::Item;
 use crate::policy::Snapshot;
+
+/// From one try of receipts that could not be written to the next.
+const DELIVERY: Duration = Duration::from_secs(10);
 
 impl Docket {
     /// What to ask after a policy was published: of cases that changed, what is to be blocked, and what was and is not.
@@ -142,6 +145,10 @@ impl Docket {
             return; // no receipt says what is not recorded
         }
         let mut due = std::mem::take(&mut self.undelivered);
+        if self.delivered.is_none_or(|last| last.elapsed() >= DELIVERY) {
+            self.delivered = Some(Instant::now());
+            due.append(&mut self.unwritable);
+        }
         for key in std::mem::take(&mut self.unwritten) {
             due.extend(self.about.get(&key).into_iter().flatten());
         }

@@ -203,6 +203,10 @@ pub(super) struct Docket {
     envelopes: BTreeMap<Digest, [u8; 32]>,
     /// Orders whose receipt is not where it should be.
     undelivered: BTreeSet<[u8; 32]>,
+    /// Those whose receipt could not be written, when they were tried last, and the files of which that was said.
+    unwritable: BTreeSet<[u8; 32]>,
+    delivered: Option<Instant>,
+    undeliverable: BTreeSet<PathBuf>,
     /// Which order each file has.
     files: BTreeMap<PathBuf, [u8; 32]>,
     /// Orders about each case, the first one included.
@@ -289,6 +293,9 @@ impl Docket {
             orders: BTreeMap::new(),
             envelopes: BTreeMap::new(),
             undelivered: BTreeSet::new(),
+            unwritable: BTreeSet::new(),
+            delivered: None,
+            undeliverable: BTreeSet::new(),
             files: BTreeMap::new(),
             about: BTreeMap::new(),
             shown: BTreeMap::new(),

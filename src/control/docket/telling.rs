@@ -1,5 +1,7 @@
 //! What receipts say, and which are due.
 
+use std::path::Path;
+
 use jiff::Timestamp;
 
 use super::super::life::{Key, Phase};
@@ -10,31 +12,46 @@ use super::{Docket, Filed, Seen, Signed, receipt};
 use crate::ledger::Digest;
 use crate::model::{Act, Item, ItemId, Order, Restriction};
 
+/// Files of which it is remembered that their receipt cannot be written.
+const MOST_SAID: usize = 1_000;
+
 impl Docket {
-    pub(super) fn write_receipt(&self, payload: &[u8; 32], now: Timestamp) {
-        let Some(filed) = self.orders.get(payload) else { return };
-        if filed.files.is_empty() {
-            return;
-        }
+    /// Writes what became of an order beside each file that has it; what cannot be written is tried again.
+    pub(super) fn write_receipt(&mut self, payload: &[u8; 32], now: Timestamp) {
+        let Some(filed) = self.orders.get(payload).filter(|filed| !filed.files.is_empty()) else { return };
         let Some(order) = self.order(payload) else { return };
-        let receipt = self.receipt(&order, filed, now);
-        for file in &filed.files {
-            if let Err(error) = receipt.write(file, &self.node) {
-                tracing::error!(file = %file.display(), %error, "the receipt cannot be written");
-            }
+        let (receipt, files) = (self.receipt(&order, filed, now), filed.files.clone());
+        let written = files.iter().fold(true, |all, file| self.deliver(&receipt, file) && all);
+        if !written {
+            self.unwritable.insert(*payload);
         }
     }
 
-    pub(super) fn write_refusal(&self, signed: &Signed, why: &Refused, record: Option<u64>, now: Timestamp) {
+    /// Writes a receipt beside a file. That it cannot be written is said once a file.
+    fn deliver(&mut self, receipt: &Receipt, file: &Path) -> bool {
+        let Err(error) = receipt.write(file, &self.node) else {
+            self.undeliverable.remove(file);
+            return true;
+        };
+        self.metrics.policy.receipt_failures.inc();
+        if self.undeliverable.len() < MOST_SAID && self.undeliverable.insert(file.to_owned()) {
+            tracing::error!(
+                file = %file.display(), %error, receipt = %receipt::place(file).display(),
+                "the receipt cannot be written; what was ordered is in force all the same (hint: the server needs the right to \
+                 write beside notices; under systemd, ReadWritePaths= of the directory)"
+            );
+        }
+        false
+    }
+
+    pub(super) fn write_refusal(&mut self, signed: &Signed, why: &Refused, record: Option<u64>, now: Timestamp) {
         let mut receipt = Receipt::new(&self.node, "refused", signed.received_at, now);
         receipt.authority = why.by.as_ref().map(ToString::to_string);
         receipt.notice = why.id.as_ref().map(|(id, _)| id.to_string());
         receipt.sequence = why.id.as_ref().map(|(_, number)| *number);
         (receipt.code, receipt.reason) = (Some(why.code.to_owned()), Some(why.reason.clone()));
         receipt.ledger = why.by.as_ref().map(|_| self.ledger_ref(record));
-        if let Err(error) = receipt.write(&signed.file, &self.node) {
-            tracing::error!(file = %signed.file.display(), %error, "the receipt cannot be written");
-        }
+        self.deliver(&receipt, &signed.file);
     }
 
     pub(super) fn ledger_ref(&self, sequence: Option<u64>) -> receipt::LedgerRef {

@@ -107,6 +107,10 @@ impl Task {
         for ((_, key), problem) in refused {
             update.problems.push(Problem { file: source.file(&key), ..problem });
         }
+        if let Some(problem) = update.failure.as_ref().filter(|_| !self.sources.is_failing(&source.name)) {
+            let (source, reason) = (source.name.clone(), problem.message.clone());
+            self.docket.later(Event::SourceFailed { source, reason });
+        }
         self.sources.report(update);
         if changes.any() {
             self.retry();
