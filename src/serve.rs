@@ -445,8 +445,9 @@ impl Server {
         Manager.reloading();
         let reloaded = self.take_over_configuration();
         self.control.count_reload(reloaded.is_ok());
-        if let Err(why) = reloaded {
-            tracing::error!("configuration not reloaded, the old one stays in force:\n{why}");
+        match reloaded {
+            Ok(()) => tracing::info!("configuration reloaded"), // all of it: both planes have it
+            Err(why) => tracing::error!("configuration not reloaded, the old one stays in force:\n{why}"),
         }
         Manager.ready(&self.vitals.status());
     }

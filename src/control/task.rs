@@ -487,7 +487,6 @@ impl Task {
                 Command::Reload(config, first, done) => {
                     self.update_long(false, &mut changes);
                     self.reload(*config, first);
-                    tracing::info!("configuration reloaded");
                     let _ = done.send(()); // nobody waits any more
                 }
                 Command::Merged(Some(merged)) => {

@@ -196,6 +196,9 @@ impl Directory {
         let (named, ready) = (mode.names(name.as_ref()), mode.is_ready(name.as_ref()));
         let path = self.path.join(name);
         let known = self.files.entry(name.to_owned()).or_default();
+        if known.seen.is_some() && known.absent_since.is_none() && mode.spares(name.as_ref()) {
+            return None; // among thousands of files the one that came should not wait for the others
+        }
         match Fingerprint::of(&path) {
             // Deleted since the directory was read.
             Err(_) if path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) => {

@@ -309,7 +309,7 @@ mod tests {
         let gone = loader.scan(now(), Mode::Now);
         assert_eq!((gone.failure.unwrap().code, gone.removed.len()), ("io", 0));
         let held = BTreeSet::from(["scam.domains".into()]);
-        let update = loader.scan(now(), Mode::Watched { ready: &BTreeSet::new(), held: &held });
+        let update = loader.scan(now(), Mode::Watched { ready: &BTreeSet::new(), held: &held, only: false });
         assert_eq!(update.failure.unwrap().code, "io", "not over while the next state is being written");
         fs::create_dir(&path).unwrap();
         assert_eq!(loader.scan(now(), Mode::Now).failure.unwrap().code, "io");
@@ -347,10 +347,10 @@ mod tests {
         let (_dir, path, mut loader) = fixture();
         fs::write(&path, "a.example\n").unwrap();
         let (none, named) = (BTreeSet::new(), BTreeSet::from(["scam.domains".into()]));
-        let young = loader.scan(now(), Mode::Watched { ready: &none, held: &none });
+        let young = loader.scan(now(), Mode::Watched { ready: &none, held: &none, only: false });
         assert!(young.is_empty() && loader.again().is_some());
-        assert!(loader.scan(now(), Mode::Watched { ready: &none, held: &named }).is_empty());
+        assert!(loader.scan(now(), Mode::Watched { ready: &none, held: &named, only: false }).is_empty());
         assert_eq!(loader.again(), None);
-        assert_eq!(loader.scan(now(), Mode::Watched { ready: &named, held: &none }).put.len(), 1);
+        assert_eq!(loader.scan(now(), Mode::Watched { ready: &named, held: &none, only: false }).put.len(), 1);
     }
 }

@@ -30,6 +30,8 @@ pub enum Mode<'a> {
         ready: &'a BTreeSet<OsString>,
         /// File names that are being written or replaced: neither taken nor missed.
         held: &'a BTreeSet<OsString>,
+        /// Nothing else is said to have changed: of files that were looked at before, only those in `ready` need be.
+        only: bool,
     },
 }
 
@@ -45,6 +47,11 @@ impl Mode<'_> {
             Self::Now => true,
             Self::Watched { ready, .. } => ready.contains(name),
         }
+    }
+
+    /// Whether a file that was looked at before need not be looked at again.
+    pub(super) fn spares(&self, name: &OsStr) -> bool {
+        matches!(self, Self::Watched { only: true, .. }) && !self.names(name)
     }
 
     /// Whether the file was named as changed, so that its fingerprint need not be asked.

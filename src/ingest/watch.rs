@@ -195,16 +195,20 @@ impl<D: FnMut(Update)> Watcher<D> {
         if is_comparison {
             self.next_compare = now + self.timing.compare;
         }
-        self.next_try = None;
+        let is_try = self.next_try.is_some_and(|at| at <= now);
+        let asked = is_comparison || is_try || self.pending.compares(now);
+        // what a file was left alone for is still to be looked at then
+        let soon = self.next_try.take().filter(|_| !is_try);
         let (moved, trouble) = self.arm(); // before the look, so that nothing falls between the two
         let (mut ready, held) = self.pending.take(now);
         ready.extend(moved.into_iter().filter(|name| !held.contains(name)));
-        let mode = Mode::Watched { ready: &ready, held: &held };
+        let mode = Mode::Watched { ready: &ready, held: &held, only: !asked };
         let loader = &mut self.loader;
         let mut update =
             catch_unwind(AssertUnwindSafe(|| loader.scan(Timestamp::now(), mode))).unwrap_or_else(|_| self.panicked());
         update.unwatched = trouble;
         self.schedule();
+        self.next_try = self.next_try.into_iter().chain(soon).min();
         self.last_look = Some((Instant::now(), now.elapsed()));
         let trouble_changed = update.failure != self.failure || update.unwatched != self.unwatched;
         let changes_something = update.is_news();

@@ -21,8 +21,8 @@ impl Docket {
         let Some(filed) = self.orders.get(payload).filter(|filed| !filed.files.is_empty()) else { return };
         let Some(order) = self.order(payload) else { return };
         let (receipt, files) = (self.receipt(&order, filed, now), filed.files.clone());
-        let written = files.iter().fold(true, |all, file| self.deliver(&receipt, file) && all);
-        if !written {
+        let unwritten = files.iter().filter(|file| !self.deliver(&receipt, file)).count(); // each is tried
+        if unwritten > 0 {
             self.unwritable.insert(*payload);
         }
     }

@@ -270,14 +270,16 @@ fn a_notice_taken_up_by_another_file_leaves_the_one_that_was_refused() {
 fn the_watcher_waits_for_young_files_and_for_absence() {
     let mut fixture = Fixture::new();
     let (none, named) = (BTreeSet::new(), BTreeSet::from(["a.json".into()]));
-    let idle = Mode::Watched { ready: &none, held: &none };
+    let idle = Mode::Watched { ready: &none, held: &none, only: false };
     fixture.write("a.json", "N-1", 1, "a.example");
     assert!(fixture.loader.scan(Timestamp::now(), idle).is_empty());
     assert_eq!(fixture.loader.again(), Some(QUIET));
-    let ready = Mode::Watched { ready: &named, held: &none };
+    let ready = Mode::Watched { ready: &named, held: &none, only: false };
     assert_eq!(fixture.loader.scan(Timestamp::now(), ready).put.len(), 1);
     fixture.remove("a.json");
-    assert!(fixture.loader.scan(Timestamp::now(), Mode::Watched { ready: &none, held: &named }).is_empty());
+    assert!(
+        fixture.loader.scan(Timestamp::now(), Mode::Watched { ready: &none, held: &named, only: false }).is_empty()
+    );
     assert!(fixture.loader.scan(Timestamp::now(), idle).is_empty());
     assert_eq!(fixture.loader.again(), Some(ABSENCE));
     std::thread::sleep(ABSENCE);
@@ -292,7 +294,7 @@ fn a_link_that_leads_nowhere_is_reported_when_it_stays_so() {
     fixture.remove("a.json");
     symlink("nowhere", fixture.path("a.json")).unwrap();
     let none = BTreeSet::new();
-    let idle = Mode::Watched { ready: &none, held: &none };
+    let idle = Mode::Watched { ready: &none, held: &none, only: false };
     assert!(fixture.loader.scan(Timestamp::now(), idle).is_empty());
     std::thread::sleep(ABSENCE);
     let update = fixture.loader.scan(Timestamp::now(), idle);

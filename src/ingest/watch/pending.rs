@@ -59,6 +59,11 @@ impl Pending {
         self.compare = Some(self.compare.map_or(at, |earlier| earlier.min(at)));
     }
 
+    /// Whether a look that no file is named for is due.
+    pub(super) fn compares(&self, now: Instant) -> bool {
+        self.compare.is_some_and(|at| at <= now)
+    }
+
     /// Takes in an event. Returns whether a watched directory itself is gone or was moved: its watch is of no more use.
     pub(super) fn note(&mut self, event: &Event, layout: &Layout, now: Instant) -> bool {
         let Some(sign) = sign(event.kind) else { return false };
