@@ -4,10 +4,12 @@
 
 pub mod action;
 pub mod authority;
+pub mod caller;
 pub mod name;
 pub mod notice;
 pub mod order;
 pub(crate) mod pile;
+pub mod receipt;
 pub mod rtype;
 pub(crate) mod symbols;
 pub mod targets;
@@ -15,8 +17,10 @@ pub mod view;
 
 pub use action::Action;
 pub use authority::{Authority, AuthorityId, AuthorityKind};
+pub use caller::{Caller, Role};
 pub use name::{DnsName, NameError};
 pub use notice::{Category, LegalBasis, Notice, NoticeId, Scope, Sensitivity, Validity};
 pub use order::{Act, Item, ItemId, Order, Restriction};
+pub use receipt::Receipt;
 pub use targets::Targets;
 pub use view::{Exemption, Exemptions, Network, NetworkError, Networks};

@@ -1,4 +1,4 @@
-//! [`Receipt`]: what became of an order, for who sent it: JSON, signed by the node as a flattened JWS (RFC 7515 §7.2.2).
+//! Receipts as files: a [`Receipt`], signed by the node as a flattened JWS (RFC 7515 §7.2.2), and the node's key.
 //!
 //! The file beside an order has the receipt twice: as the signed payload, and readable in the member `receipt`, which RFC
 //! 7515 §7.2.1 lets verifiers ignore. Names stand in none; the sender knows its items by their numbers.
@@ -7,12 +7,11 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
-use serde::Serialize;
 use serde_json::Value;
 
 use crate::ingest::RECEIPT;
 use crate::ledger::Digest;
+use crate::model::Receipt;
 use crate::verify::jose::jws;
 use crate::verify::jose::{Alg, Jwk, PrivateKey};
 
@@ -23,135 +22,23 @@ const LARGEST: u64 = 64 << 20;
 /// Its public half, for those who verify receipts.
 const PUBLIC: &str = "node.pub.jwk";
 
-/// See the module's header.
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct Receipt {
-    pub(super) version: u32,
-    /// Thumbprint of the node's key.
-    pub(super) node: String,
-    pub(super) authority: Option<String>,
-    pub(super) notice: Option<String>,
-    pub(super) kind: Option<&'static str>,
-    pub(super) sequence: Option<u64>,
-    /// SHA-256 of the signed payload.
-    pub(super) payload: Option<String>,
-    /// What became of it as a whole.
-    pub(super) state: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) code: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) reason: Option<String>,
-    pub(super) received_at: Timestamp,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) validated_at: Option<Timestamp>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) effective_at: Option<Timestamp>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) enforced_at: Option<Timestamp>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) lifted_at: Option<Timestamp>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) deadline_at: Option<Timestamp>,
-    /// Whether it was enforced by its deadline.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) in_time: Option<bool>,
-    /// Questions that the node asked itself about it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) asked: Option<u64>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) signers: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) items: Vec<ItemState>,
-    /// The earlier notices it is about.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) notices: Vec<NoticeState>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) policy: Option<PolicyRef>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) ledger: Option<LedgerRef>,
-    pub(super) written_at: Timestamp,
+/// A receipt as its node signs it: RFC 7515 §7.2.2, with the receipt readable beside its signed octets.
+pub(super) fn signed(receipt: &Receipt, node: &PrivateKey) -> serde_json::Result<Value> {
+    let payload = serde_json::to_string(receipt)?;
+    let mut envelope: Value = serde_json::from_str(&jws::flattened(payload.as_bytes(), node))?;
+    envelope["receipt"] = serde_json::from_str(&payload)?;
+    Ok(envelope)
 }
 
-/// What became of an item.
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct ItemState {
-    pub(super) item: String,
-    pub(super) state: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) code: Option<String>,
-    /// What `pagar approve` knows it by.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) held: Option<u64>,
-}
-
-/// Where an earlier notice stands.
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct NoticeState {
-    pub(super) notice: String,
-    pub(super) state: &'static str,
-}
-
-/// The policy that enforces it.
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct PolicyRef {
-    pub(super) serial: u32,
-    pub(super) digest: String,
-}
-
-/// Where it stands in the ledger, and where that ends.
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct LedgerRef {
-    /// Of the record that accepted or refused it.
-    pub(super) sequence: Option<u64>,
-    /// The last record.
-    pub(super) head: u64,
-    pub(super) hash: String,
-}
-
-impl Receipt {
-    /// One that says no more than this.
-    pub(super) fn new(node: &PrivateKey, state: &'static str, received_at: Timestamp, written_at: Timestamp) -> Self {
-        Self {
-            version: 1,
-            node: node.public().thumbprint().to_string(),
-            authority: None,
-            notice: None,
-            kind: None,
-            sequence: None,
-            payload: None,
-            state,
-            code: None,
-            reason: None,
-            received_at,
-            validated_at: None,
-            effective_at: None,
-            enforced_at: None,
-            lifted_at: None,
-            deadline_at: None,
-            in_time: None,
-            asked: None,
-            signers: Vec::new(),
-            items: Vec::new(),
-            notices: Vec::new(),
-            policy: None,
-            ledger: None,
-            written_at,
-        }
-    }
-
-    /// Writes it beside its order, whole or not at all.
-    pub(super) fn write(&self, order: &Path, node: &PrivateKey) -> io::Result<()> {
-        let payload = serde_json::to_string(self)?;
-        let mut envelope: Value = serde_json::from_str(&jws::flattened(payload.as_bytes(), node))?;
-        envelope["receipt"] = serde_json::from_str(&payload)?;
-        let place = place(order);
-        let aside = place.with_file_name(format!(".{}", place.file_name().unwrap_or_default().display()));
-        // anybody who can drop notices can put a link or a pipe there: it is taken away, never followed
-        let _ = fs::remove_file(&aside);
-        let mut to = fs::OpenOptions::new().write(true).create_new(true).open(&aside)?;
-        writeln!(to, "{}", serde_json::to_string_pretty(&envelope)?)?;
-        fs::rename(&aside, &place)
-    }
+/// Writes a receipt beside its order, whole or not at all.
+pub(super) fn write(receipt: &Receipt, order: &Path, node: &PrivateKey) -> io::Result<()> {
+    let place = place(order);
+    let aside = place.with_file_name(format!(".{}", place.file_name().unwrap_or_default().display()));
+    // anybody who can drop notices can put a link or a pipe there: it is taken away, never followed
+    let _ = fs::remove_file(&aside);
+    let mut to = fs::OpenOptions::new().write(true).create_new(true).open(&aside)?;
+    writeln!(to, "{}", serde_json::to_string_pretty(&signed(receipt, node)?)?)?;
+    fs::rename(&aside, &place)
 }
 
 /// Where the receipt of an order stands.

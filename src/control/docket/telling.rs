@@ -7,10 +7,10 @@ use jiff::Timestamp;
 use super::super::life::{Key, Phase};
 use super::holds::case_of;
 use super::judge::Refused;
-use super::receipt::Receipt;
 use super::{Docket, Filed, Seen, Signed, receipt};
 use crate::ledger::Digest;
-use crate::model::{Act, Item, ItemId, Order, Restriction};
+use crate::model::receipt::{ItemState, LedgerRef, NoticeState, PolicyRef};
+use crate::model::{Act, Item, ItemId, Order, Receipt, Restriction};
 
 /// Files of which it is remembered that their receipt cannot be written.
 const MOST_SAID: usize = 1_000;
@@ -29,7 +29,7 @@ impl Docket {
 
     /// Writes a receipt beside a file. That it cannot be written is said once a file.
     fn deliver(&mut self, receipt: &Receipt, file: &Path) -> bool {
-        let Err(error) = receipt.write(file, &self.node) else {
+        let Err(error) = receipt::write(receipt, file, &self.node) else {
             self.undeliverable.remove(file);
             return true;
         };
@@ -45,7 +45,7 @@ impl Docket {
     }
 
     pub(super) fn write_refusal(&mut self, signed: &Signed, why: &Refused, record: Option<u64>, now: Timestamp) {
-        let mut receipt = Receipt::new(&self.node, "refused", signed.received_at, now);
+        let mut receipt = Receipt::new(self.thumbprint(), "refused", signed.received_at, now);
         receipt.authority = why.by.as_ref().map(ToString::to_string);
         receipt.notice = why.id.as_ref().map(|(id, _)| id.to_string());
         receipt.sequence = why.id.as_ref().map(|(_, number)| *number);
@@ -54,16 +54,21 @@ impl Docket {
         self.deliver(&receipt, &signed.file);
     }
 
-    pub(super) fn ledger_ref(&self, sequence: Option<u64>) -> receipt::LedgerRef {
+    /// What tells this node's receipts from others'.
+    fn thumbprint(&self) -> String {
+        self.node.public().thumbprint().to_string()
+    }
+
+    pub(super) fn ledger_ref(&self, sequence: Option<u64>) -> LedgerRef {
         let head = self.book.head();
-        receipt::LedgerRef { sequence, head: head.sequence, hash: head.hash.to_string() }
+        LedgerRef { sequence, head: head.sequence, hash: head.hash.to_string() }
     }
 
     pub(super) fn receipt(&self, order: &Order, filed: &Filed, now: Timestamp) -> Receipt {
-        let mut receipt = Receipt::new(&self.node, "accepted", filed.received_at, now);
+        let mut receipt = Receipt::new(self.thumbprint(), "accepted", filed.received_at, now);
         receipt.authority = Some(order.authority.to_string());
         receipt.notice = Some(order.id.to_string());
-        receipt.kind = Some(order.act.kind());
+        receipt.kind = Some(order.act.kind().into());
         receipt.sequence = Some(filed.number);
         receipt.payload = Some(Digest::new(order.digest).to_string());
         receipt.validated_at = Some(filed.received_at);
@@ -90,9 +95,9 @@ impl Docket {
             (true, Phase::InForce, _) => ("published", false),
             (true, phase, _) => (phase.as_str(), false),
         };
-        receipt.state = as_word;
+        receipt.state = as_word.into();
         if let Some(seen) = seen {
-            receipt.policy = Some(receipt::PolicyRef { serial: seen.serial, digest: seen.policy.clone() });
+            receipt.policy = Some(PolicyRef { serial: seen.serial, digest: seen.policy.clone() });
             receipt.asked = Some(seen.asked);
             receipt.code.clone_from(&seen.failed);
             if enforced {
@@ -111,26 +116,20 @@ impl Docket {
             .collect();
     }
 
-    pub(super) fn item_state(
-        &self,
-        key: &Key,
-        item: &Item,
-        whole: &'static str,
-        says: Option<&[u8; 32]>,
-    ) -> receipt::ItemState {
+    pub(super) fn item_state(&self, key: &Key, item: &Item, whole: &'static str, says: Option<&[u8; 32]>) -> ItemState {
         let name = item.id.to_string();
         let case = self.life.case(key).filter(|_| says.is_some());
         if let Err(code) = item.target {
-            return receipt::ItemState { item: name, state: "refused", code: Some(code.to_owned()), held: None };
+            return ItemState { item: name, state: "refused".into(), code: Some(code.to_owned()), held: None };
         }
         if let Some(payload) = says
             && case.is_some_and(|case| case.content.quarantined.contains(&item.id))
         {
             let (held, code) = self.holds.of_item(key, &item.id, payload).unzip();
-            return receipt::ItemState { item: name, state: "quarantined", code, held };
+            return ItemState { item: name, state: "quarantined".into(), code, held };
         }
         let revoked = case.is_some_and(|case| case.revoked_items.contains(&item.id));
-        receipt::ItemState { item: name, state: if revoked { "revoked" } else { whole }, code: None, held: None }
+        ItemState { item: name, state: if revoked { "revoked" } else { whole }.into(), code: None, held: None }
     }
 
     pub(super) fn later_state(&self, order: &Order, receipt: &mut Receipt) {
@@ -139,18 +138,19 @@ impl Docket {
             let key = (order.authority.clone(), id.clone());
             let Some(case) = self.life.case(&key) else { continue };
             done &= !self.to_ask.contains(&key) && !self.asked.contains_key(&key);
-            receipt.notices.push(receipt::NoticeState { notice: id.to_string(), state: case.phase().as_str() });
+            receipt.notices.push(NoticeState { notice: id.to_string(), state: case.phase().as_str().into() });
             if let Some(seen) = self.seen.get(&key) {
                 done &= seen.failed.is_none();
                 receipt.lifted_at = receipt.lifted_at.max(seen.lifted_at);
-                receipt.policy = Some(receipt::PolicyRef { serial: seen.serial, digest: seen.policy.clone() });
+                receipt.policy = Some(PolicyRef { serial: seen.serial, digest: seen.policy.clone() });
             }
         }
         receipt.state = match (order.effective_at > receipt.written_at, done) {
             (true, _) => "scheduled",
             (false, true) => "carried-out",
             (false, false) => "published",
-        };
+        }
+        .into();
         if let Act::Revoke { notices, items } = &order.act {
             let known = notices.first().and_then(|id| self.life.case(&(order.authority.clone(), id.clone())));
             let known = known.and_then(|case| self.restriction(&case.content.payload));
@@ -158,10 +158,10 @@ impl Docket {
             receipt.items = items
                 .iter()
                 .map(|item| match has(item) {
-                    true => receipt::ItemState { item: item.to_string(), state: "revoked", code: None, held: None },
-                    false => receipt::ItemState {
+                    true => ItemState { item: item.to_string(), state: "revoked".into(), code: None, held: None },
+                    false => ItemState {
                         item: item.to_string(),
-                        state: "refused",
+                        state: "refused".into(),
                         code: Some("unknown-item".to_owned()),
                         held: None,
                     },
