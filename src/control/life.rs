@@ -295,6 +295,11 @@ impl Life {
         self.timeline.first().map(|(at, _)| *at)
     }
 
+    /// The payload of the order with this id.
+    pub fn order(&self, id: &Key) -> Option<&[u8; 32]> {
+        self.orders.get(id)
+    }
+
     /// A case.
     pub fn case(&self, key: &Key) -> Option<&Case> {
         self.cases.get(key)

@@ -11,6 +11,7 @@
 mod asker;
 pub mod clock;
 pub mod command;
+pub mod desk;
 mod docket;
 pub mod explain;
 pub mod handle;
@@ -29,6 +30,8 @@ pub mod stored;
 pub mod task;
 mod together;
 
+pub use desk::Desk;
+pub use docket::{Look, OrderSummary, Selection, Summary};
 pub use explain::Explanation;
 pub use handle::{Handle, SourceStatus, Status};
 pub use once::compile_once;

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::docket::{Bench, Signed, offline};
+use super::docket::{Bench, Signed, Way, offline};
 use super::state::State;
 use super::task::Config;
 use crate::ingest::{Loader, Mode, Problem, Update};
@@ -27,6 +27,7 @@ pub fn compile_once(config: &Config, at: Timestamp) -> (Snapshot, Vec<Update>) {
             file: source.file(&key),
             octets,
             received_at: at,
+            way: Way::File,
             again: false,
         }));
         updates.push(update);

@@ -23,12 +23,15 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use rustix::time::{ClockId, clock_gettime};
+use tokio::sync::oneshot;
 
 use super::asker::{Answer, Asker};
 use super::clock::{self, Clock};
 use super::command::{OperatorReply, OperatorRequest};
-use super::docket::{Docket, ListVersion, Signed};
+use super::desk::{Desk, Push, Pushed, Refusal, Rehearsal, Tickets};
+use super::docket::{Bench, Docket, ListVersion, Signed};
 use super::handle::{Handle, SourceStatus};
+use super::life::Key as Case;
 use super::publish::Publisher;
 use super::serial::{Serial, SerialError};
 use super::sources::Sources;
@@ -38,7 +41,7 @@ use super::together::{self, Together};
 use crate::ingest::{CODES, Document, Known, Loader, Mode, Problem, Source, Update, Watch, low_priority};
 use crate::ledger::seal::Key;
 use crate::ledger::{Event, Ledger};
-use crate::model::{Authority, Exemptions, Notice, Sensitivity};
+use crate::model::{Authority, Exemptions, Notice, Order, Sensitivity};
 use crate::observe::labels::Labels;
 use crate::observe::metrics::Metrics;
 use crate::policy::index::Full;
@@ -151,8 +154,7 @@ impl fmt::Display for Lines<'_> {
     }
 }
 
-#[derive(Debug)]
-enum Command {
+pub(super) enum Command {
     /// What the watch of this number saw.
     Update(u64, Box<Update>),
     /// A configuration and the first look at each of its sources that is new or has changed.
@@ -162,6 +164,14 @@ enum Command {
     Merged(Option<Box<Merged>>),
     /// A person asks for something; whoever waits is answered.
     Operator(OperatorRequest, Sender<OperatorReply>),
+    /// Somebody hands an order in and is answered when it is taken, or when its receipt is final.
+    Push(Push, oneshot::Sender<Pushed>),
+    /// Somebody asks what an order would change.
+    Rehearse(Push, oneshot::Sender<Result<Rehearsal, Box<Refusal>>>),
+    /// Somebody waits for the receipt of an order that was taken before; who asks for what is not known is dropped.
+    Await(Case, oneshot::Sender<Pushed>),
+    /// Somebody looks into the docket.
+    Look(Box<dyn FnOnce(&Docket, Timestamp) + Send>),
     /// The node answers queries: it can ask itself.
     Answering,
     /// It has asked itself.
@@ -177,7 +187,7 @@ enum Command {
 
 /// The first look at a source.
 #[derive(Debug)]
-struct First {
+pub(super) struct First {
     loader: Loader,
     update: Update,
 }
@@ -220,6 +230,8 @@ pub fn start(
         time: Timestamp::UNIX_EPOCH,
         docket,
         bench: Judges::of(&config),
+        tickets: Tickets::new(),
+        pushes: 0,
         held: BTreeMap::new(),
         asker: None,
         asking: config.asking.clone(),
@@ -287,6 +299,11 @@ impl Control {
     /// The node answers queries from now on: it asks itself whether it does what notices order.
     pub fn answering(&self) {
         let _ = self.commands.send(Command::Answering); // the thread ends only with us
+    }
+
+    /// Where orders are handed in and asked for.
+    pub fn desk(&self) -> Desk {
+        Desk::new(self.commands.clone())
     }
 
     /// What carries out the requests of people; may take as long as a change of the policy does.
@@ -373,6 +390,9 @@ struct Task {
     docket: Docket,
     /// What signed notices are judged by.
     bench: Judges,
+    /// Who waits for the answer to an order that was handed in, and how many were.
+    tickets: Tickets,
+    pushes: u64,
     /// Versions of lists that wait for people, by source.
     held: BTreeMap<String, (ListVersion, Document)>,
     /// Asks the node's own sockets, once they are answered.
@@ -397,6 +417,12 @@ struct Judges {
 }
 
 impl Judges {
+    /// What signed notices are judged by; `is_taken` says whether an unsigned document has an order's id or number.
+    fn bench<'a>(&'a self, is_taken: &'a dyn Fn(&Order) -> bool) -> Bench<'a> {
+        let Self { keyring, authorities, guard, key, .. } = self;
+        Bench { keyring, authorities, guard, has_key: key.is_some(), is_taken }
+    }
+
     /// How a source's files are understood and what is left out of them: what is known of one holds as long as this stays.
     fn reading(&self, source: &Source) -> String {
         format!("{}, guard {}", source.reading(), self.guarded_by)
@@ -501,6 +527,12 @@ impl Task {
                     let reply = self.operate(request, &mut changes);
                     let _ = answer.send(reply); // nobody waits any more
                 }
+                Command::Push(push, answer) => self.push(push, answer, &mut changes),
+                Command::Rehearse(push, answer) => {
+                    let _ = answer.send(self.rehearse(push)); // nobody waits any more
+                }
+                Command::Await(key, answer) => self.docket.await_receipt(&key, answer, self.time),
+                Command::Look(look) => look(&self.docket, self.time),
                 Command::Answering => self.answering(),
                 Command::Asked(Answer { found, serial, digest }) => {
                     self.asked = self.asked.saturating_sub(1);

@@ -152,7 +152,10 @@ impl Docket {
         for key in std::mem::take(&mut self.unwritten) {
             due.extend(self.about.get(&key).into_iter().flatten());
         }
-        due.iter().for_each(|payload| self.write_receipt(payload, now));
+        for payload in due {
+            self.write_receipt(&payload, now);
+            self.tell_watchers(&payload, now);
+        }
     }
 
     /// How long it took, from the order that did it.

@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use super::super::life::Key;
 use super::judge::{Bench, Good, Judged, Refused};
 use super::{
-    Docket, Effect, Filed, KEPT, Signed, Taken, Waits, accepted, filed, holds, judge, quarantine_problem, receipt,
+    Answer, Docket, Effect, Filed, KEPT, Signed, Taken, Waits, Way, accepted, filed, holds, judge, quarantine_problem,
+    receipt,
 };
 use crate::ingest::{Problem, Severity};
 use crate::ledger::{Digest, Event, Payload};
@@ -37,10 +38,18 @@ impl Docket {
         let (mut payloads, mut twins) = (BTreeSet::new(), Vec::new());
         for signed in files {
             if let Some(payload) = self.envelopes.get(&judge::digest(&signed.octets)).copied() {
-                self.known(&payload, signed, &mut taken); // keys may have come and gone since it was taken
+                match self.foreign(&signed, self.orders.get(&payload).map(|filed| &filed.key.0)) {
+                    Some(why) => refused.push((signed, why)),
+                    None => self.known(&payload, signed, &mut taken), // keys may have come and gone since it was taken
+                }
                 continue;
             }
-            match judge::judge(&signed.octets, &signed.file, bench, &self.life, &good, now) {
+            let judged = judge::judge(&signed.octets, &signed.file, bench, &self.life, &good, now);
+            if let Some(why) = self.foreign(&signed, judged.by()) {
+                refused.push((signed, why));
+                continue;
+            }
+            match judged {
                 Judged::Good(one) if !payloads.insert(one.order.digest) => {
                     twins.push((one.order, signed)); // the same payload in another file
                 }
@@ -56,7 +65,8 @@ impl Docket {
         for (order, signed) in twins {
             match self.orders.contains_key(&order.digest) {
                 true => self.known(&order.digest, signed, &mut taken),
-                false => self.keep(signed, Waits::Ledger), // its twin waits, and that was said
+                false if signed.way == Way::File => self.keep(signed, Waits::Ledger), // its twin waits, and that was said
+                false => self.wait(signed, "ledger", "the ledger cannot be written", &mut taken),
             }
         }
         refused.into_iter().for_each(|(signed, why)| self.refuse(signed, why, bench, &mut taken, now));
@@ -111,12 +121,15 @@ impl Docket {
             for (_, ended) in self.end_lifts(&good.order, good.secret) {
                 self.book.later(ended);
             }
-            let filed = Filed {
-                files: BTreeSet::from([signed.file.clone()]),
-                signers: good.signers.clone(),
-                ..filed(&good.order, envelope, record, signed.received_at)
-            };
-            self.moves_in(&signed.file, Some(good.order.digest));
+            let mut filed = filed(&good.order, envelope, record, signed.received_at);
+            filed.signers.clone_from(&good.signers);
+            match signed.way {
+                Way::File => {
+                    filed.files.insert(signed.file.clone());
+                    self.moves_in(&signed.file, Some(good.order.digest));
+                }
+                Way::Push(ticket, _) => taken.answers.push((ticket, Answer::taken(good.order.digest, true))),
+            }
             self.file(&good.order, filed, good.quarantined.into_iter().map(|(item, _)| item).collect(), now);
         }
         self.show_gaps();
@@ -143,6 +156,9 @@ impl Docket {
 
     /// The same payload again: it is answered as before.
     pub(super) fn known(&mut self, payload: &[u8; 32], signed: Signed, taken: &mut Taken) {
+        if let Way::Push(ticket, _) = signed.way {
+            return taken.answers.push((ticket, Answer::taken(*payload, false)));
+        }
         self.moves_in(&signed.file, Some(*payload));
         let Some(filed) = self.orders.get_mut(payload) else { return };
         filed.files.insert(signed.file.clone());
@@ -201,6 +217,10 @@ impl Docket {
             }
             _ => {}
         }
+        if let Way::Push(ticket, _) = signed.way {
+            let answer = self.refusal(&signed, why, record, now);
+            return taken.answers.push((ticket, Answer::Refused(Box::new(answer))));
+        }
         self.moves_in(&signed.file, None);
         if is_new || !receipt::is_refusal(&signed.file) {
             self.write_refusal(&signed, &why, record, now);
@@ -216,6 +236,9 @@ impl Docket {
 
     /// Lets a file wait for the ledger, and says so.
     pub(super) fn wait(&mut self, signed: Signed, code: &'static str, why: &str, taken: &mut Taken) {
+        if let Way::Push(ticket, _) = signed.way {
+            return taken.answers.push((ticket, Answer::Unavailable(why.to_owned()))); // whoever waits tries again
+        }
         let (file, message) = (signed.file.clone(), format!("the notice waits: {why}"));
         let severity = Severity::Error;
         let problem = Problem { severity, file, line: None, column: None, message, hint: None, code };

@@ -48,6 +48,17 @@ pub(super) enum Judged {
     Refused(Box<Refused>),
 }
 
+impl Judged {
+    /// Whose order it is, if that is known.
+    pub(super) fn by(&self) -> Option<&AuthorityId> {
+        match self {
+            Self::Good(good) => Some(&good.order.authority),
+            Self::Known(order) => Some(&order.authority),
+            Self::Refused(why) => why.by.as_ref(),
+        }
+    }
+}
+
 /// An order that may be taken.
 #[derive(Debug)]
 pub(super) struct Good {
@@ -78,7 +89,7 @@ pub(super) struct Refused {
 }
 
 impl Refused {
-    fn new(code: &'static str, reason: impl ToString) -> Box<Self> {
+    pub(super) fn new(code: &'static str, reason: impl ToString) -> Box<Self> {
         let (by, id, hint, problems) = (None, None, None, Vec::new());
         Box::new(Self { by, id, code, reason: reason.to_string(), hint, later: false, secret: true, problems })
     }

@@ -22,11 +22,13 @@
 //! | [`people`] | what people decide |
 //! | [`mod@offline`] | what files would do, without a ledger |
 //! | [`telling`], [`receipt`] | what the sender is told, and the file it stands in |
+//! | [`desk`] | those who handed an order in and wait, and those who ask |
 //! | [`replay`] | the state of all this from the ledger |
 
 mod asking;
 mod book;
 mod cases;
+mod desk;
 mod holds;
 mod intake;
 mod judge;
@@ -47,6 +49,9 @@ use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
 use self::book::Book;
+pub(super) use self::desk::Answer;
+use self::desk::Watcher;
+pub use self::desk::{Look, OrderSummary, Selection, Summary};
 use self::holds::Holds;
 pub(super) use self::holds::ListVersion;
 pub(super) use self::judge::Bench;
@@ -59,7 +64,7 @@ use super::state::Place;
 use crate::ingest::{Document, Problem, Severity};
 use crate::ledger::event::{ItemRef, OrderKind};
 use crate::ledger::{Digest, Event, Ledger, LedgerError, seal};
-use crate::model::{Act, DnsName, Item, ItemId, Notice, NoticeId, Order, Restriction};
+use crate::model::{Act, AuthorityId, DnsName, Item, ItemId, Notice, NoticeId, Order, Restriction};
 use crate::observe::metrics::Metrics;
 use crate::verify::jose::PrivateKey;
 
@@ -69,15 +74,26 @@ const KEPT: usize = 64 << 20;
 /// From one try of what waits to the next.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// A signed file as a source gave it.
+/// A signed notice as it came.
 #[derive(Clone, Debug)]
 pub(super) struct Signed {
     pub(super) source: String,
+    /// Its file, or what stands for one in messages.
     pub(super) file: PathBuf,
+    pub(super) way: Way,
     pub(super) octets: Vec<u8>,
     pub(super) received_at: Timestamp,
     /// It was refused before, and that was said.
     pub(super) again: bool,
+}
+
+/// How a signed notice came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// As a file: its receipt is written beside it.
+    File,
+    /// Somebody handed it in and waits for the answer, under this number; perhaps for one authority only.
+    Push(u64, Option<AuthorityId>),
 }
 
 /// Why a file waits.
@@ -117,6 +133,8 @@ pub(super) struct Taken {
     pub(super) problems: Vec<(String, Problem)>,
     /// Files with which nothing is wrong (any more), by source.
     pub(super) settled: Vec<(String, PathBuf)>,
+    /// What those are told who handed orders in.
+    pub(super) answers: Vec<(u64, Answer)>,
     /// The ledger could not be written: what is left is not tried.
     stuck: bool,
 }
@@ -125,6 +143,7 @@ pub(super) struct Taken {
 #[derive(Clone, Debug)]
 struct Filed {
     key: Key,
+    kind: &'static str,
     number: u64,
     about: Vec<NoticeId>,
     /// Digest of its envelope, and the record that accepted it.
@@ -209,6 +228,8 @@ pub(super) struct Docket {
     undeliverable: BTreeSet<PathBuf>,
     /// Which order each file has.
     files: BTreeMap<PathBuf, [u8; 32]>,
+    /// Who waits until an order's receipt is final.
+    watchers: BTreeMap<[u8; 32], Vec<Watcher>>,
     /// Orders about each case, the first one included.
     about: BTreeMap<Key, Vec<[u8; 32]>>,
     shown: BTreeMap<Key, Shown>,
@@ -297,6 +318,7 @@ impl Docket {
             delivered: None,
             undeliverable: BTreeSet::new(),
             files: BTreeMap::new(),
+            watchers: BTreeMap::new(),
             about: BTreeMap::new(),
             shown: BTreeMap::new(),
             seen: BTreeMap::new(),
@@ -392,6 +414,7 @@ impl Docket {
             filed.files = before.orders.get(payload).map(|known| known.files.clone()).unwrap_or_default();
         }
         self.files = std::mem::take(&mut before.files);
+        self.watchers = std::mem::take(&mut before.watchers);
         self.shown = std::mem::take(&mut before.shown);
         (self.asked, self.queries) = (std::mem::take(&mut before.asked), before.queries);
         self.refused.append(&mut before.refused);
@@ -479,6 +502,7 @@ fn place((authority, id): &Key) -> Place {
 fn filed(order: &Order, envelope: Digest, record: u64, received_at: Timestamp) -> Filed {
     Filed {
         key: (order.authority.clone(), order.id.clone()),
+        kind: order.act.kind(),
         number: order.sequence,
         about: order.act.about().to_vec(),
         envelope,

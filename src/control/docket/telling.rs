@@ -44,14 +44,26 @@ impl Docket {
         false
     }
 
+    /// Writes a refusal beside its file.
     pub(super) fn write_refusal(&mut self, signed: &Signed, why: &Refused, record: Option<u64>, now: Timestamp) {
+        let receipt = self.refusal_receipt(signed, why, record, now);
+        self.deliver(&receipt, &signed.file);
+    }
+
+    pub(super) fn refusal_receipt(
+        &self,
+        signed: &Signed,
+        why: &Refused,
+        record: Option<u64>,
+        now: Timestamp,
+    ) -> Receipt {
         let mut receipt = Receipt::new(self.thumbprint(), "refused", signed.received_at, now);
         receipt.authority = why.by.as_ref().map(ToString::to_string);
         receipt.notice = why.id.as_ref().map(|(id, _)| id.to_string());
         receipt.sequence = why.id.as_ref().map(|(_, number)| *number);
         (receipt.code, receipt.reason) = (Some(why.code.to_owned()), Some(why.reason.clone()));
         receipt.ledger = why.by.as_ref().map(|_| self.ledger_ref(record));
-        self.deliver(&receipt, &signed.file);
+        receipt
     }
 
     /// What tells this node's receipts from others'.

@@ -4,9 +4,11 @@
 //! | file | what |
 //! |---|---|
 //! | [`node`] | docket, state and register as the control plane turns them, on a clock that is told the time |
+//! | [`desk`] | orders that are handed in one by one |
 //! | [`stories`] | `tests/scenarios/notices/*.txt`, and their language |
 //! | [`properties`] | any sequence of orders, ticks, approvals and lifts |
 
+mod desk;
 mod node;
 mod properties;
 mod stories;

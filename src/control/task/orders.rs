@@ -1,12 +1,15 @@
 //! Signed notices and people: what the docket says goes into the state, and what the node is to ask itself goes to the asker.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use jiff::Timestamp;
+use tokio::sync::oneshot;
 
 use super::super::asker::{Asker, Job};
 use super::super::command::{OperatorReply, OperatorRequest};
-use super::super::docket::{Bench, Decided, Docket, Effect};
+use super::super::desk::{PUSHED, Push, Pushed, Refusal, Rehearsal};
+use super::super::docket::{Decided, Docket, Effect, Signed, Way};
 use super::super::explain::hex;
 use super::super::{SIGNED, docket};
 use super::{Changes, Command, Judges, RETAKE, RETAKES, Task};
@@ -46,16 +49,24 @@ impl Task {
         if !signed.is_empty() || retry {
             let Self { state, bench, docket, .. } = self;
             let is_taken = |order: &Order| state.is_taken(order);
-            let Judges { keyring, authorities, guard, key, .. } = bench;
-            let bench = Bench { keyring, authorities, guard, has_key: key.is_some(), is_taken: &is_taken };
-            let taken = docket.take(signed, &bench, now);
+            let taken = docket.take(signed, &bench.bench(&is_taken), now);
             effects.extend(taken.effects);
             for (source, file) in taken.settled {
                 let key = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
                 self.sources.changed(&source, &[key]);
             }
-            taken.problems.into_iter().for_each(|(source, problem)| self.sources.add_problem(&source, problem));
+            for (source, problem) in taken.problems {
+                match source.starts_with(PUSHED) {
+                    true => tracing::warn!(source, "{problem}"), // its sender is told
+                    false => self.sources.add_problem(&source, problem),
+                }
+            }
             self.show_sources();
+            for (ticket, answer) in taken.answers {
+                if let Some(who) = self.tickets.remove(&ticket) {
+                    self.docket.answer(answer, who, now);
+                }
+            }
         }
         self.apply(effects, changes);
         changes.other |= self.docket.lifts_changed();
@@ -75,6 +86,29 @@ impl Task {
             tracing::error!(notice = key, "{problem}");
             self.metrics.policy.refused_items.with_label_values(&[problem.code]).inc();
         }
+    }
+
+    /// An order that somebody hands in: it goes the way of those that come as files, with the next turn.
+    pub(super) fn push(&mut self, push: Push, answer: oneshot::Sender<Pushed>, changes: &mut Changes) {
+        self.pushes += 1;
+        self.tickets.retain(|_, (_, who)| !who.is_closed());
+        self.tickets.insert(self.pushes, (push.wait, answer));
+        changes.signed.push(self.handed_in(push));
+    }
+
+    /// What an order would change. Nothing is recorded.
+    pub(super) fn rehearse(&self, push: Push) -> Result<Rehearsal, Box<Refusal>> {
+        let signed = self.handed_in(push);
+        let Self { state, bench, docket, .. } = self;
+        let is_taken = |order: &Order| state.is_taken(order);
+        docket.rehearse(&signed, &bench.bench(&is_taken), &self.publisher.current(), self.time)
+    }
+
+    fn handed_in(&self, Push { octets, client, only, .. }: Push) -> Signed {
+        let source = format!("{PUSHED}{client}");
+        let file = PathBuf::from(format!("{source}/{}", self.pushes));
+        let way = Way::Push(self.pushes, only);
+        Signed { source, file, way, octets, received_at: Timestamp::now(), again: false }
     }
 
     /// Lets time pass for the policy.

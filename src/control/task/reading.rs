@@ -1,7 +1,7 @@
 //! What sources report, on its way into the state: what is taken at once, what waits for other long lists, and what is held
 //! for people.
 
-use super::super::docket::{ListVersion, Signed};
+use super::super::docket::{ListVersion, Signed, Way};
 use super::super::state::Place;
 use super::{Changes, Command, First, LONG, PROBLEMS, Task, Watched};
 use crate::ingest::{Document, DocumentKey, Kind, Problem, Severity, Source, Update, Watch, watch};
@@ -76,6 +76,7 @@ impl Task {
             file: source.file(&key),
             octets,
             received_at: update.at,
+            way: Way::File,
             again: false,
         }));
         let mut documents: Vec<_> =

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use super::super::*;
 use crate::control::command::{OperatorReply, OperatorRequest};
+use crate::control::desk::{Refusal, Rehearsal};
 use crate::control::explain::hex;
 use crate::control::state::State;
 use crate::model::{Authority, AuthorityId, AuthorityKind};
@@ -145,19 +146,56 @@ impl Node {
             octets: self.files[&file].clone(),
             file: self.path(&file),
             received_at: now,
+            way: Way::File,
             again: false,
         };
-        let signed: Vec<_> = files.into_iter().map(signed).collect();
-        let Some(docket) = &mut self.docket else { return };
+        let signed = files.into_iter().map(signed).collect();
+        self.take(signed);
+    }
+
+    /// What signed notices are judged by.
+    fn bench(&self) -> Bench<'_> {
+        let Self { keyring, authorities, guard, .. } = self;
+        Bench { keyring, authorities, guard, has_key: true, is_taken: &|_| false }
+    }
+
+    /// What this authority signs.
+    pub(super) fn envelope(&self, authority: &str, notice: &Value) -> Vec<u8> {
+        jws::sign(notice.to_string().as_bytes(), &[&self.keys[authority]]).into_bytes()
+    }
+
+    /// Somebody hands envelopes in at once, for this authority only if one is named; returns the answers, by their place.
+    pub(super) fn push(&mut self, only: Option<&str>, envelopes: &[Vec<u8>]) -> BTreeMap<u64, Answer> {
+        let only = only.map(AuthorityId::new);
+        let signed = envelopes.iter().zip(0..).map(|(octets, n)| self.handed_in(n, only.clone(), octets)).collect();
+        self.take(signed).into_iter().collect()
+    }
+
+    fn handed_in(&self, number: u64, only: Option<AuthorityId>, octets: &[u8]) -> Signed {
+        Signed {
+            source: "push:gateway".to_owned(),
+            file: PathBuf::from(format!("push:gateway/{number}")),
+            way: Way::Push(number, only),
+            octets: octets.to_vec(),
+            received_at: self.now,
+            again: false,
+        }
+    }
+
+    /// What an envelope would change.
+    pub(super) fn rehearse(&mut self, octets: &[u8]) -> Result<Rehearsal, Box<Refusal>> {
+        let (policy, signed) = (self.policy(), self.handed_in(0, None, octets));
+        let Some(docket) = &self.docket else { panic!("the node is down") };
+        docket.rehearse(&signed, &self.bench(), &policy, self.now)
+    }
+
+    fn take(&mut self, signed: Vec<Signed>) -> Vec<(u64, Answer)> {
+        let now = self.now;
+        let Some(mut docket) = self.docket.take() else { return Vec::new() };
         let mut effects = docket.pass(now);
-        let bench = Bench {
-            keyring: &self.keyring,
-            authorities: &self.authorities,
-            guard: &self.guard,
-            has_key: true,
-            is_taken: &|_| false,
-        };
-        effects.extend(docket.take(signed, &bench, now).effects);
+        let taken = docket.take(signed, &self.bench(), now);
+        self.docket = Some(docket);
+        effects.extend(taken.effects);
         let mut documents = Vec::new();
         for (place, document) in last_of_each(effects) {
             match document {
@@ -171,6 +209,7 @@ impl Node {
         if self.asks {
             self.ask();
         }
+        taken.answers
     }
 
     fn publish(&mut self) {

@@ -1,0 +1,400 @@
+//! Those who handed an order in and wait for what becomes of it, and those who ask: what the docket says to each.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio::sync::oneshot;
+
+use super::judge::{self, Bench, Good, Judged, Refused};
+use super::{Docket, Shown, Signed, Way, receipt};
+use crate::control::desk::{Pushed, Refusal, Rehearsal, RehearsedItem, Told};
+use crate::control::life::{Case, Key, Phase};
+use crate::ledger::{Head, Stored};
+use crate::model::{Act, AuthorityId, DnsName, Item, NoticeId, Order, Receipt, Scope};
+use crate::policy::Snapshot;
+
+/// What is to be said to somebody who handed an order in.
+#[derive(Debug)]
+pub(in crate::control) enum Answer {
+    /// The order with this payload was taken, now or before.
+    Taken { payload: [u8; 32], is_new: bool },
+    /// It was not.
+    Refused(Box<Refusal>),
+    /// Not now.
+    Unavailable(String),
+}
+
+/// Somebody who waits until a receipt is final.
+#[derive(Debug)]
+pub(in crate::control) struct Watcher {
+    is_new: bool,
+    answer: oneshot::Sender<Pushed>,
+}
+
+/// Which notices are asked for. What is not said does not matter.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    /// Of this authority.
+    pub authority: Option<AuthorityId>,
+    /// With one of these ids; all, if there are none.
+    pub notices: BTreeSet<String>,
+    /// In this state, as [`Summary::state`] says it.
+    pub state: Option<String>,
+    /// Behind this one, in the order they are given in.
+    pub after: Option<(AuthorityId, NoticeId)>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// Where a notice stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// Whose.
+    pub authority: String,
+    /// Its id.
+    pub notice: String,
+    /// The order that says what it says now: itself, or an amendment.
+    pub said_by: String,
+    /// What it is about; `None` where the class is secret and the caller does not see that.
+    pub category: String,
+    /// Who may see its names.
+    pub sensitivity: &'static str,
+    /// As in receipts: `scheduled`, `published`, `enforced`, `suspended`, `revoked`, `expired`.
+    pub state: &'static str,
+    /// When its first order came.
+    pub received_at: Timestamp,
+    /// From when it holds.
+    pub effective_at: Timestamp,
+    /// Until when, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// By when it had to be enforced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline_at: Option<Timestamp>,
+    /// Since when it is seen to be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enforced_at: Option<Timestamp>,
+}
+
+/// An order about a notice.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OrderSummary {
+    /// Its id.
+    pub notice: String,
+    /// What it does.
+    pub kind: &'static str,
+    /// Its number.
+    pub sequence: u64,
+    /// When it came.
+    pub received_at: Timestamp,
+    /// From when it holds.
+    pub effective_at: Timestamp,
+    /// The record that accepted it.
+    pub ledger: u64,
+}
+
+/// The docket as those see it who ask ([`crate::control::Desk::look`]).
+#[derive(Clone, Copy, Debug)]
+pub struct Look<'a> {
+    docket: &'a Docket,
+    now: Timestamp,
+}
+
+impl Answer {
+    pub(super) const fn taken(payload: [u8; 32], is_new: bool) -> Self {
+        Self::Taken { payload, is_new }
+    }
+}
+
+impl Docket {
+    /// Answers somebody who handed an order in: at once, or when its receipt is final.
+    pub(in crate::control) fn answer(
+        &mut self,
+        answer: Answer,
+        (wait, sender): (bool, oneshot::Sender<Pushed>),
+        now: Timestamp,
+    ) {
+        let said = match answer {
+            Answer::Refused(refusal) => Pushed::Refused(refusal),
+            Answer::Unavailable(why) => Pushed::Unavailable(why),
+            Answer::Taken { payload, is_new } => match self.told(&payload, is_new, now) {
+                Some(told) if wait && !told.is_final => {
+                    self.watch(payload, Watcher { is_new, answer: sender });
+                    return;
+                }
+                Some(told) => Pushed::Taken(Box::new(told)),
+                None => Pushed::Unavailable("the order was taken and cannot be read back".to_owned()),
+            },
+        };
+        let _ = sender.send(said); // nobody waits any more
+    }
+
+    /// Whoever waits for a receipt is kept until it is final; those who have gone are dropped.
+    fn watch(&mut self, payload: [u8; 32], watcher: Watcher) {
+        let watchers = self.watchers.entry(payload).or_default();
+        watchers.retain(|watcher| !watcher.answer.is_closed());
+        watchers.push(watcher);
+    }
+
+    /// Waits for the receipt of an order that was taken before.
+    pub(in crate::control) fn await_receipt(&mut self, key: &Key, answer: oneshot::Sender<Pushed>, now: Timestamp) {
+        if let Some(payload) = self.life.order(key).copied() {
+            self.answer(Answer::taken(payload, false), (true, answer), now);
+        }
+    }
+
+    /// Answers those who wait for this receipt, if it is final.
+    pub(super) fn tell_watchers(&mut self, payload: &[u8; 32], now: Timestamp) {
+        if !self.watchers.contains_key(payload) {
+            return;
+        }
+        let Some(told) = self.told(payload, false, now).filter(|told| told.is_final) else { return };
+        for Watcher { is_new, answer } in self.watchers.remove(payload).into_iter().flatten() {
+            let _ = answer.send(Pushed::Taken(Box::new(Told { is_new, ..told.clone() }))); // nobody waits any more
+        }
+    }
+
+    fn told(&self, payload: &[u8; 32], is_new: bool, now: Timestamp) -> Option<Told> {
+        let filed = self.orders.get(payload)?;
+        let receipt = self.receipt(&self.order(payload)?, filed, now);
+        let is_final = is_final(&receipt);
+        let (authority, notice) = filed.key.clone();
+        let receipt = receipt::signed(&receipt, &self.node).ok()?;
+        Some(Told { authority, notice, is_new, is_final, receipt })
+    }
+
+    /// What a refused order's sender is told.
+    pub(super) fn refusal(&self, signed: &Signed, why: Refused, record: Option<u64>, now: Timestamp) -> Refusal {
+        let receipt = why.by.as_ref().map(|_| self.refusal_receipt(signed, &why, record, now));
+        let receipt = receipt.and_then(|receipt| receipt::signed(&receipt, &self.node).ok());
+        let Refused { by, id, code, reason, hint, problems, .. } = why;
+        Refusal { code, reason, hint, authority: by, notice: id, problems, receipt }
+    }
+
+    /// Why this way is closed to orders of that authority.
+    pub(super) fn foreign(&self, signed: &Signed, authority: Option<&AuthorityId>) -> Option<Refused> {
+        let Way::Push(_, Some(only)) = &signed.way else { return None };
+        let authority = authority.filter(|authority| *authority != only)?;
+        let reason = format!("this client sends orders of {only}, and this is one of {authority}");
+        Some(*Refused::new("foreign-authority", reason))
+    }
+
+    /// What an order would change; `policy` is what is in force.
+    pub(in crate::control) fn rehearse(
+        &self,
+        signed: &Signed,
+        bench: &Bench<'_>,
+        policy: &Snapshot,
+        now: Timestamp,
+    ) -> Result<Rehearsal, Box<Refusal>> {
+        let judged = judge::judge(&signed.octets, &signed.file, bench, &self.life, &[], now);
+        if let Some(why) = self.foreign(signed, judged.by()) {
+            return Err(Box::new(self.refusal(signed, why, None, now)));
+        }
+        let rehearsal = match judged {
+            Judged::Refused(mut why) => {
+                why.by = None; // what is not recorded is not signed
+                return Err(Box::new(self.refusal(signed, *why, None, now)));
+            }
+            Judged::Known(order) => Rehearsal { known: true, ..about(&order) },
+            Judged::Good(good) => self.effect(&good, policy),
+        };
+        Ok(Rehearsal { text: in_words(&rehearsal), ..rehearsal })
+    }
+
+    /// Names before and after.
+    fn effect(&self, good: &Good, policy: &Snapshot) -> Rehearsal {
+        let Good { order, quarantined, .. } = good;
+        let mut result = about(order);
+        let mut after = BTreeSet::new();
+        for item in order.act.restriction().map_or(&[][..], |restriction| &restriction.items) {
+            let held = quarantined.iter().find(|(held, _)| *held == item.id);
+            let (state, code) = match (&item.target, held) {
+                (Err(code), _) => ("refused", *code),
+                (Ok(_), Some((_, why))) => ("quarantined", why.code()),
+                (Ok(target), None) => {
+                    after.insert(target.clone());
+                    continue;
+                }
+            };
+            let (item, state, code) = (item.id.to_string(), state.to_owned(), code.to_owned());
+            result.items.push(RehearsedItem { item, state, code });
+        }
+        let keys: Vec<Key> = order.act.about().iter().map(|id| (order.authority.clone(), id.clone())).collect();
+        let mut before = BTreeSet::new();
+        for (key, case) in keys.iter().filter_map(|key| Some((key, self.life.case(key)?))) {
+            let shown = self.names(&self.shown.get(key).map_or_else(Vec::new, |shown| self.items(shown)));
+            after.extend(match &order.act {
+                Act::Revoke { items, .. } if items.is_empty() => BTreeSet::new(),
+                Act::Revoke { items, .. } => {
+                    let shown = self.shown.get(key).map_or_else(Vec::new, |shown| self.items(shown));
+                    self.names(&shown.into_iter().filter(|item| !items.contains(&item.id)).collect::<Vec<_>>())
+                }
+                Act::Resume(_) => self.names(&self.resumed(case)),
+                Act::Restrict(_) | Act::Amend { .. } | Act::Suspend(_) => BTreeSet::new(),
+            });
+            before.extend(shown);
+        }
+        let listers = |name: &DnsName| {
+            let others = policy
+                .listings(name.as_wire())
+                .filter(|(_, scope, target)| *scope == Scope::Subtree || *target == name.as_wire());
+            others.filter(|(notice, ..)| !keys.contains(&(notice.authority.clone(), notice.id.clone()))).count()
+        };
+        let listed =
+            |names: &mut dyn Iterator<Item = &(DnsName, Scope)>| names.filter(|(name, _)| listers(name) > 0).count();
+        result.adds = after.difference(&before).count();
+        result.already_listed = listed(&mut after.difference(&before));
+        result.removes = before.difference(&after).count();
+        result.still_listed = listed(&mut before.difference(&after));
+        result.unchanged = before.intersection(&after).count();
+        result
+    }
+
+    fn names(&self, items: &[Item]) -> BTreeSet<(DnsName, Scope)> {
+        items.iter().filter_map(|item| item.target.clone().ok()).collect()
+    }
+
+    /// What a case that rests would have in force.
+    fn resumed(&self, case: &Case) -> Vec<Item> {
+        let left_out = case.content.quarantined.union(&case.revoked_items).cloned().collect();
+        self.items(&Shown { payload: case.content.payload, left_out })
+    }
+}
+
+impl<'a> Look<'a> {
+    pub(in crate::control) const fn new(docket: &'a Docket, now: Timestamp) -> Self {
+        Self { docket, now }
+    }
+
+    /// The notices of a selection, by authority and id; one more than its limit shows that there are more.
+    pub fn notices(&self, selection: &Selection) -> Vec<Summary> {
+        let Selection { authority, notices, state, after, limit } = selection;
+        let cases = self.docket.life.cases().filter(|(key, _)| {
+            authority.as_ref().is_none_or(|authority| key.0 == *authority)
+                && (notices.is_empty() || notices.contains(key.1.as_str()))
+                && after.as_ref().is_none_or(|after| *key > after)
+        });
+        let summaries = cases.map(|(key, case)| self.summary(key, case));
+        let wanted = summaries.filter(|summary| state.as_ref().is_none_or(|state| summary.state == state));
+        wanted.take(limit.saturating_add(1)).collect()
+    }
+
+    /// The authorities that have an order with this id.
+    pub fn authorities_of(&self, id: &NoticeId) -> Vec<AuthorityId> {
+        let known: BTreeSet<_> =
+            self.docket.orders.values().filter(|filed| filed.key.1 == *id).map(|filed| filed.key.0.clone()).collect();
+        known.into_iter().collect()
+    }
+
+    /// A notice and every order about it, as they came.
+    pub fn notice(&self, key: &Key) -> Option<(Summary, Vec<OrderSummary>)> {
+        let case = self.docket.life.case(key)?;
+        let orders = self.docket.about.get(key).into_iter().flatten();
+        let orders = orders.filter_map(|payload| self.order_summary(payload)).collect();
+        Some((self.summary(key, case), orders))
+    }
+
+    /// The receipt of the order with this id.
+    pub fn receipt(&self, key: &Key) -> Option<Told> {
+        self.docket.told(self.docket.life.order(key)?, false, self.now)
+    }
+
+    /// Records from this one on, at most so many, with the hash before each, and where the chain ends.
+    pub fn records(&self, from: u64, limit: usize) -> Result<(Vec<(Head, Stored)>, Head), String> {
+        let Some(ledger) = self.docket.book.ledger() else { return Err("the ledger cannot be used".to_owned()) };
+        let (mut before, mut found) = (Head::origin(), Vec::new());
+        for stored in ledger.records(from.max(2) - 1) {
+            let stored = stored.map_err(|error| error.to_string())?;
+            let head = stored.head;
+            if head.sequence >= from {
+                found.push((before, stored));
+            }
+            before = head;
+            if found.len() >= limit {
+                break;
+            }
+        }
+        Ok((found, self.docket.book.head()))
+    }
+
+    fn summary(&self, key: &Key, case: &Case) -> Summary {
+        let notice = &case.content.notice;
+        let blocked = self.docket.blocked.get(&case.content.payload);
+        let enforced = case.phase() == Phase::InForce && self.docket.is_enforced(key);
+        Summary {
+            authority: key.0.to_string(),
+            notice: key.1.to_string(),
+            said_by: case.content.said_by.to_string(),
+            category: notice.category.as_str().to_owned(),
+            sensitivity: notice.sensitivity.as_str(),
+            state: match case.phase() {
+                Phase::InForce if enforced => "enforced",
+                Phase::InForce => "published",
+                phase => phase.as_str(),
+            },
+            received_at: case.received_at,
+            effective_at: notice.validity.effective_at,
+            expires_at: notice.validity.expires_at,
+            deadline_at: notice.deadline_at,
+            enforced_at: blocked.and_then(|blocked| blocked.since).filter(|_| enforced),
+        }
+    }
+
+    fn order_summary(&self, payload: &[u8; 32]) -> Option<OrderSummary> {
+        let filed = self.docket.orders.get(payload)?;
+        Some(OrderSummary {
+            notice: filed.key.1.to_string(),
+            kind: filed.kind,
+            sequence: filed.number,
+            received_at: filed.received_at,
+            effective_at: filed.effective_at,
+            ledger: filed.record,
+        })
+    }
+}
+
+/// Whether a receipt says all there is to say, until something else happens.
+fn is_final(receipt: &Receipt) -> bool {
+    receipt.state != "published"
+}
+
+/// What is known of an order without its effect.
+fn about(order: &Order) -> Rehearsal {
+    Rehearsal {
+        authority: order.authority.to_string(),
+        notice: order.id.to_string(),
+        kind: order.act.kind().to_owned(),
+        sequence: order.sequence,
+        effective_at: order.effective_at,
+        ..Rehearsal::default()
+    }
+}
+
+/// `adds 3 names, 1 quarantined: public-suffix`.
+fn in_words(rehearsal: &Rehearsal) -> String {
+    let Rehearsal { known, adds, already_listed, removes, still_listed, unchanged, items, .. } = rehearsal;
+    if *known {
+        return "nothing: it was taken before".to_owned();
+    }
+    let names = |count: usize| format!("{count} name{}", if count == 1 { "" } else { "s" });
+    let mut parts = Vec::new();
+    let mut say = |word: &str, count: usize, also: usize, how: &str| {
+        if count > 0 {
+            let also = if also > 0 { format!(" ({also} of them {how} by other notices)") } else { String::new() };
+            parts.push(format!("{word} {}{also}", names(count)));
+        }
+    };
+    say("adds", *adds, *already_listed, "listed already");
+    say("lifts", *removes, *still_listed, "still listed");
+    say("leaves as they are", *unchanged, 0, "");
+    for state in ["quarantined", "refused"] {
+        let these: Vec<_> = items.iter().filter(|item| item.state == state).collect();
+        let codes: BTreeSet<_> = these.iter().map(|item| item.code.as_str()).collect();
+        if !these.is_empty() {
+            parts.push(format!("{} {state}: {}", these.len(), codes.into_iter().collect::<Vec<_>>().join(", ")));
+        }
+    }
+    if parts.is_empty() { "changes no name".to_owned() } else { parts.join(", ") }
+}
