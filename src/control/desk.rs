@@ -3,7 +3,8 @@
 //!
 //! | asked | answered |
 //! |---|---|
-//! | [`Desk::push`] | when the order is recorded, or with [`Push::wait`] when its receipt is final |
+//! | [`Desk::push`] | when the order is recorded |
+//! | [`Desk::await_receipt`] | when the receipt of an order that was taken is final |
 //! | [`Desk::rehearse`] | what the order would change; nothing is recorded |
 //! | [`Desk::look`] | from the docket as it is: receipts, notices, the ledger |
 //!
@@ -12,6 +13,7 @@
 use std::collections::BTreeMap;
 use std::sync::mpsc::Sender;
 
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -39,15 +41,18 @@ pub struct Push {
     pub client: String,
     /// The client may send orders of this authority only.
     pub only: Option<AuthorityId>,
-    /// Whether to wait until its receipt is final.
-    pub wait: bool,
 }
 
 /// What came of it.
 #[derive(Debug)]
 pub enum Pushed {
     /// It was taken, now or before.
-    Taken(Box<Told>),
+    Taken {
+        /// What is said of it.
+        told: Box<Told>,
+        /// Whether it was taken just now.
+        is_new: bool,
+    },
     /// It was not, and will not be as it is.
     Refused(Box<Refusal>),
     /// Not now: the ledger cannot be written.
@@ -61,8 +66,6 @@ pub struct Told {
     pub authority: AuthorityId,
     /// Its id.
     pub notice: NoticeId,
-    /// Whether it was taken just now.
-    pub is_new: bool,
     /// Whether its receipt says all there is to say for now.
     pub is_final: bool,
     /// The receipt, signed by the node.
@@ -102,7 +105,7 @@ pub struct Rehearsal {
     /// It was taken before: sending it again changes nothing.
     pub known: bool,
     /// When it would take effect.
-    pub effective_at: jiff::Timestamp,
+    pub effective_at: Timestamp,
     /// Names it would newly restrict, and how many of these other notices list already.
     pub adds: usize,
     /// See [`Self::adds`].
@@ -136,7 +139,10 @@ pub struct RehearsedItem {
 pub struct NoAnswer;
 
 /// Those who wait for an answer, by the number of their order.
-pub(super) type Tickets = BTreeMap<u64, (bool, oneshot::Sender<Pushed>)>;
+pub(super) type Tickets = BTreeMap<u64, oneshot::Sender<Pushed>>;
+
+/// A question to the docket.
+pub(super) type Question = Box<dyn FnOnce(&Docket, Timestamp) + Send>;
 
 impl Desk {
     pub(super) fn new(commands: Sender<Command>) -> Self {
@@ -157,12 +163,11 @@ impl Desk {
         answered.await.map_err(|_| NoAnswer)
     }
 
-    /// Waits until the receipt of an order that was taken is final; the error says that there is no such order, or no
-    /// control plane.
-    pub async fn await_receipt(&self, key: (AuthorityId, NoticeId)) -> Result<Pushed, NoAnswer> {
+    /// The receipt of an order as soon as it is final; `None` if no such order was taken.
+    pub async fn await_receipt(&self, key: (AuthorityId, NoticeId)) -> Result<Option<Told>, NoAnswer> {
         let (answer, answered) = oneshot::channel();
         self.commands.send(Command::Await(key, answer)).map_err(|_| NoAnswer)?;
-        answered.await.map_err(|_| NoAnswer)
+        Ok(answered.await.ok())
     }
 
     /// Looks into the docket; the question runs on the control thread, so it has to be short.

@@ -28,7 +28,7 @@ use tokio::sync::oneshot;
 use super::asker::{Answer, Asker};
 use super::clock::{self, Clock};
 use super::command::{OperatorReply, OperatorRequest};
-use super::desk::{Desk, Push, Pushed, Refusal, Rehearsal, Tickets};
+use super::desk::{Desk, Push, Pushed, Question, Refusal, Rehearsal, Tickets, Told};
 use super::docket::{Bench, Docket, ListVersion, Signed};
 use super::handle::{Handle, SourceStatus};
 use super::life::Key as Case;
@@ -164,14 +164,14 @@ pub(super) enum Command {
     Merged(Option<Box<Merged>>),
     /// A person asks for something; whoever waits is answered.
     Operator(OperatorRequest, Sender<OperatorReply>),
-    /// Somebody hands an order in and is answered when it is taken, or when its receipt is final.
+    /// Somebody hands an order in and is answered when it is recorded.
     Push(Push, oneshot::Sender<Pushed>),
     /// Somebody asks what an order would change.
     Rehearse(Push, oneshot::Sender<Result<Rehearsal, Box<Refusal>>>),
-    /// Somebody waits for the receipt of an order that was taken before; who asks for what is not known is dropped.
-    Await(Case, oneshot::Sender<Pushed>),
+    /// Somebody waits until an order's receipt is final; who asks for what is not known is dropped.
+    Await(Case, oneshot::Sender<Told>),
     /// Somebody looks into the docket.
-    Look(Box<dyn FnOnce(&Docket, Timestamp) + Send>),
+    Look(Question),
     /// The node answers queries: it can ask itself.
     Answering,
     /// It has asked itself.

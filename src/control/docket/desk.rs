@@ -25,13 +25,6 @@ pub(in crate::control) enum Answer {
     Unavailable(String),
 }
 
-/// Somebody who waits until a receipt is final.
-#[derive(Debug)]
-pub(in crate::control) struct Watcher {
-    is_new: bool,
-    answer: oneshot::Sender<Pushed>,
-}
-
 /// Which notices are asked for. What is not said does not matter.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
@@ -56,7 +49,7 @@ pub struct Summary {
     pub notice: String,
     /// The order that says what it says now: itself, or an amendment.
     pub said_by: String,
-    /// What it is about; `None` where the class is secret and the caller does not see that.
+    /// What it is about.
     pub category: String,
     /// Who may see its names.
     pub sensitivity: &'static str,
@@ -108,39 +101,30 @@ impl Answer {
 }
 
 impl Docket {
-    /// Answers somebody who handed an order in: at once, or when its receipt is final.
-    pub(in crate::control) fn answer(
-        &mut self,
-        answer: Answer,
-        (wait, sender): (bool, oneshot::Sender<Pushed>),
-        now: Timestamp,
-    ) {
-        let said = match answer {
+    /// What somebody is told who handed an order in.
+    pub(in crate::control) fn answer(&self, answer: Answer, now: Timestamp) -> Pushed {
+        match answer {
             Answer::Refused(refusal) => Pushed::Refused(refusal),
             Answer::Unavailable(why) => Pushed::Unavailable(why),
-            Answer::Taken { payload, is_new } => match self.told(&payload, is_new, now) {
-                Some(told) if wait && !told.is_final => {
-                    self.watch(payload, Watcher { is_new, answer: sender });
-                    return;
-                }
-                Some(told) => Pushed::Taken(Box::new(told)),
+            Answer::Taken { payload, is_new } => match self.told(&payload, now) {
+                Some(told) => Pushed::Taken { told: Box::new(told), is_new },
                 None => Pushed::Unavailable("the order was taken and cannot be read back".to_owned()),
             },
-        };
-        let _ = sender.send(said); // nobody waits any more
+        }
     }
 
-    /// Whoever waits for a receipt is kept until it is final; those who have gone are dropped.
-    fn watch(&mut self, payload: [u8; 32], watcher: Watcher) {
-        let watchers = self.watchers.entry(payload).or_default();
-        watchers.retain(|watcher| !watcher.answer.is_closed());
-        watchers.push(watcher);
-    }
-
-    /// Waits for the receipt of an order that was taken before.
-    pub(in crate::control) fn await_receipt(&mut self, key: &Key, answer: oneshot::Sender<Pushed>, now: Timestamp) {
-        if let Some(payload) = self.life.order(key).copied() {
-            self.answer(Answer::taken(payload, false), (true, answer), now);
+    /// Answers when the receipt of this order is final; whoever asks for an unknown one is dropped.
+    pub(in crate::control) fn await_receipt(&mut self, key: &Key, answer: oneshot::Sender<Told>, now: Timestamp) {
+        let Some(payload) = self.life.order(key).copied() else { return };
+        match self.told(&payload, now) {
+            Some(told) if told.is_final => {
+                let _ = answer.send(told); // nobody waits any more
+            }
+            _ => {
+                let watchers = self.watchers.entry(payload).or_default();
+                watchers.retain(|watcher| !watcher.is_closed());
+                watchers.push(answer);
+            }
         }
     }
 
@@ -149,19 +133,19 @@ impl Docket {
         if !self.watchers.contains_key(payload) {
             return;
         }
-        let Some(told) = self.told(payload, false, now).filter(|told| told.is_final) else { return };
-        for Watcher { is_new, answer } in self.watchers.remove(payload).into_iter().flatten() {
-            let _ = answer.send(Pushed::Taken(Box::new(Told { is_new, ..told.clone() }))); // nobody waits any more
+        let Some(told) = self.told(payload, now).filter(|told| told.is_final) else { return };
+        for watcher in self.watchers.remove(payload).into_iter().flatten() {
+            let _ = watcher.send(told.clone()); // nobody waits any more
         }
     }
 
-    fn told(&self, payload: &[u8; 32], is_new: bool, now: Timestamp) -> Option<Told> {
+    fn told(&self, payload: &[u8; 32], now: Timestamp) -> Option<Told> {
         let filed = self.orders.get(payload)?;
         let receipt = self.receipt(&self.order(payload)?, filed, now);
         let is_final = is_final(&receipt);
         let (authority, notice) = filed.key.clone();
         let receipt = receipt::signed(&receipt, &self.node).ok()?;
-        Some(Told { authority, notice, is_new, is_final, receipt })
+        Some(Told { authority, notice, is_final, receipt })
     }
 
     /// What a refused order's sender is told.
@@ -298,7 +282,7 @@ impl<'a> Look<'a> {
 
     /// The receipt of the order with this id.
     pub fn receipt(&self, key: &Key) -> Option<Told> {
-        self.docket.told(self.docket.life.order(key)?, false, self.now)
+        self.docket.told(self.docket.life.order(key)?, self.now)
     }
 
     /// Records from this one on, at most so many, with the hash before each, and where the chain ends.

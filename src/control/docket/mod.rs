@@ -47,10 +47,10 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
+use tokio::sync::oneshot;
 
 use self::book::Book;
 pub(super) use self::desk::Answer;
-use self::desk::Watcher;
 pub use self::desk::{Look, OrderSummary, Selection, Summary};
 use self::holds::Holds;
 pub(super) use self::holds::ListVersion;
@@ -59,6 +59,7 @@ use self::judge::Good;
 pub(super) use self::offline::offline;
 pub(super) use self::people::Decided;
 use super::SIGNED;
+use super::desk::Told;
 use super::life::{Case, Content, Key, Life, Phase};
 use super::state::Place;
 use crate::ingest::{Document, Problem, Severity};
@@ -229,7 +230,7 @@ pub(super) struct Docket {
     /// Which order each file has.
     files: BTreeMap<PathBuf, [u8; 32]>,
     /// Who waits until an order's receipt is final.
-    watchers: BTreeMap<[u8; 32], Vec<Watcher>>,
+    watchers: BTreeMap<[u8; 32], Vec<oneshot::Sender<Told>>>,
     /// Orders about each case, the first one included.
     about: BTreeMap<Key, Vec<[u8; 32]>>,
     shown: BTreeMap<Key, Shown>,

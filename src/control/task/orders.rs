@@ -64,7 +64,7 @@ impl Task {
             self.show_sources();
             for (ticket, answer) in taken.answers {
                 if let Some(who) = self.tickets.remove(&ticket) {
-                    self.docket.answer(answer, who, now);
+                    let _ = who.send(self.docket.answer(answer, now)); // nobody waits any more
                 }
             }
         }
@@ -91,8 +91,8 @@ impl Task {
     /// An order that somebody hands in: it goes the way of those that come as files, with the next turn.
     pub(super) fn push(&mut self, push: Push, answer: oneshot::Sender<Pushed>, changes: &mut Changes) {
         self.pushes += 1;
-        self.tickets.retain(|_, (_, who)| !who.is_closed());
-        self.tickets.insert(self.pushes, (push.wait, answer));
+        self.tickets.retain(|_, who| !who.is_closed());
+        self.tickets.insert(self.pushes, answer);
         changes.signed.push(self.handed_in(push));
     }
 
