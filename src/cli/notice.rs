@@ -314,6 +314,7 @@ fn keyring_of(authority: &AuthorityId, options: &Verify) -> Result<Keyring, Exit
         keys: options.keys.clone(),
         required_signatures: options.required,
         categories: None,
+        test: false,
     }]);
     for path in &options.keys {
         let file = path.display().to_string();

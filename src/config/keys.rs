@@ -176,6 +176,7 @@ static AUTHORITY: Table = Table {
         value("name"),
         value("keys"),
         value("required_signatures"),
+        value("test"),
         value("categories"),
         value("domains"),
     ],

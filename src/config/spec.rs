@@ -188,6 +188,7 @@ pub(super) struct Authority {
     pub(super) required_signatures: Option<Spanned<i64>>,
     pub(super) categories: Option<Spanned<Vec<Spanned<String>>>>,
     pub(super) domains: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(super) test: Option<bool>,
 }
 
 pub(super) enum Source {

@@ -104,6 +104,9 @@ pub struct Rehearsal {
     pub sequence: u64,
     /// It was taken before: sending it again changes nothing.
     pub known: bool,
+    /// Its authority only rehearses: nothing of it would be in force.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub test: bool,
     /// When it would take effect.
     pub effective_at: Timestamp,
     /// Names it would newly restrict, and how many of these other notices list already.

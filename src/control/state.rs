@@ -16,7 +16,7 @@ use crate::ingest::{Document, DocumentKey, Problem, Severity};
 use crate::model::{Authority, AuthorityId, AuthorityKind, Notice, NoticeId, Order, Targets};
 use crate::policy::index::Full;
 use crate::policy::{Change, Entry, Pages, Register, Slots};
-use crate::verify::check;
+use crate::verify::check::{self, Rejection};
 
 /// Source name and document key.
 pub type Place = (String, DocumentKey);
@@ -164,7 +164,7 @@ impl State {
     /// Checks an accepted document against new authorities; one that is no longer allowed gives its names back.
     fn recheck(&mut self, place: &Place) {
         let Some(known) = self.accepted.get_mut(place) else { return };
-        match check::notice(&known.notice, &known.pending, &self.authorities) {
+        match admitted(place, &known.notice, &known.pending, &self.authorities) {
             Ok(authority) => known.kind = authority.kind,
             Err(_) => {
                 let targets = match known.slot {
@@ -191,7 +191,7 @@ impl State {
                 self.refused.remove(&place); // nothing new
                 continue;
             }
-            match check::notice(&document.notice, &document.targets, &self.authorities) {
+            match admitted(&place, &document.notice, &document.targets, &self.authorities) {
                 Ok(authority) => {
                     candidates.insert(place, (authority.kind, document));
                 }
@@ -453,6 +453,20 @@ fn entry(place: &Place, known: &Accepted, order: &BTreeMap<String, u32>, pages: 
     Entry::new(known.notice.clone(), known.kind, order, pages, slots)
 }
 
+/// Whether a document may be in force. What is signed was judged before; of a test authority none of it comes here.
+fn admitted<'a>(
+    (source, _): &Place,
+    notice: &Notice,
+    targets: &Targets,
+    authorities: &'a [Authority],
+) -> Result<&'a Authority, Rejection> {
+    let authority = check::notice(notice, targets, authorities)?;
+    match authority.test && source != SIGNED {
+        true => Err(Rejection::Test(authority.id.clone())),
+        false => Ok(authority),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -471,6 +485,7 @@ mod tests {
             keys: Vec::new(),
             required_signatures: 1,
             categories: None,
+            test: false,
         }
     }
 

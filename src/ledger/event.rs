@@ -52,6 +52,9 @@ pub enum Event {
         quarantined: Vec<ItemRef>,
         /// Items that are not carried out.
         refused: Vec<ItemRef>,
+        /// It is of an authority that only rehearses: it blocks nothing.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        test: bool,
     },
     /// A notice with good signatures was refused. What nobody is known to have sent is counted, not recorded.
     Refused {

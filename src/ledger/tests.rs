@@ -104,6 +104,7 @@ fn accepted(number: u64, payload: &Payload) -> Event {
         items: 2,
         quarantined: vec![ItemRef { item: "1".into(), code: "tld".into() }],
         refused: Vec::new(),
+        test: false,
     }
 }
 

@@ -55,6 +55,8 @@ pub struct Authority {
     pub required_signatures: u32,
     /// What it may order; `None` is everything.
     pub categories: Option<Vec<Category>>,
+    /// It only rehearses: its notices are judged, recorded and answered as all others, and block nothing.
+    pub test: bool,
 }
 
 impl Authority {

@@ -6,6 +6,7 @@
 //! | `scheduled` | it takes effect later |
 //! | `published` | it is in the policy, and the node has not seen it work yet; `code` says what it saw |
 //! | `enforced` | the node asked its own sockets and got the blocked answers |
+//! | `tested` | as `enforced`, for an authority that only rehearses: it would be in force, and nothing is |
 //! | `amended`, `suspended`, `revoked`, `expired` | it is not in force any more, or not now |
 //!
 //! What is about earlier notices is `scheduled`, `published` or `carried-out`. An item is what the whole is, or
@@ -76,6 +77,9 @@ pub struct Receipt {
     /// The policy that was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<PolicyRef>,
+    /// It is of an authority that only rehearses: nothing of it is in force.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub test: bool,
     /// Where it is recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ledger: Option<LedgerRef>,
@@ -153,6 +157,7 @@ impl Receipt {
             items: Vec::new(),
             notices: Vec::new(),
             policy: None,
+            test: false,
             ledger: None,
             written_at,
         }

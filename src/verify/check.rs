@@ -22,6 +22,9 @@ pub enum Rejection {
     /// It ends before it starts.
     #[error("expires_at is not after effective_at")]
     NeverInForce,
+    /// What only rehearses restricts nothing.
+    #[error("authority \"{0}\" is for tests: only its signed notices are taken, and they block nothing")]
+    Test(AuthorityId),
 }
 
 impl Rejection {
@@ -32,6 +35,7 @@ impl Rejection {
             Self::Category { .. } => "category",
             Self::NxDomainExact => "nxdomain-exact",
             Self::NeverInForce => "dates",
+            Self::Test(_) => "test-authority",
         }
     }
 }

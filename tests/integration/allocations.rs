@@ -115,6 +115,7 @@ fn core(runtime: tokio::runtime::Handle) -> Core {
         keys: Vec::new(),
         required_signatures: 1,
         categories: None,
+        test: false,
     };
     let pages = Pages { default: Page { v4: Some([192, 0, 2, 80].into()), v6: None }, rules: Vec::new(), ttl: 30 };
     let mut state = State::default();

@@ -47,6 +47,7 @@ fn accepted(number: u64, payload: &Payload) -> Event {
         items: 1,
         quarantined: Vec::new(),
         refused: Vec::new(),
+        test: false,
     }
 }
 

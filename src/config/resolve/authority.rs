@@ -34,6 +34,7 @@ pub(super) fn all(written: &[spec::Authority], cx: &mut Context<'_, '_>) -> (Vec
             keys: Vec::new(),
             required_signatures: signatures(one, cx.report),
             categories: categories(one, cx.report),
+            test: one.test.unwrap_or(false),
         };
         keyring.admit(&authority);
         authority.keys = key_files(one, &authority, &mut keyring, cx);

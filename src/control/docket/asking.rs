@@ -34,6 +34,11 @@ impl Docket {
             return (!blocked.is_empty()).then(|| self.numbered(key, blocked, lifted));
         }
         let case = self.life.case(&key)?;
+        if self.tests.contains(&key) {
+            self.lifted.remove(&key);
+            self.unwritten.insert(key); // nothing of it is in force
+            return None;
+        }
         let in_force = case.phase() == Phase::InForce;
         if lifted.is_empty() && is_over(case) {
             lifted = self.gone(case); // of one that was suspended when it was revoked, too

@@ -53,7 +53,7 @@ pub struct Summary {
     pub category: String,
     /// Who may see its names.
     pub sensitivity: &'static str,
-    /// As in receipts: `scheduled`, `published`, `enforced`, `suspended`, `revoked`, `expired`.
+    /// As in receipts: `scheduled`, `published`, `enforced`, `tested`, `suspended`, `revoked`, `expired`.
     pub state: &'static str,
     /// When its first order came.
     pub received_at: Timestamp,
@@ -164,6 +164,24 @@ impl Docket {
         Some(*Refused::new("foreign-authority", reason))
     }
 
+    /// An authority that came to rehearse, or ceased to, says nothing about what it ordered before: a rehearsal that ended
+    /// what is in force would be none.
+    pub(super) fn unmixed(&self, judged: Judged) -> Judged {
+        let Judged::Good(good) = &judged else { return judged };
+        let Order { authority, act, id, sequence, .. } = &good.order;
+        let is_other = |id: &&NoticeId| {
+            let key = (authority.clone(), NoticeId::clone(id));
+            self.life.case(&key).is_some() && self.tests.contains(&key) != good.test
+        };
+        let Some(other) = act.about().iter().find(is_other) else { return judged };
+        let reason = match good.test {
+            true => format!("{authority} only rehearses now, and notice {other} was no rehearsal"),
+            false => format!("notice {other} was a rehearsal: {authority} orders it anew, under another id"),
+        };
+        let (by, id) = (Some(authority.clone()), Some((id.clone(), *sequence)));
+        Judged::Refused(Box::new(Refused { by, id, secret: good.secret, ..*Refused::new("test", reason) }))
+    }
+
     /// What an order would change; `policy` is what is in force.
     pub(in crate::control) fn rehearse(
         &self,
@@ -172,7 +190,7 @@ impl Docket {
         policy: &Snapshot,
         now: Timestamp,
     ) -> Result<Rehearsal, Box<Refusal>> {
-        let judged = judge::judge(&signed.octets, &signed.file, bench, &self.life, &[], now);
+        let judged = self.unmixed(judge::judge(&signed.octets, &signed.file, bench, &self.life, &[], now));
         if let Some(why) = self.foreign(signed, judged.by()) {
             return Err(Box::new(self.refusal(signed, why, None, now)));
         }
@@ -220,6 +238,7 @@ impl Docket {
             });
             before.extend(shown);
         }
+        result.test = good.test;
         let listers = |name: &DnsName| {
             let others = policy
                 .listings(name.as_wire())
@@ -314,6 +333,7 @@ impl<'a> Look<'a> {
             category: notice.category.as_str().to_owned(),
             sensitivity: notice.sensitivity.as_str(),
             state: match case.phase() {
+                Phase::InForce if self.docket.tests.contains(key) => "tested",
                 Phase::InForce if enforced => "enforced",
                 Phase::InForce => "published",
                 phase => phase.as_str(),
@@ -358,7 +378,7 @@ fn about(order: &Order) -> Rehearsal {
 
 /// `adds 3 names, 1 quarantined: public-suffix`.
 fn in_words(rehearsal: &Rehearsal) -> String {
-    let Rehearsal { known, adds, already_listed, removes, still_listed, unchanged, items, .. } = rehearsal;
+    let Rehearsal { known, test, adds, already_listed, removes, still_listed, unchanged, items, .. } = rehearsal;
     if *known {
         return "nothing: it was taken before".to_owned();
     }
@@ -380,5 +400,6 @@ fn in_words(rehearsal: &Rehearsal) -> String {
             parts.push(format!("{} {state}: {}", these.len(), codes.into_iter().collect::<Vec<_>>().join(", ")));
         }
     }
-    if parts.is_empty() { "changes no name".to_owned() } else { parts.join(", ") }
+    let said = if parts.is_empty() { "changes no name".to_owned() } else { parts.join(", ") };
+    if *test { format!("nothing, it is a rehearsal; otherwise: {said}") } else { said }
 }

@@ -44,7 +44,7 @@ impl Docket {
                 }
                 continue;
             }
-            let judged = judge::judge(&signed.octets, &signed.file, bench, &self.life, &good, now);
+            let judged = self.unmixed(judge::judge(&signed.octets, &signed.file, bench, &self.life, &good, now));
             if let Some(why) = self.foreign(&signed, judged.by()) {
                 refused.push((signed, why));
                 continue;
@@ -108,7 +108,7 @@ impl Docket {
         }
         for ((good, signed), (record, envelope)) in good.into_iter().zip(sent).zip(records) {
             for (item, why) in &good.quarantined {
-                self.metrics.policy.quarantined.with_label_values(&[why.code()]).inc();
+                self.metrics.policy.quarantined.with_label_values(&[why.code()]).inc_by(u64::from(!good.test));
                 taken.problems.push((signed.source.clone(), quarantine_problem(&good.order, item, *why, &signed.file)));
             }
             taken.problems.extend(good.problems.iter().map(|problem| (signed.source.clone(), problem.clone())));
@@ -123,6 +123,7 @@ impl Docket {
             }
             let mut filed = filed(&good.order, envelope, record, signed.received_at);
             filed.signers.clone_from(&good.signers);
+            filed.test = good.test;
             match signed.way {
                 Way::File => {
                     filed.files.insert(signed.file.clone());
@@ -142,6 +143,9 @@ impl Docket {
             Act::Restrict(_) => vec![filed.key.clone()],
             _ => filed.about.iter().map(|id| (order.authority.clone(), id.clone())).collect(),
         };
+        if filed.test && order.act.about().is_empty() {
+            self.tests.insert(filed.key.clone());
+        }
         for key in keys {
             self.about.entry(key.clone()).or_default().push(order.digest);
             if !self.replaying {

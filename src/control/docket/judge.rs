@@ -37,6 +37,13 @@ pub(in crate::control) struct Bench<'a> {
     pub(in crate::control) is_taken: &'a dyn Fn(&Order) -> bool,
 }
 
+impl Bench<'_> {
+    /// Whether an authority only rehearses.
+    fn rehearses(&self, authority: &AuthorityId) -> bool {
+        self.authorities.iter().any(|known| known.id == *authority && known.test)
+    }
+}
+
 /// What came of it.
 #[derive(Debug)]
 pub(super) enum Judged {
@@ -67,6 +74,8 @@ pub(super) struct Good {
     pub(super) secret: bool,
     /// Items that the guard holds.
     pub(super) quarantined: Vec<(ItemId, Quarantine)>,
+    /// Its authority only rehearses.
+    pub(super) test: bool,
     /// What looked wrong beside that: items that cannot be carried out.
     pub(super) problems: Vec<Problem>,
 }
@@ -123,7 +132,8 @@ pub(super) fn judge(
         Ok((order, signers, problems)) => match may(&order, bench, life, coming, now) {
             Ok(secret) => {
                 let quarantined = quarantined(&order, bench.guard);
-                Judged::Good(Box::new(Good { order, signers, secret, quarantined, problems }))
+                let test = bench.rehearses(&order.authority);
+                Judged::Good(Box::new(Good { order, signers, secret, quarantined, test, problems }))
             }
             Err(mut refused) => {
                 refused.by = Some(order.authority.clone());

@@ -150,6 +150,7 @@ struct Filed {
     /// Digest of its envelope, and the record that accepted it.
     envelope: Digest,
     record: u64,
+    test: bool,
     received_at: Timestamp,
     effective_at: Timestamp,
     signers: Vec<String>,
@@ -231,6 +232,8 @@ pub(super) struct Docket {
     files: BTreeMap<PathBuf, [u8; 32]>,
     /// Who waits until an order's receipt is final.
     watchers: BTreeMap<[u8; 32], Vec<oneshot::Sender<Told>>>,
+    /// Cases of authorities that only rehearse.
+    tests: BTreeSet<Key>,
     /// Orders about each case, the first one included.
     about: BTreeMap<Key, Vec<[u8; 32]>>,
     shown: BTreeMap<Key, Shown>,
@@ -320,6 +323,7 @@ impl Docket {
             undeliverable: BTreeSet::new(),
             files: BTreeMap::new(),
             watchers: BTreeMap::new(),
+            tests: BTreeSet::new(),
             about: BTreeMap::new(),
             shown: BTreeMap::new(),
             seen: BTreeMap::new(),
@@ -508,6 +512,7 @@ fn filed(order: &Order, envelope: Digest, record: u64, received_at: Timestamp) -
         about: order.act.about().to_vec(),
         envelope,
         record,
+        test: false,
         received_at,
         effective_at: order.effective_at,
         signers: Vec::new(),
@@ -526,7 +531,7 @@ fn kind(act: &Act) -> OrderKind {
 }
 
 fn accepted(good: &Good, signed: &Signed, payload: Digest) -> Event {
-    let Good { order, signers, secret, quarantined, .. } = good;
+    let Good { order, signers, secret, quarantined, test, .. } = good;
     let items = order.act.restriction().map_or(&[][..], |restriction| &restriction.items);
     let reference = |item: &ItemId, code: &str| ItemRef { item: item.to_string(), code: code.to_owned() };
     Event::Accepted {
@@ -542,6 +547,7 @@ fn accepted(good: &Good, signed: &Signed, payload: Digest) -> Event {
         items: items.len() as u64,
         quarantined: quarantined.iter().map(|(item, why)| reference(item, why.code())).collect(),
         refused: items.iter().filter_map(|item| Some(reference(&item.id, item.target.as_ref().err()?))).collect(),
+        test: *test,
     }
 }
 

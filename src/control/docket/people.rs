@@ -33,8 +33,9 @@ impl Docket {
     ) -> (OperatorReply, Decided) {
         match request {
             OperatorRequest::Held => {
-                let matters =
-                    |key: &Key, payload: &[u8; 32]| self.life.case(key).is_some_and(|case| case.may_say(payload));
+                let matters = |key: &Key, payload: &[u8; 32]| {
+                    !self.tests.contains(key) && self.life.case(key).is_some_and(|case| case.may_say(payload))
+                };
                 let held = self.holds.list(matters, |item, payload| self.name_for_people(item, payload));
                 (OperatorReply::List(held), Decided::default())
             }

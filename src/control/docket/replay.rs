@@ -102,14 +102,14 @@ impl Docket {
         let steps = self.life.at(at); // before it: what was seen later is not about what was said before
         self.note(&steps);
         match event {
-            Event::Accepted { payload, signers, received_at, quarantined, notice, secret, .. } => {
+            Event::Accepted { payload, signers, received_at, quarantined, notice, secret, test, .. } => {
                 let octets = self.book.payload(&payload).map_err(|error| error.to_string())?;
                 let octets = octets.ok_or_else(|| format!("record {sequence}: notice {notice} is missing"))?;
                 let order = judge::order_in(&octets);
                 let order = order.ok_or_else(|| format!("record {sequence}: notice {notice} cannot be read"))?;
                 let quarantined = quarantined.into_iter().map(|item| ItemId::from(item.item)).collect();
                 tape.ended.extend(self.end_lifts(&order, secret));
-                let filed = Filed { signers, ..filed(&order, payload, sequence, received_at) };
+                let filed = Filed { signers, test, ..filed(&order, payload, sequence, received_at) };
                 tape.accepted = order.digest;
                 self.file(&order, filed, quarantined, at);
             }

@@ -86,6 +86,7 @@ impl Docket {
         receipt.validated_at = Some(filed.received_at);
         receipt.effective_at = Some(order.effective_at);
         receipt.signers.clone_from(&filed.signers);
+        receipt.test = filed.test;
         receipt.ledger = Some(self.ledger_ref(Some(filed.record)));
         match order.act.restriction() {
             Some(restriction) => self.restriction_state(order, restriction, &mut receipt),
@@ -103,6 +104,7 @@ impl Docket {
         let (as_word, enforced) = match (says, case.phase(), seen) {
             (false, ..) if order.effective_at > receipt.written_at => ("scheduled", false),
             (false, ..) => ("amended", false),
+            (true, Phase::InForce, _) if self.tests.contains(&key) => ("tested", false),
             (true, Phase::InForce, Some(Seen { blocked: true, failed: None, .. })) => ("enforced", true),
             (true, Phase::InForce, _) => ("published", false),
             (true, phase, _) => (phase.as_str(), false),

@@ -132,6 +132,7 @@ impl World {
             keys: Vec::new(),
             required_signatures: 1,
             categories: None,
+            test: false,
         };
         assert!(state.configure(vec![authority], BTreeMap::from([("dir".into(), 0)])).is_empty());
         compile(&mut state);

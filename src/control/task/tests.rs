@@ -17,6 +17,7 @@ fn config(state: PathBuf) -> Config {
         keys: Vec::new(),
         required_signatures: 1,
         categories: None,
+        test: false,
     };
     Config {
         strict: false,

@@ -18,6 +18,7 @@ fn authority(id: &str, required_signatures: u32) -> Authority {
         keys: Vec::new(),
         required_signatures,
         categories: None,
+        test: false,
     }
 }
 

@@ -21,6 +21,7 @@ static KEYRING: LazyLock<Keyring> = LazyLock::new(|| {
         keys: Vec::new(),
         required_signatures: 1,
         categories: None,
+        test: false,
     }]);
     keyring.add(&mcmc, "a.jwk", KEY).unwrap();
     keyring

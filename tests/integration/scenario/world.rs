@@ -195,8 +195,15 @@ fn configured(script: &Script) -> State {
             if let Some(kind) = order.kind {
                 let id = AuthorityId::new(&order.authority);
                 let name = order.authority.clone();
-                let authority =
-                    Authority { id, kind, name, keys: Vec::new(), required_signatures: 1, categories: None };
+                let authority = Authority {
+                    id,
+                    kind,
+                    name,
+                    keys: Vec::new(),
+                    required_signatures: 1,
+                    categories: None,
+                    test: false,
+                };
                 authorities.insert(order.authority.clone(), authority);
             }
         }

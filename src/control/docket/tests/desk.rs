@@ -195,3 +195,55 @@ fn notices_are_found_by_authority_id_and_state_page_by_page() {
     assert_eq!(records[0].0.next(&records[0].1.octets).hash, records[0].1.head.hash);
     assert!(head.sequence >= 4);
 }
+
+#[test]
+fn what_an_authority_rehearses_is_judged_recorded_and_answered_and_blocks_nothing() {
+    let mut node = node();
+    node.rehearses("mcmc", true);
+    let mut first = restrict("mcmc", "T-1", 1, &["one.example", "com.my"]);
+    first["targets"][1]["scope"] = "subtree".into();
+    let envelope = node.envelope("mcmc", &first);
+    let said = node.rehearse(&envelope).unwrap().text;
+    assert_eq!(said, "nothing, it is a rehearsal; otherwise: adds 1 name, 1 quarantined: public-suffix");
+    node.push(None, &[envelope]);
+    let receipt = |node: &mut Node, id: &str| {
+        let now = node.now;
+        Look::new(node.docket(), now).receipt(&mcmc(id)).unwrap().receipt["receipt"].clone()
+    };
+    for started_anew in [false, true] {
+        if started_anew {
+            node.reopen();
+        }
+        assert!(!node.blocks("one.example"));
+        let told = receipt(&mut node, "T-1");
+        assert_eq!((&told["state"], &told["test"]), (&json!("tested"), &json!(true)));
+        assert_eq!(
+            (&told["items"][0]["state"], &told["items"][1]["code"]),
+            (&json!("tested"), &json!("public-suffix"))
+        );
+        assert_eq!(node.held("mcmc", "T-1", "2"), None, "nobody has to decide about it");
+        let now = node.now;
+        assert_eq!(node.docket().census(now).0.len(), 0);
+    }
+    // what was a rehearsal stays one, and rehearsals end nothing that is in force
+    node.rehearses("mcmc", false);
+    let refused = |node: &mut Node, id: &str, number: u64, of: &str| {
+        let revoke = payload("mcmc", id, number, "revoke", ISSUED, json!({ "revokes": [of] }));
+        let envelope = node.envelope("mcmc", &revoke);
+        code(&node.push(None, &[envelope])[&0]).to_owned()
+    };
+    assert_eq!(refused(&mut node, "T-2", 2, "T-1"), "test");
+    let real = node.envelope("mcmc", &restrict("mcmc", "N-3", 3, &["three.example"]));
+    node.push(None, &[real]);
+    assert!(node.blocks("three.example"));
+    node.rehearses("mcmc", true);
+    assert_eq!(refused(&mut node, "T-4", 4, "N-3"), "test");
+    assert!(node.blocks("three.example"), "its word of before holds");
+    let revoke = payload("mcmc", "T-5", 5, "revoke", ISSUED, json!({ "revokes": ["T-1"] }));
+    let envelope = node.envelope("mcmc", &revoke);
+    node.push(None, &[envelope]);
+    assert_eq!(
+        (&receipt(&mut node, "T-5")["state"], &receipt(&mut node, "T-1")["state"]),
+        (&json!("carried-out"), &json!("revoked"))
+    );
+}

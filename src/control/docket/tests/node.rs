@@ -60,6 +60,7 @@ impl Node {
             keys: Vec::new(),
             required_signatures: 1,
             categories: None,
+            test: false,
         };
         let authorities: Vec<_> = AUTHORITIES.into_iter().map(authority).collect();
         let (mut keyring, mut keys) = (Keyring::new(&authorities), BTreeMap::new());
@@ -115,6 +116,14 @@ impl Node {
 
     pub(super) fn is_running(&self) -> bool {
         self.docket.is_some()
+    }
+
+    /// An authority rehearses from now on, or does not any more; the configuration is read again.
+    pub(super) fn rehearses(&mut self, authority: &str, test: bool) {
+        for known in &mut self.authorities {
+            known.test = if known.id.as_str() == authority { test } else { known.test };
+        }
+        self.configure();
     }
 
     /// Takes the configuration over, at the start or when it is read again.
