@@ -79,6 +79,8 @@ pub struct Case {
     suspended: bool,
     revoked: bool,
     phase: Phase,
+    /// Payloads of amendments that came to nothing: it had ended when they were to take effect.
+    too_late: BTreeSet<[u8; 32]>,
     /// Changes that are not yet effective, by instant and order of arrival.
     later: BTreeMap<(Timestamp, u64), (NoticeId, Change)>,
 }
@@ -101,6 +103,11 @@ impl Case {
     pub fn may_say(&self, payload: &[u8; 32]) -> bool {
         let waits = |change: &Change| matches!(change, Change::Amend(content) if content.payload == *payload);
         !self.is_over() && (self.content.payload == *payload || self.later.values().any(|(_, change)| waits(change)))
+    }
+
+    /// Whether this payload was to amend it, and it had ended by then.
+    pub fn was_too_late(&self, payload: &[u8; 32]) -> bool {
+        self.too_late.contains(payload)
     }
 
     fn phase_at(&self, now: Timestamp) -> Phase {
@@ -340,6 +347,7 @@ impl Life {
             suspended: false,
             revoked: false,
             phase: Phase::Scheduled,
+            too_late: BTreeSet::new(),
             later: BTreeMap::new(),
         };
         case.phase = case.phase_at(now);
@@ -382,7 +390,10 @@ impl Life {
         while let Some(due) = case.later.first_entry().filter(|due| due.key().0 <= now) {
             let (cause, change) = due.remove();
             if case.is_over() {
-                continue; // it ended meanwhile
+                if let Change::Amend(content) = change {
+                    case.too_late.insert(content.payload);
+                }
+                continue;
             }
             case.apply(change);
             step(case, Some(cause), true);

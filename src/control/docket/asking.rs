@@ -1,5 +1,6 @@
 //! What the node asks itself about cases, and what the answers mean.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -9,28 +10,30 @@ use super::{Docket, Found, Query, RETRY, Seen, is_over};
 use crate::ledger::Event;
 use crate::model::Item;
 use crate::policy::Snapshot;
+use crate::policy::verdict::Consider;
 
 /// From one try of receipts that could not be written to the next.
 const DELIVERY: Duration = Duration::from_secs(10);
+
+/// Names of a case that is over that are remembered because others list them, and such cases.
+const SAMPLE: usize = 1_000;
+const MOST_ELSEWHERE: usize = 10_000;
 
 impl Docket {
     /// What to ask after a policy was published: of cases that changed, what is to be blocked, and what was and is not.
     pub(in crate::control) fn queries(&mut self, policy: &Snapshot) -> Vec<Query> {
         self.news = false;
+        self.look_elsewhere(policy);
         let keys = std::mem::take(&mut self.to_ask);
         keys.into_iter().filter_map(|key| self.query(key, policy)).collect()
     }
 
     pub(super) fn query(&mut self, key: Key, policy: &Snapshot) -> Option<Query> {
-        use crate::policy::verdict::Consider;
-        let is_listed = |item: &Item| {
-            item.target.as_ref().is_ok_and(|(name, _)| policy.decide(name.as_wire(), Consider::All).is_some())
-        };
         let mut lifted = self.lifted.remove(&key).unwrap_or_default();
         if let Some(items) = self.unsigned.get(&key) {
             let mut blocked = items.clone();
             blocked.retain(|item| item.target.as_ref().is_ok_and(|(name, _)| !policy.is_lifted(name.as_wire())));
-            lifted.retain(|item| !is_listed(item));
+            lifted.retain(|item| !is_listed(item, policy));
             return (!blocked.is_empty()).then(|| self.numbered(key, blocked, lifted));
         }
         let case = self.life.case(&key)?;
@@ -43,7 +46,7 @@ impl Docket {
         if lifted.is_empty() && is_over(case) {
             lifted = self.gone(case); // of one that was suspended when it was revoked, too
         }
-        lifted.retain(|item| !is_listed(item)); // another notice lists it, or it does again
+        lifted.retain(|item| !is_listed(item, policy)); // another notice lists it, or it does again
         let shown = self.shown.get(&key).filter(|_| in_force).cloned();
         let mut blocked = shown.map_or_else(Vec::new, |shown| self.items(&shown));
         blocked.retain(|item| item.target.as_ref().is_ok_and(|(name, _)| !policy.is_lifted(name.as_wire())));
@@ -51,10 +54,34 @@ impl Docket {
             if !self.is_seen(&key) {
                 self.seen.remove(&key); // what failed is not asked for any more
             }
+            self.wait_for_others(&key);
             self.unwritten.insert(key); // that is all there is to say
             return None;
         }
         Some(self.numbered(key, blocked, lifted))
+    }
+
+    /// Nothing is to be asked about a case now: what it lists no more, others do.
+    fn wait_for_others(&mut self, key: &Key) {
+        let (Some(case), false) = (self.life.case(key), self.is_seen(key)) else { return };
+        let mut gone = self.gone(case);
+        gone.truncate(SAMPLE);
+        if !gone.is_empty() && self.listed_elsewhere.len() < MOST_ELSEWHERE {
+            self.listed_elsewhere.insert(key.clone(), gone);
+        }
+    }
+
+    /// Asks about what cases listed and nothing lists any more.
+    fn look_elsewhere(&mut self, policy: &Snapshot) {
+        if !std::mem::take(&mut self.names_went) {
+            return;
+        }
+        let waiting = std::mem::take(&mut self.listed_elsewhere).into_iter();
+        let (gone, rest): (BTreeMap<_, _>, _) =
+            waiting.partition(|(_, items)| items.iter().any(|item| !is_listed(item, policy)));
+        self.listed_elsewhere = rest;
+        self.to_ask.extend(gone.keys().cloned());
+        gone.into_iter().for_each(|(key, items)| self.lifted.entry(key).or_default().extend(items));
     }
 
     /// A case has changed since it was asked about: whatever was found, there is or will be another query.
@@ -134,7 +161,7 @@ impl Docket {
 
     /// Whether something is to be asked again.
     pub(in crate::control) fn has_questions(&self) -> bool {
-        !self.to_ask.is_empty()
+        !self.to_ask.is_empty() || (self.names_went && !self.listed_elsewhere.is_empty())
     }
 
     /// Records what waits and writes the receipts that are due. What no receipt waits for is recorded once a second: what is
@@ -176,4 +203,9 @@ impl Docket {
             false => {}
         }
     }
+}
+
+/// Whether the policy answers for an item's name.
+fn is_listed(item: &Item, policy: &Snapshot) -> bool {
+    item.target.as_ref().is_ok_and(|(name, _)| policy.decide(name.as_wire(), Consider::All).is_some())
 }

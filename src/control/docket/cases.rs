@@ -11,6 +11,17 @@ use crate::ledger::Event;
 use crate::model::{Item, Order, Restriction};
 
 impl Docket {
+    /// Lets time pass for the cases and for the orders about them.
+    pub(super) fn advance(&mut self, now: Timestamp) {
+        let steps = self.life.at(now);
+        self.note(&steps);
+        while let Some((_, payload)) = self.to_bind.first().filter(|(at, _)| *at <= now).copied() {
+            self.to_bind.pop_first();
+            // it may change nothing: what it is about has ended, or rests already
+            self.undelivered.insert(payload);
+        }
+    }
+
     /// The names of a case are not blocked any more, or were seen not to be.
     pub(super) fn rests(&mut self, key: &Key) {
         let payload = self.life.case(key).map(|case| case.content.payload);
@@ -36,6 +47,7 @@ impl Docket {
         for Step { key, from, to, cause } in steps {
             self.moved.insert(key.clone());
             self.seen.remove(key); // it was about what the notice said before
+            self.listed_elsewhere.remove(key);
             if *to != Phase::InForce {
                 self.rests(key);
             }
@@ -84,7 +96,9 @@ impl Docket {
         let is_gone = |item: &Item| {
             item.target.as_ref().is_ok_and(|(name, scope)| !stays.contains(&(name.as_wire().to_vec(), *scope)))
         };
-        self.lifted.entry(key.clone()).or_default().extend(gone.into_iter().filter(is_gone));
+        let gone: Vec<_> = gone.into_iter().filter(is_gone).collect();
+        self.names_went |= !gone.is_empty();
+        self.lifted.entry(key.clone()).or_default().extend(gone);
         // what was seen of it is of what it says now: after a restart that need not be asked for again
         if !self.is_seen(key) {
             self.to_ask.insert(key.clone());

@@ -32,8 +32,7 @@ impl Docket {
         files.sort_by_cached_key(|signed| {
             judge::order_in(&signed.octets).map(|order| (order.authority, order.sequence))
         });
-        let steps = self.life.at(now);
-        self.note(&steps);
+        self.advance(now);
         let (mut good, mut sent, mut refused) = (Vec::<Good>::new(), Vec::new(), Vec::new());
         let (mut payloads, mut twins) = (BTreeSet::new(), Vec::new());
         for signed in files {
@@ -80,8 +79,7 @@ impl Docket {
         if self.read_only {
             return Vec::new(); // what is stored is all there is
         }
-        let steps = self.life.at(now);
-        self.note(&steps);
+        self.advance(now);
         let touched = std::mem::take(&mut self.moved);
         touched.iter().filter_map(|key| self.sync(key)).collect()
     }
@@ -151,6 +149,9 @@ impl Docket {
             if !self.replaying {
                 self.unwritten.insert(key); // what takes effect later has nothing to be asked for yet
             }
+        }
+        if order.effective_at > now && !filed.about.is_empty() {
+            self.to_bind.insert((order.effective_at, order.digest));
         }
         self.envelopes.insert(filed.envelope, order.digest);
         self.orders.insert(order.digest, filed);

@@ -251,6 +251,10 @@ pub(super) struct Docket {
     kept: BTreeMap<Waits, usize>,
     /// Names that were taken out of force and are to be asked for, by case.
     lifted: BTreeMap<Key, Vec<Item>>,
+    /// Names that cases list no more and others do, by case: they are asked for when nothing lists them.
+    listed_elsewhere: BTreeMap<Key, Vec<Item>>,
+    /// Names were taken out of force since that was looked at.
+    names_went: bool,
     /// Some names of unsigned notices that are to be asked for.
     unsigned: BTreeMap<Key, Vec<Item>>,
     /// Cases to ask about after the next publication.
@@ -263,6 +267,8 @@ pub(super) struct Docket {
     moved: BTreeSet<Key>,
     /// Cases whose receipts are due.
     unwritten: BTreeSet<Key>,
+    /// Orders about earlier notices that take effect later: their receipts are due then, whatever becomes of the cases.
+    to_bind: BTreeSet<(Timestamp, [u8; 32])>,
     holds: Holds,
     /// Versions of lists that people have approved.
     approved_lists: BTreeSet<ListVersion>,
@@ -334,12 +340,15 @@ impl Docket {
             judged: None,
             kept: BTreeMap::new(),
             lifted: BTreeMap::new(),
+            listed_elsewhere: BTreeMap::new(),
+            names_went: false,
             unsigned: BTreeMap::new(),
             to_ask: BTreeSet::new(),
             asked: BTreeMap::new(),
             queries: 0,
             moved: BTreeSet::new(),
             unwritten: BTreeSet::new(),
+            to_bind: BTreeSet::new(),
             holds: Holds::default(),
             approved_lists: BTreeSet::new(),
             lifts: BTreeMap::new(),

@@ -75,6 +75,7 @@ impl Docket {
         match self.book.append(vec![event], &[], now) {
             Ok(head) => {
                 self.lifts.insert(name.clone(), sensitivity == Sensitivity::Secret);
+                (self.names_went, self.news) = (true, true);
                 let text = "lifted; it stays so until a notice lists it anew".to_owned();
                 (OperatorReply::Ok { text, ledger: Some(head.sequence) }, Decided { lifts: true, ..Decided::default() })
             }

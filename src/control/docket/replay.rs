@@ -69,8 +69,7 @@ impl Docket {
             self.book.later(Event::Transition { authority, notice, from, to, cause: None });
         }
         tape.ended.drain(..).for_each(|(_, ended)| self.book.later(ended));
-        let steps = self.life.at(now);
-        self.note(&steps);
+        self.advance(now);
         self.moved = self.life.cases().map(|(key, _)| key.clone()).collect();
         // nothing good was seen of them: if there is nothing to ask either, their receipts at least are due
         let unseen: Vec<_> = self.moved.iter().filter(|key| !self.is_seen(key)).cloned().collect();
@@ -99,8 +98,7 @@ impl Docket {
     }
 
     fn play(&mut self, Record { sequence, at, event }: Record, tape: &mut Tape) -> Result<(), String> {
-        let steps = self.life.at(at); // before it: what was seen later is not about what was said before
-        self.note(&steps);
+        self.advance(at); // before it: what was seen later is not about what was said before
         match event {
             Event::Accepted { payload, signers, received_at, quarantined, notice, secret, test, .. } => {
                 let octets = self.book.payload(&payload).map_err(|error| error.to_string())?;

@@ -103,6 +103,7 @@ impl Docket {
         receipt.deadline_at = restriction.notice.deadline_at;
         let (as_word, enforced) = match (says, case.phase(), seen) {
             (false, ..) if order.effective_at > receipt.written_at => ("scheduled", false),
+            (false, phase, _) if case.was_too_late(&order.digest) => (phase.as_str(), false),
             (false, ..) => ("amended", false),
             (true, Phase::InForce, _) if self.tests.contains(&key) => ("tested", false),
             (true, Phase::InForce, Some(Seen { blocked: true, failed: None, .. })) => ("enforced", true),
