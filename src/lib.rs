@@ -16,6 +16,8 @@
 //!
 //! Faces: [`web`] answers the API, metrics and health.
 //!
+//! Beside all of these: [`http`] asks other programs.
+//!
 //! Assembly: [`config`] reads the configuration, [`cli`] the command line, [`process`] deals with the operating system,
 //! [`zones`] reads the operator's zone files, [`serve`] puts everything together and is the only file that sees both planes.
 //!
@@ -32,6 +34,7 @@ pub mod config;
 pub mod control;
 pub mod dns;
 pub mod error;
+pub mod http;
 pub mod ingest;
 pub mod ledger;
 pub mod manual;
