@@ -14,6 +14,8 @@
 //! Control plane: [`ingest`] reads sources, [`verify`] says what may be ordered, [`control`] decides what is in force. It
 //! never uses [`dns`].
 //!
+//! Words for people: [`report`] writes what receipts say as tables and letters.
+//!
 //! Faces: [`web`] answers the API, metrics and health.
 //!
 //! Beside all of these: [`http`] asks other programs.
@@ -42,6 +44,7 @@ pub mod model;
 pub mod observe;
 pub mod policy;
 pub mod process;
+pub mod report;
 pub mod serve;
 pub mod verify;
 pub mod web;

@@ -16,7 +16,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("verify", &["model"]),
     ("ingest", &["model", "verify", "http"]),
     ("control", &["model", "policy", "ledger", "observe", "verify", "ingest"]),
-    ("web", &["model", "observe", "control"]),
+    ("report", &["model"]),
+    ("web", &["model", "observe", "control", "report"]),
     ("config", &["model", "policy", "ledger", "verify", "ingest", "control", "dns", "observe", "http"]),
     ("process", &["dns"]),
     ("error", &[]),
@@ -25,8 +26,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "model", "policy", "observe", "ledger", "verify", "ingest", "control", "config", "zones", "serve", "http",
-            "error",
+            "model", "policy", "observe", "ledger", "verify", "ingest", "control", "report", "config", "zones",
+            "serve", "http", "error",
         ],
     ),
 ];
