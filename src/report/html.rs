@@ -6,27 +6,27 @@ use super::words::{Language, Phrase};
 
 /// Prints to A4. A long table goes on over pages, its head with it; a line stays whole.
 const STYLE: &str = "\
-@page{size:A4;margin:16mm 15mm}
+@page{size:A4;margin:13mm 14mm}
 *{box-sizing:border-box}
-body{font:10pt/1.4 'Liberation Sans',Arial,Helvetica,sans-serif;color:#111;background:#fff;max-width:180mm;margin:10mm auto;padding:0 4mm}
-h1{font-size:15pt;line-height:1.25;margin:0 0 4mm}
-h2{font-size:10.5pt;margin:5mm 0 1.5mm;break-after:avoid}
-p{margin:0 0 2mm}
+body{font:9pt/1.3 'Liberation Sans',Arial,Helvetica,sans-serif;color:#111;background:#fff;max-width:190mm;margin:10mm auto;padding:0 4mm}
+h1{font-size:13pt;line-height:1.25;margin:0 0 3mm}
+h2{font-size:9.5pt;margin:3.5mm 0 1mm;break-after:avoid}
+p{margin:0 0 1.5mm}
 table{border-collapse:collapse;width:100%}
-th,td{text-align:left;vertical-align:top;padding:.8mm 2mm .8mm 0}
+th,td{text-align:left;vertical-align:top;padding:.5mm 2mm .5mm 0}
 th{font-weight:600}
 thead{display:table-header-group}
 tr{break-inside:avoid}
-.facts th{width:44mm;white-space:normal}
-.lines{font-size:8.5pt;line-height:1.3;margin-top:2mm}
-.lines th,.lines td{border-bottom:.2mm solid #999;padding:1mm 2mm 1mm 0}
+.facts th{width:64mm}
+.lines{font-size:8pt;line-height:1.25;margin-top:1mm}
+.lines th,.lines td{border-bottom:.2mm solid #999;padding:.7mm 2mm .7mm 0}
 .lines thead th{border-bottom:.4mm solid #111}
-.time{white-space:nowrap}
+.id{white-space:nowrap}
 .number{text-align:right}
-.lines .number{padding-right:3mm}
-code{font:8pt/1.3 'Liberation Mono',Consolas,monospace;overflow-wrap:anywhere}
-.small{font-size:8.5pt}
-.ms{color:#444}
+.lines .number{padding-right:4mm}
+code{font:7.5pt/1.3 'Liberation Mono',Consolas,monospace;overflow-wrap:anywhere}
+.small{font-size:8pt}
+.ms{color:#444;font-weight:400}
 @media print{body{max-width:none;margin:0;padding:0}}
 ";
 

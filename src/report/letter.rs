@@ -46,13 +46,14 @@ fn row(head: &Letterhead, en: &'static str, ms: &'static str, value: String) -> 
 fn subject(receipt: &Receipt, head: &Letterhead) -> Vec<(String, String)> {
     let to = head.to.as_ref().or(receipt.authority.as_ref());
     let kind = receipt.kind.as_deref().map(|kind| meaning(head, words::kind(kind), kind));
+    let notice = receipt.notice.as_ref().map(|id| format!("<strong>{}</strong>", escaped(id)));
+    let number = receipt.sequence.map(|number| format!("{} {number}", said(head, phrase("number", "nombor"))));
+    let notice: Vec<_> = [notice, number, kind].into_iter().flatten().collect();
     let rows = [
         to.map(|to| row(head, "To", "Kepada", escaped(to))),
         head.from.as_ref().map(|from| row(head, "From", "Daripada", escaped(from))),
         Some(row(head, "Written", "Ditulis", escaped(&head.time(receipt.written_at)))),
-        receipt.notice.as_ref().map(|id| row(head, "Notice", "Notis", format!("<strong>{}</strong>", escaped(id)))),
-        receipt.sequence.map(|number| row(head, "Number", "Nombor", number.to_string())),
-        kind.map(|kind| row(head, "Kind", "Jenis", kind)),
+        (!notice.is_empty()).then(|| row(head, "Notice", "Notis", notice.join(", "))),
     ];
     rows.into_iter().flatten().collect()
 }
@@ -103,7 +104,7 @@ fn times(receipt: &Receipt, head: &Letterhead) -> Vec<(String, String)> {
         receipt.enforced_at.map(|at| row(head, "Enforced since", "Dikuatkuasakan sejak", time(at))),
         receipt.lifted_at.map(|at| row(head, "Lifted", "Ditarik balik", time(at))),
         receipt.deadline_at.map(|at| row(head, "Deadline", "Tarikh akhir", time(at))),
-        receipt.in_time.map(|in_time| row(head, "Enforced in time", "Dikuatkuasakan dalam tempoh", yes(in_time))),
+        receipt.in_time.map(|in_time| row(head, "Enforced in time", "Dalam tempoh", yes(in_time))),
     ];
     rows.into_iter().flatten().collect()
 }

@@ -259,7 +259,7 @@ impl Status {
         let heading = |en, ms| format!("<h2>{}</h2>\n", said(head, phrase(en, ms)));
         let mut body = facts(&self.summary(head));
         body += &heading("Items by outcome", "Butiran mengikut keputusan");
-        body += &facts(&self.totals(head));
+        body += &self.totals(head);
         body += &heading("Notices", "Notis");
         body += &self.table(head);
         if !self.not_carried_out.is_empty() {
@@ -286,10 +286,13 @@ impl Status {
         rows
     }
 
-    fn totals(&self, head: &Letterhead) -> Vec<(String, String)> {
-        let ordered = (said(head, phrase("ordered", "diarahkan")), self.items.ordered.to_string());
-        let of_fate = |fate: Fate| (said(head, fate.phrase()), self.items.of_fate(fate).to_string());
-        std::iter::once(ordered).chain(Fate::ALL.map(of_fate)).collect()
+    fn totals(&self, head: &Letterhead) -> String {
+        let ordered = (said(head, phrase("ordered", "diarahkan")), self.items.ordered);
+        let [enforced, waiting, quarantined, refused, lifted, replaced] =
+            Fate::ALL.map(|fate| (said(head, fate.phrase()), self.items.of_fate(fate)));
+        let all = [ordered, enforced, waiting, quarantined, refused, lifted, replaced];
+        let columns = all.clone().map(|(heading, _)| (heading, "number"));
+        lines(&columns, std::iter::once(all.map(|(_, number)| number.to_string())))
     }
 
     fn table(&self, head: &Letterhead) -> String {
@@ -298,7 +301,7 @@ impl Status {
         let number = |en, ms| (said(head, phrase(en, ms)), "number");
         let time = |at: Option<Timestamp>| at.map(|at| head.short_time(at)).unwrap_or_default();
         let columns = [
-            text("Notice", "Notis"),
+            (said(head, phrase("Notice", "Notis")), "id"),
             text("Outcome", "Keputusan"),
             timed("Received", "Diterima"),
             timed("Enforced", "Dikuatkuasakan"),
@@ -392,9 +395,8 @@ mod tests {
         let page = Status::of(&[enforced(), refused(), revocation()], at(9_000)).html(&head);
         for part in [
             "<th>As of</th><td>2026-11-01 03:30:00 +00:00</td>",
-            "<th>ordered</th><td>3</td>",
-            "<th>held for people to decide</th><td>1</td>",
-            "<tr><td>MCMC-1</td><td>enforced</td><td>2026-11-01 01:00:00</td>",
+            "<tr><td class=\"number\">3</td><td class=\"number\">1</td><td class=\"number\">0</td><td class=\"number\">1</td>",
+            "<tr><td class=\"id\">MCMC-1</td><td>enforced</td><td>2026-11-01 01:00:00</td>",
             "<td>refused: number 2 is used, by &quot;another&quot; notice</td>",
             "<tr><td>MCMC-1</td><td>3</td><td>refused</td><td>a URL; the DNS can only block whole names</td></tr>",
             "<thead>",
