@@ -14,7 +14,11 @@
 //! Control plane: [`ingest`] reads sources, [`verify`] says what may be ordered, [`control`] decides what is in force. It
 //! never uses [`dns`].
 //!
+//! Words for people: [`report`] writes what receipts say as tables and letters.
+//!
 //! Faces: [`web`] answers the API, metrics and health.
+//!
+//! Beside all of these: [`http`] asks other programs.
 //!
 //! Assembly: [`config`] reads the configuration, [`cli`] the command line, [`process`] deals with the operating system,
 //! [`zones`] reads the operator's zone files, [`serve`] puts everything together and is the only file that sees both planes.
@@ -32,6 +36,7 @@ pub mod config;
 pub mod control;
 pub mod dns;
 pub mod error;
+pub mod http;
 pub mod ingest;
 pub mod ledger;
 pub mod manual;
@@ -39,6 +44,7 @@ pub mod model;
 pub mod observe;
 pub mod policy;
 pub mod process;
+pub mod report;
 pub mod serve;
 pub mod verify;
 pub mod web;

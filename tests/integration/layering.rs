@@ -8,22 +8,27 @@ use std::path::{Path, PathBuf};
 /// A module and the modules it may use besides itself.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("model", &[]),
+    ("http", &[]),
     ("policy", &["model"]),
     ("ledger", &["model"]),
     ("observe", &["model"]),
     ("dns", &["model", "policy", "observe"]),
     ("verify", &["model"]),
-    ("ingest", &["model", "verify"]),
+    ("ingest", &["model", "verify", "http"]),
     ("control", &["model", "policy", "ledger", "observe", "verify", "ingest"]),
-    ("web", &["model", "observe", "control"]),
-    ("config", &["model", "policy", "ledger", "verify", "ingest", "control", "dns", "observe"]),
+    ("report", &["model"]),
+    ("web", &["model", "observe", "control", "report"]),
+    ("config", &["model", "policy", "ledger", "verify", "ingest", "control", "dns", "observe", "http"]),
     ("process", &["dns"]),
     ("error", &[]),
     ("zones", &["model", "ingest", "dns"]),
     ("serve", &["model", "policy", "observe", "dns", "control", "web", "config", "process", "zones", "error"]),
     (
         "cli",
-        &["model", "policy", "observe", "ledger", "verify", "ingest", "control", "config", "zones", "serve", "error"],
+        &[
+            "model", "policy", "observe", "ledger", "verify", "ingest", "control", "report", "config", "zones",
+            "serve", "http", "error",
+        ],
     ),
 ];
 

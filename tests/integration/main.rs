@@ -22,6 +22,7 @@
 //! | [`secrecy`] | names of secret notices are in nothing that a run leaves behind or says |
 //! | [`selftest`] | the node asks itself whether it does what notices order |
 //! | [`preview`] | what a notice would block, counted before it is in force |
+//! | [`letters`] | receipts for people, as a browser prints them |
 //! | [`ledger`] | the ledger under kills, full disks and changes, and the commands that verify and export it |
 //! | [`kills`] | signed notices while the program is killed at any moment: what a receipt said holds |
 //! | [`trouble`] | signed notices and a ledger whose disk is full, read-only or changed |
@@ -59,6 +60,7 @@ mod jose;
 mod kills;
 mod layering;
 mod ledger;
+mod letters;
 mod local_zones;
 mod logging;
 mod manual;
