@@ -537,6 +537,20 @@ mod tests {
     }
 
     #[test]
+    fn an_authority_for_tests_restricts_nothing_and_what_is_signed_was_judged_before() {
+        let mut state = state(&["mcmc"]);
+        assert_eq!(put(&mut state, "a", document("mcmc", "N-1", &["a.example"])), None);
+        let signed = (SIGNED.to_owned(), "mcmc/N-2".to_owned());
+        let put_signed = state.put(vec![(signed, numbered(2, document("mcmc", "N-2", &["b.example"])))]);
+        assert!(put_signed.is_empty());
+        let test = Authority { test: true, ..authority("mcmc") };
+        let refused = state.configure(vec![test], BTreeMap::from([("dir".into(), 0)]));
+        assert_eq!(refused.iter().map(|(_, problem)| problem.code).collect::<Vec<_>>(), ["test-authority"]);
+        assert_eq!(put(&mut state, "c", numbered(3, document("mcmc", "N-3", &["c.example"]))), Some("test-authority"));
+        assert_eq!(names(&mut state), ["b.example."]);
+    }
+
+    #[test]
     fn notices_come_and_go_and_share_names() {
         let mut state = state(&["a"]);
         put(&mut state, "2", document("a", "2", &["x.example", "both.example"]));

@@ -29,7 +29,7 @@ use super::asker::{Answer, Asker};
 use super::clock::{self, Clock};
 use super::command::{OperatorReply, OperatorRequest};
 use super::desk::{Desk, Push, Pushed, Question, Refusal, Rehearsal, Tickets, Told};
-use super::docket::{Bench, Docket, ListVersion, Signed};
+use super::docket::{Bench, Docket, ListVersion, REFUSALS, Signed};
 use super::handle::{Handle, SourceStatus};
 use super::life::Key as Case;
 use super::publish::Publisher;
@@ -239,7 +239,7 @@ pub fn start(
         next_ask: None,
     };
     let handle = Handle::new(reader.clone(), task.status.clone(), task.exempt.clone());
-    task.metrics.policy.declare_refusals(CODES);
+    task.metrics.policy.declare_refusals(CODES.into_iter().chain(REFUSALS));
     let (sources, guard) = (config.sources.clone(), config.guard.clone());
     let known = task.restore(&sources);
     let first =
@@ -582,6 +582,9 @@ impl Task {
         let Judges { state, key, .. } = &self.bench;
         self.bench = Judges { state: state.clone(), key: key.clone(), ..Judges::of(&config) };
         self.docket.judge_again();
+        for authority in config.authorities.iter().filter(|authority| !authority.test) {
+            self.metrics.policy.sequence_gaps.with_label_values(&[authority.id.as_str()]); // 0 before its first notice
+        }
         let refused = self.state.configure(config.authorities.clone(), config.order());
         self.pages = config.pages;
         self.exempt.store(Arc::new(config.exempt));

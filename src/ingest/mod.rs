@@ -169,7 +169,7 @@ impl Update {
 }
 
 /// The values of [`Problem::code`]: they are in receipts and metrics and stay stable.
-pub const CODES: [&str; 47] = [
+pub const CODES: [&str; 46] = [
     "action",
     "address",
     "authority",
@@ -204,7 +204,6 @@ pub const CODES: [&str; 47] = [
     "scope",
     "sensitivity",
     "sequence",
-    "signed",
     "size",
     "syntax",
     "time",

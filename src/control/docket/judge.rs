@@ -23,6 +23,37 @@ use crate::verify::guard::{Guard, Quarantine};
 use crate::verify::jose::Envelope;
 use crate::verify::keyring::Keyring;
 
+/// Why signed notices are refused, beside [`crate::ingest::CODES`].
+pub(in crate::control) const CODES: [&str; 27] = [
+    "alg",
+    "already-signed",
+    "b64",
+    "base64url",
+    "compact",
+    "crit",
+    "ended",
+    "foreign-authority",
+    "issued-at",
+    "jws-header",
+    "jws-member",
+    "key-expired",
+    "key-header",
+    "key-not-yet",
+    "key-revoked",
+    "kid",
+    "ledger",
+    "needs-key",
+    "no-authority",
+    "no-keys",
+    "no-signature",
+    "signature",
+    "test",
+    "test-authority",
+    "too-few-signatures",
+    "too-many-signatures",
+    "unknown-notice",
+];
+
 /// How far ahead of our clock an authority's may be.
 const AHEAD: Duration = Duration::from_secs(5 * 60);
 
