@@ -15,7 +15,7 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
@@ -74,7 +74,7 @@ impl Directory {
 
     pub(super) fn scan(&mut self, update: &mut Update, mode: Mode<'_>) {
         self.again = None;
-        let names = match self.names() {
+        let names = match self.names(mode) {
             Ok(names) => names,
             Err(error) => {
                 update.failure = Some(file::io_problem(&self.path, "the directory cannot be read", &error));
@@ -114,7 +114,7 @@ impl Directory {
     /// An empty directory in the place of one with notices in force is no order to lift them: a file system was unmounted,
     /// or the directory made anew. Deleting the files one by one is.
     fn is_another(&mut self, is_empty: bool) -> Option<Problem> {
-        let identity = std::fs::metadata(&self.path).ok().map(|found| (found.dev(), found.ino()));
+        let identity = identity(&self.path);
         let in_force = self.files.values().any(|known| known.in_force.is_some());
         if is_empty && in_force && identity != self.identity {
             let message = "another, empty directory stands here; its last good notices stay in force".to_owned();
@@ -128,13 +128,42 @@ impl Directory {
     }
 
     /// The names of files that are meant for us.
-    fn names(&self) -> io::Result<BTreeSet<OsString>> {
+    fn names(&self, mode: Mode<'_>) -> io::Result<BTreeSet<OsString>> {
+        let stands = || self.identity.is_some() && self.identity == identity(&self.path);
+        if let Some(named) = mode.only()
+            && stands()
+        {
+            let names = self.names_but_for(named)?;
+            if stands() {
+                return Ok(names); // otherwise they are missing with all the rest
+            }
+        }
         let mut names = BTreeSet::new();
         for entry in std::fs::read_dir(&self.path)? {
             let entry = entry?;
             if is_candidate(&entry.file_name()) && !entry.file_type()?.is_dir() {
                 names.insert(entry.file_name());
             }
+        }
+        Ok(names)
+    }
+
+    /// As [`Self::names`], where nothing but these files has changed: among thousands of files the one that came should not
+    /// wait until the directory is read.
+    fn names_but_for(&self, named: &BTreeSet<OsString>) -> io::Result<BTreeSet<OsString>> {
+        let mut names: BTreeSet<_> = self.told.iter().cloned().collect();
+        let mut uncertain: BTreeSet<_> = named.iter().filter(|name| is_candidate(name)).cloned().collect();
+        for (name, known) in &self.files {
+            let is_certain = known.seen.is_some() && known.absent_since.is_none();
+            if is_certain { &mut names } else { &mut uncertain }.insert(name.into());
+        }
+        for name in uncertain {
+            match self.path.join(&name).symlink_metadata() {
+                Ok(found) if !found.is_dir() => names.insert(name),
+                Ok(_) => names.remove(&name),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => names.remove(&name),
+                Err(error) => return Err(error),
+            };
         }
         Ok(names)
     }
@@ -391,6 +420,11 @@ impl Directory {
         let (file, message) = (self.path.join(name), message.to_owned());
         Problem { severity, file, line: None, column: None, message, hint: None, code }
     }
+}
+
+/// Device and inode of a directory that is there.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
 }
 
 /// Whether a file name in the directory is one of a notice.

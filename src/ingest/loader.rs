@@ -54,6 +54,14 @@ impl Mode<'_> {
         matches!(self, Self::Watched { only: true, .. }) && !self.names(name)
     }
 
+    /// The files that are said to have changed, if no others are.
+    pub(super) fn only(&self) -> Option<&BTreeSet<OsString>> {
+        match self {
+            Self::Watched { ready, only: true, .. } => Some(ready),
+            _ => None,
+        }
+    }
+
     /// Whether the file was named as changed, so that its fingerprint need not be asked.
     pub(super) fn names(&self, name: &OsStr) -> bool {
         matches!(self, Self::Watched { ready, .. } if ready.contains(name))
