@@ -21,8 +21,8 @@ use crate::dns::clock::Clock;
 use crate::dns::local::Local;
 use crate::dns::{self, Dns};
 use crate::error::ExitError;
-use crate::model::Sensitivity;
 use crate::model::name::wire_to_text;
+use crate::model::{Client, Sensitivity};
 use crate::observe::{log, metrics::Metrics, panics};
 use crate::policy::{Asking, PolicyReader};
 use crate::process::signals::{Request, Signals};
@@ -77,7 +77,12 @@ pub fn serve(path: &Path, options: Options) -> Result<(), ExitError> {
     let commit = COMMIT.unwrap_or("unknown");
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION"), commit).map_err(|error| failed(&error))?);
     // sockets first: a second instance must stop before it touches anything, and ports need privileges
-    let claimed = sockets::claim(&config.dns.listen, config.web, config.dns.workers, given.sockets);
+    let claimed = sockets::claim(
+        &config.dns.listen,
+        config.web.as_ref().map(|web| web.listen),
+        config.dns.workers,
+        given.sockets,
+    );
     let mut bound = claimed.map_err(|error| failed(&error))?;
     let control_runtime = runtime("pagar-web", 1).map_err(|error| failed(&error))?;
     // signals before anything takes long: one that comes while a list is read is obeyed afterwards
@@ -116,10 +121,12 @@ pub fn serve(path: &Path, options: Options) -> Result<(), ExitError> {
     health.set_balancers(config.dns.settings.proxy.clone());
     let (stop_web, stopped) = watch::channel(false);
     let operators_stopped = stopped.clone();
+    let access = web::Access::new(clients(&config), metrics.clone());
     let web_address = bound.web.as_ref().and_then(|listener| listener.local_addr().ok());
     if let Some(listener) = bound.web {
         let flush = web::api::cache::Flush::new(dns.flusher());
-        let state = web::State { control: handle.clone(), metrics: metrics.clone(), health: health.clone(), flush };
+        let (control, metrics, health, access) = (handle.clone(), metrics.clone(), health.clone(), access.clone());
+        let state = web::State { control, metrics, health, flush, access };
         start_web(&control_runtime, listener, state, stopped).map_err(|error| failed(&error))?;
     }
     let operators = start_operators(&control_runtime, &config.ledger, control.operators(), operators_stopped);
@@ -138,6 +145,7 @@ pub fn serve(path: &Path, options: Options) -> Result<(), ExitError> {
         estate,
         vitals,
         health,
+        access,
         signals,
         stop_web,
         operators,
@@ -254,6 +262,11 @@ fn start_web(
     Ok(())
 }
 
+/// Who may call the API.
+fn clients(config: &Config) -> Vec<Client> {
+    config.web.as_ref().map(|web| web.clients.clone()).unwrap_or_default()
+}
+
 /// The operators' socket. Queries are answered whether it is there or not, so that it cannot be made is said and not fatal.
 fn start_operators(
     runtime: &Runtime,
@@ -328,6 +341,7 @@ struct Server {
     estate: Estate,
     vitals: Vitals,
     health: Health,
+    access: web::Access,
     signals: Signals,
     /// Stops the operators' socket as well.
     stop_web: watch::Sender<bool>,
@@ -466,6 +480,7 @@ impl Server {
         let reloaded = self.control.reload(control::Config { asking, ..control_config(&config) });
         reloaded.map_err(|problems| control::Lines(&problems).to_string())?;
         self.health.set_balancers(config.dns.settings.proxy.clone());
+        self.access.set_clients(clients(&config));
         self.vitals.metrics.broken_zones.set(0); // one would have refused the reload
         let local = Arc::new(loaded.local);
         self.dns.reconfigure(dns::Settings { local, ..config.dns.settings.clone() });
@@ -477,6 +492,7 @@ impl Server {
 /// The keys whose value this process cannot take over: compared with what it runs with, not with what was read last, so
 /// that each reload says so until it is true.
 fn needs_restart(running: &Config, read: &Config) -> impl Iterator<Item = &'static str> {
+    let listens = |config: &Config| config.web.as_ref().map(|web| web.listen);
     let changed = [
         ("dns.listen", read.dns.listen != running.dns.listen),
         ("dns.workers", read.dns.workers != running.dns.workers),
@@ -484,7 +500,7 @@ fn needs_restart(running: &Config, read: &Config) -> impl Iterator<Item = &'stat
         ("cache.size", read.dns.cache_size != running.dns.cache_size),
         ("ledger.path", read.ledger != running.ledger),
         ("ledger.key_file", read.ledger_key != running.ledger_key),
-        ("web.listen", read.web != running.web),
+        ("web.listen", listens(read) != listens(running)),
         ("log", read.log != running.log),
         ("process.core_dumps", read.process.core_dumps != running.process.core_dumps),
     ];

@@ -24,7 +24,7 @@ pub(super) struct Api {
 pub(super) fn server(config: Option<&Path>, api: Option<&str>) -> Result<String, ExitError> {
     let Some(path) = config else { return Ok(api.unwrap_or_default().to_owned()) };
     let config = config::load(path).map_err(|errors| ExitError::Config(errors.to_string()))?;
-    let web = config.web.filter(|web| web.port() != 0);
+    let web = config.web.map(|web| web.listen).filter(|listen| listen.port() != 0);
     let web = web.ok_or_else(|| {
         ExitError::Config(format!("{}: no [web] listen with a port, so there is nobody to ask", path.display()))
     })?;

@@ -66,7 +66,7 @@ fn offline(path: &std::path::Path, name: &DnsName, options: &Options) -> Result<
     for problem in updates.iter().flat_map(|update| update.failure.iter().chain(&update.problems)) {
         eprintln!("{problem}");
     }
-    let explanation = Explanation::of(&policy, name, options.qtype.into(), at);
+    let explanation = Explanation::of(&policy, name, options.qtype.into(), at, None);
     let explanation = match options.client {
         Some(client) => explanation.for_client(client, &config.dns.settings.exempt),
         None => explanation,

@@ -241,7 +241,19 @@ static LEDGER: Table = Table { name: "[ledger]", keys: &[value("path"), value("k
 
 static WEB: Table = Table {
     name: "[web]",
-    keys: &[value("listen").or_write("listen = \"127.0.0.1:8053\""), not_built("client"), not_built("tls")],
+    keys: &[value("listen").or_write("listen = \"127.0.0.1:8053\""), tables(&WEB_CLIENT, "client"), not_built("tls")],
+};
+
+static WEB_CLIENT: Table = Table {
+    name: "[[web.client]]",
+    keys: &[
+        value("name").or_write("name = \"mcmc-gateway\""),
+        value("role").or_write("role = \"viewer\", or \"authority\" or \"operator\""),
+        value("authority"),
+        value("token_sha256"),
+        value("certificate_sha256"),
+        value("secret"),
+    ],
 };
 
 static PROCESS: Table = Table { name: "[process]", keys: &[value("stop_delay"), value("core_dumps")] };
@@ -250,10 +262,10 @@ static LOG: Table = Table { name: "[log]", keys: &[value("format"), value("level
 
 /// Every table, to find where a misplaced key belongs.
 #[rustfmt::skip] // in rows
-pub(super) static ALL: [&Table; 25] = [
+pub(super) static ALL: [&Table; 26] = [
     &ROOT, &DNS, &COOKIES, &RATE_LIMIT, &RRL, &TCP, &PROXY, &IDENTITY, &LOCAL, &LOCAL_ZONE, &UPSTREAM, &BLOCK,
     &BLOCK_PAGE, &AUTHORITY, &DIRECTORY, &LIST, &NOTICE, &CACHE, &LEDGER, &WEB, &LOG, &EXEMPT, &FORWARDING, &PROCESS,
-    &GUARD,
+    &GUARD, &WEB_CLIENT,
 ];
 
 /// Kinds of source that are read.

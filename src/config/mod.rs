@@ -8,7 +8,7 @@
 //!
 //! An error up to and including `spec` ends the reading, since what follows would be guesswork; everything `resolve`
 //! finds is reported together. Nothing is ignored silently: a key that is documented but does nothing yet is refused,
-//! because an operator who wrote `[[web.client]]` must not believe that callers are asked who they are; one that does
+//! because an operator who wrote `[dns.tls]` must not believe that queries are encrypted; one that does
 //! nothing because of another is a warning. Warnings do not stop the start; they come with the [`Config`].
 //!
 //! The file says `version = 1`. Relative paths are relative to its directory, not to where the program was started. No
@@ -35,7 +35,7 @@ use jiff::Timestamp;
 use crate::dns;
 use crate::ingest;
 use crate::ledger::seal::Key;
-use crate::model::Authority;
+use crate::model::{Authority, Client};
 use crate::observe::log::Format;
 use crate::policy::pages::Pages;
 use crate::verify::guard::Guard;
@@ -73,8 +73,8 @@ pub struct Config {
     pub ledger: PathBuf,
     /// `[ledger] key_file`: what secret names are sealed with there.
     pub ledger_key: Option<Key>,
-    /// `[web] listen`; `None` serves no HTTP.
-    pub web: Option<SocketAddr>,
+    /// `[web]`; `None` serves no HTTP.
+    pub web: Option<Web>,
     /// `[log]`.
     pub log: Log,
     /// `[process]`.
@@ -83,6 +83,15 @@ pub struct Config {
     pub path: PathBuf,
     /// What looks wrong but keeps nothing from working as written.
     pub warnings: Diagnostics,
+}
+
+/// `[web]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Web {
+    /// Where the API, the metrics and the health of the node are served.
+    pub listen: SocketAddr,
+    /// Who may call, names and credentials unique; nobody is asked who he is where this is empty, and `listen` is loopback.
+    pub clients: Vec<Client>,
 }
 
 /// `[log]`.

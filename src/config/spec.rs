@@ -302,6 +302,19 @@ pub(super) struct Ledger {
 #[serde(deny_unknown_fields)]
 pub(super) struct Web {
     pub(super) listen: Spanned<String>,
+    #[serde(default)]
+    pub(super) client: Vec<Spanned<WebClient>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WebClient {
+    pub(super) name: Spanned<String>,
+    pub(super) role: Spanned<String>,
+    pub(super) authority: Option<Spanned<String>>,
+    pub(super) token_sha256: Option<Spanned<String>>,
+    pub(super) certificate_sha256: Option<Spanned<String>>,
+    pub(super) secret: Option<bool>,
 }
 
 #[derive(Default, Deserialize)]

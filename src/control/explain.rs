@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{AuthorityKind, DnsName, Exemptions, Notice, Scope, Sensitivity, name};
+use crate::model::{AuthorityKind, Caller, DnsName, Exemptions, Notice, Scope, Sensitivity, name};
 use crate::policy::Snapshot;
 use crate::policy::verdict::Consider;
 
@@ -96,21 +96,22 @@ pub fn asked(text: &str) -> Result<DnsName, String> {
 }
 
 impl Explanation {
-    /// Explains what `snapshot` does with a name at `now`.
-    pub fn of(snapshot: &Snapshot, asked: &DnsName, qtype: u16, now: Timestamp) -> Self {
+    /// Explains what `snapshot` does with a name at `now`. Listed names of the secret class are shown to a caller that may see
+    /// them; where nobody is known to ask, they are withheld.
+    pub fn of(snapshot: &Snapshot, asked: &DnsName, qtype: u16, now: Timestamp, caller: Option<&Caller>) -> Self {
         let consider = if PASS_EXACT.contains(&qtype) { Consider::SubtreesOnly } else { Consider::All };
         let verdict = snapshot.decide(asked.as_wire(), consider);
         let kind_of = |notice: &Notice| {
             let entry = snapshot.entries().find(|e| e.notice.id == notice.id && e.notice.authority == notice.authority);
             entry.map_or(AuthorityKind::Statutory, |entry| entry.kind)
         };
-        let rule = verdict.map(|v| Rule::new(&v.entry.notice, v.entry.kind, v.scope, v.target, now));
+        let rule = verdict.map(|v| Rule::new(&v.entry.notice, v.entry.kind, (v.scope, v.target), now, caller));
         let answers = |notice: &Notice, scope: Scope, target: &[u8]| {
             verdict.is_some_and(|v| std::ptr::eq(&*v.entry.notice, notice) && v.scope == scope && v.target == target)
         };
         let listings: Vec<_> = snapshot.listings(asked.as_wire()).collect();
         let above = listings.iter().find(|(.., target)| *target != asked.as_wire());
-        let nearest = above.map(|(notice, _, target)| shown(notice, target));
+        let nearest = above.map(|(notice, _, target)| shown(notice, target, caller));
         Self {
             name: asked.to_string(),
             qtype,
@@ -119,7 +120,7 @@ impl Explanation {
             others: listings
                 .iter()
                 .filter(|(notice, scope, target)| !answers(notice, *scope, target))
-                .map(|(notice, scope, target)| Rule::new(notice, kind_of(notice), *scope, target, now))
+                .map(|(notice, scope, target)| Rule::new(notice, kind_of(notice), (*scope, target), now, caller))
                 .collect(),
             rule,
             exempt: None,
@@ -141,7 +142,13 @@ impl Explanation {
 }
 
 impl Rule {
-    fn new(notice: &Notice, kind: AuthorityKind, scope: Scope, target: &[u8], now: Timestamp) -> Self {
+    fn new(
+        notice: &Notice,
+        kind: AuthorityKind,
+        (scope, target): (Scope, &[u8]),
+        now: Timestamp,
+        caller: Option<&Caller>,
+    ) -> Self {
         Self {
             notice: notice.id.to_string(),
             authority: notice.authority.to_string(),
@@ -154,7 +161,7 @@ impl Rule {
             offence: notice.legal_basis.offence.clone(),
             category: notice.category.to_string(),
             sensitivity: notice.sensitivity.as_str().to_owned(),
-            target: shown(notice, target),
+            target: shown(notice, target, caller),
             scope: scope.as_str().to_owned(),
             action: notice.action.as_str().to_owned(),
             since: notice.validity.effective_at,
@@ -164,11 +171,13 @@ impl Rule {
     }
 }
 
-/// A listed name as it may be shown: those of the secret class are withheld, there are no roles yet that may see them.
-fn shown(notice: &Notice, target: &[u8]) -> String {
+/// A listed name as it may be shown: those of the secret class only to callers that may see such names and what became of
+/// this authority's orders.
+fn shown(notice: &Notice, target: &[u8], caller: Option<&Caller>) -> String {
+    let may_see = caller.is_some_and(|caller| caller.secret && caller.may_read(&notice.authority));
     match notice.sensitivity {
-        Sensitivity::Public | Sensitivity::Restricted => name::wire_to_text(target),
-        Sensitivity::Secret => "(secret)".into(),
+        Sensitivity::Secret if !may_see => "(secret)".into(),
+        Sensitivity::Public | Sensitivity::Restricted | Sensitivity::Secret => name::wire_to_text(target),
     }
 }
 

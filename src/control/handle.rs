@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::explain::{Explanation, hex};
 use super::preview::Previewer;
-use crate::model::{DnsName, Exemptions};
+use crate::model::{Caller, DnsName, Exemptions};
 use crate::policy::PolicyReader;
 
 /// Asks the control plane; cheap to clone.
@@ -73,9 +73,10 @@ impl Handle {
         Self { previewer: Previewer::new(policy.clone()), policy, sources, exempt }
     }
 
-    /// What the policy in force does with a name and type, and why; for this client, if one is named.
-    pub fn check(&self, name: &DnsName, qtype: u16, client: Option<IpAddr>) -> Explanation {
-        let explanation = Explanation::of(&self.policy.load(), name, qtype, Timestamp::now());
+    /// What the policy in force does with a name and type, and why; for this client, if one is named, as this caller may see
+    /// it.
+    pub fn check(&self, name: &DnsName, qtype: u16, client: Option<IpAddr>, caller: Option<&Caller>) -> Explanation {
+        let explanation = Explanation::of(&self.policy.load(), name, qtype, Timestamp::now(), caller);
         match client {
             Some(client) => explanation.for_client(client, &self.exempt.load()),
             None => explanation,

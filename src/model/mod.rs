@@ -5,6 +5,7 @@
 pub mod action;
 pub mod authority;
 pub mod caller;
+pub mod client;
 pub mod name;
 pub mod notice;
 pub mod order;
@@ -18,6 +19,7 @@ pub mod view;
 pub use action::Action;
 pub use authority::{Authority, AuthorityId, AuthorityKind};
 pub use caller::{Caller, Role};
+pub use client::{Client, Credential};
 pub use name::{DnsName, NameError};
 pub use notice::{Category, LegalBasis, Notice, NoticeId, Scope, Sensitivity, Validity};
 pub use order::{Act, Item, ItemId, Order, Restriction};

@@ -10,6 +10,8 @@
 //! appears with 1. No label holds a domain name or a client address; labels that come from notices are bounded by
 //! [`Labels`].
 
+mod web;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::SystemTime;
@@ -25,6 +27,7 @@ use super::labels::Labels;
 use super::process::Process;
 use super::sampled::Sampled;
 use super::sum::{Blocks, Sum};
+pub use web::{AuthFailure, WebMetrics};
 
 /// The values of `state` in `pagar_notices`: the words of `control::explain::state_at`, and files of which something is
 /// refused.
@@ -56,6 +59,8 @@ pub struct Metrics {
     pub upgrade_failures: IntCounter,
     /// What the node finds when it asks itself.
     pub selftest: SelftestMetrics,
+    /// Who calls the API, and what comes of it.
+    pub web: WebMetrics,
     /// Slots of the labels that come from notices.
     pub labels: Arc<Labels>,
     blocks: Blocks,
@@ -85,6 +90,7 @@ impl Metrics {
             broken_zones: registered(&registry, IntGauge::with_opts(broken))?,
             upgrade_failures: registered(&registry, IntCounter::with_opts(upgrades))?,
             selftest: SelftestMetrics::new(&registry)?,
+            web: WebMetrics::new(&registry)?,
             labels,
             blocks,
             registry,

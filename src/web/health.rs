@@ -20,7 +20,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use axum::http::StatusCode;
 use axum::routing::{MethodRouter, get};
 use futures_util::future::join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -28,7 +27,7 @@ use tokio::net::{TcpSocket, UdpSocket};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use super::problem::Problem;
+use super::problem::{Code, Problem};
 use crate::control::Handle;
 use crate::model::Networks;
 use crate::observe::Metrics;
@@ -118,7 +117,7 @@ async fn readiness(axum::extract::State(state): axum::extract::State<State>) -> 
     if wrong.is_empty() {
         return Ok("ready\n");
     }
-    Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {}", wrong.join("; "))).causes(wrong))
+    Err(Problem::new(Code::NotReady, format!("not ready: {}", wrong.join("; "))).with("causes", wrong))
 }
 
 async fn probe_all(sockets: &[SocketAddr], balancers: &Networks) -> Vec<String> {
@@ -197,6 +196,7 @@ fn answers(message: &[u8; HEADER], id: u16) -> bool {
 mod tests {
     use std::sync::atomic::AtomicUsize;
 
+    use axum::http::StatusCode;
     use tokio::net::TcpListener;
 
     use super::super::tests::{get, problem, state};

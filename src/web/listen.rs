@@ -6,19 +6,36 @@
 //! | time for a request's header, the wait for it on an idle connection included | slow clients cannot hold a place |
 //! | life of a connection, then time to finish a request | neither can one that reads its answer slowly |
 //! | octets of header | memory of a connection |
+//! | time and octets still read after the last answer | a client that is still sending may read why it was refused |
 
+use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy, sink};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+
+/// Who is at the other end of a connection, as far as the connection says; part of each request's extensions.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer {
+    /// Where it connects from.
+    pub(super) address: SocketAddr,
+    /// SHA-256 of the certificate it has shown in TLS.
+    pub(super) certificate: Option<[u8; 32]>,
+}
 
 /// What a client may take.
 #[derive(Clone, Copy, Debug)]
@@ -27,20 +44,24 @@ pub(super) struct Limits {
     header: Duration,
     life: Duration,
     finish: Duration,
+    linger: Duration,
 }
 
 impl Limits {
-    /// Ample for a few scrapers and a person; none is a setting, because none has ever needed to be.
+    /// Ample for authorities' gateways, scrapers and persons; none is a setting, because none has ever needed to be.
     pub(super) const DEFAULT: Self = Self {
-        connections: 64,
+        connections: 256,
         header: Duration::from_secs(10),
         life: Duration::from_secs(300),
         finish: Duration::from_secs(2),
+        linger: Duration::from_secs(5),
     };
 }
 
 /// Octets of a request's header.
 const BUFFER: usize = 64 * 1024;
+/// Octets that are read and thrown away after the last answer: a body of the size that is refused.
+const LINGER: u64 = 32 << 20;
 
 /// Serves until `shutdown`; returns when the requests under way are answered or the time to finish them is over.
 /// Dropping the future ends every connection at once.
@@ -53,8 +74,9 @@ pub(super) async fn run(listener: TcpListener, router: Router, limits: Limits, s
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => {} // a place is free
             accepted = listener.accept(), if connections.len() < limits.connections => match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(connection(stream, router.clone(), limits, stopping.clone()));
+                Ok((stream, address)) => {
+                    let peer = Peer { address, certificate: None };
+                    connections.spawn(connection(stream, peer, router.clone(), limits, stopping.clone()));
                 }
                 Err(error) => refused(&error).await,
             }
@@ -66,20 +88,39 @@ pub(super) async fn run(listener: TcpListener, router: Router, limits: Limits, s
 }
 
 /// Serves one; how it ends is the client's affair.
-async fn connection(stream: TcpStream, router: Router, limits: Limits, mut stopping: watch::Receiver<()>) {
-    let served = http1::Builder::new()
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: Peer,
+    router: Router,
+    limits: Limits,
+    mut stopping: watch::Receiver<()>,
+) {
+    let inner = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        Box::pin(inner.call(request.map(Body::new)))
+    });
+    let mut served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header)
         .max_buf_size(BUFFER)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    let mut served = pin!(served);
-    tokio::select! {
-        _ = &mut served => return,
-        _ = stopping.changed() => {}
-        () = sleep(limits.life) => {}
+        .serve_connection(TokioIo::new(stream), service);
+    let ended = tokio::select! {
+        ended = poll_fn(|cx| served.poll_without_shutdown(cx)) => ended.is_ok(),
+        _ = stopping.changed() => false,
+        () = sleep(limits.life) => false,
+    };
+    if !ended {
+        Pin::new(&mut served).graceful_shutdown();
+        let _ = timeout(limits.finish, poll_fn(|cx| served.poll_without_shutdown(cx))).await;
     }
-    served.as_mut().graceful_shutdown();
-    let _ = timeout(limits.finish, served).await;
+    let _ = timeout(limits.linger, linger(served.into_parts().io.into_inner())).await;
+}
+
+/// Closed with octets unread, a connection is reset, and the client may lose the answer.
+async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
+    stream.shutdown().await?;
+    copy(&mut stream.take(LINGER), &mut sink()).await.map(drop)
 }
 
 /// A client that gave up is nothing; anything else (no file descriptors left) gets time to pass, or this would spin.
@@ -97,7 +138,7 @@ mod tests {
     use std::sync::Arc;
 
     use axum::routing::get;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
     use tokio::sync::{Notify, oneshot};
     use tokio::task::JoinHandle;
 

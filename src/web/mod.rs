@@ -1,52 +1,64 @@
 //! The HTTP face: what the program says about itself, on a listener of its own.
 //!
 //! ```text
-//! listen (connections, their limits) -> guard (Host, headers) -> router --+-- /metrics     metrics
-//!                                                                         +-- /healthz     health
-//!                                                                         +-- /readyz      health
-//!                                                                         +-- /v1/check    api::check
-//!                                                                         +-- /v1/policy   api::policy
-//!                                                                         +-- /v1/preview  api::preview
-//!                                                                         +-- /v1/cache/.. api::cache
-//!                                                                         +-- anything     problem (404, 405)
+//! listen (connections, their limits) -> guard (Host, pages, headers) --+-- /healthz, /readyz  health
+//!                                                                      +-- /metrics          metrics (here, or a reader)
+//!                                                                      +-- auth (who calls)
+//!                                                                      |     +-- /v1/check    api::check
+//!                                                                      |     +-- /v1/policy   api::policy
+//!                                                                      |     +-- /v1/preview  api::preview
+//!                                                                      |     +-- /v1/cache/.. api::cache
+//!                                                                      +-- anything          problem (404, 405)
 //! ```
 //!
 //! One endpoint a file, each with no more state than it needs; a new one is a file and a line in `router`. Errors are
-//! problems (RFC 9457). Two change something: `POST /v1/cache/flush`, which upstreams make good again, and
-//! `POST /v1/preview`, after which queries are counted for a while. Other writing requests come with their callers
-//! (`[[web.client]]`).
+//! problems (RFC 9457) with stable words, all in the table of [`problem`].
 //!
 //! # Who may call
 //!
-//! There are no credentials yet, so the configuration allows loopback listeners only, and whoever has an account on the
-//! machine may read. A browser on the machine is the one way in from outside: a page elsewhere can point a name of its
-//! own at 127.0.0.1 (DNS rebinding) and read the answers as its own. `guard` therefore refuses every `Host` but
-//! loopback, no answer carries a CORS header, and what changes something is refused to whatever a browser sends.
+//! Where no `[[web.client]]` is configured there are loopback listeners only, and whoever has an account on the machine may
+//! read, and forward what authorities have signed. Where there are clients, each shows a token or a certificate and is a
+//! viewer, an authority or an operator: [`auth`]. An endpoint of `restricted` has a [`Caller`](crate::model::Caller)
+//! before it runs, and says itself which roles it is for. `/`, `/healthz`, `/readyz` and the API's description are open;
+//! `/metrics` is for programs on this machine, and for readers. What pages in browsers may do is the affair of [`guard`].
 //!
-//! Persons who lift or approve are heard on a socket of its own, where the kernel says who asks: [`operator`].
+//! Persons who lift or approve are heard on a socket of its own as well, where the kernel says who asks: [`operator`].
 //!
 //! # What bounds it
 //!
 //! The control plane shares its runtime with this listener, and the data plane its machine; neither may notice a slow
-//! or hostile client. `listen` bounds connections, their header, idle time and life. One endpoint reads a body, a preview's
-//! candidate of 16 MiB at most. Three cause other work: `/readyz`, whose probes run once a second however often it is
-//! asked; a flush of the cache, which looks at every entry on a thread of its own; and a preview, of which there is one at
-//! a time.
+//! or hostile client.
+//!
+//! | who | may take | bounded in |
+//! |---|---|---|
+//! | all connections | 256 at a time; 64 KiB of header each, 10 s for it, 300 s of life | `listen` |
+//! | all bodies | 48 MiB at a time; 16 MiB each, 10 s between two pieces, 60 s for all | `body` |
+//! | a client | 100 requests a second, 500 at once | `auth` |
+//! | an address | 20 wrong tokens a minute | `auth` |
+//!
+//! Three endpoints cause other work: `/readyz`, whose probes run once a second however often it is asked; a flush of the
+//! cache, which looks at every entry on a thread of its own; and a preview, of which there is one at a time.
 
 pub mod api;
+mod auth;
+#[allow(dead_code)] // what POST /v1/notices reads its body by
+mod body;
 mod guard;
 pub mod health;
 mod listen;
 mod metrics;
 pub mod operator;
+#[allow(dead_code)] // words of what is being built
 mod problem;
 
 use std::sync::Arc;
 
-use axum::Router;
-use axum::middleware::from_fn;
+use axum::middleware::from_fn_with_state;
 use axum::routing::get;
+use axum::{Extension, Router};
 use tokio::net::TcpListener;
+
+pub use auth::Access;
 
 use crate::control;
 use crate::observe::Metrics;
@@ -62,6 +74,8 @@ pub struct State {
     pub health: health::Health,
     /// How the cache is told to forget a name.
     pub flush: api::cache::Flush,
+    /// Who may call.
+    pub access: Access,
 }
 
 /// Serves until `shutdown`, then lets the requests under way finish, two seconds at most.
@@ -70,20 +84,28 @@ pub async fn serve(listener: TcpListener, state: State, shutdown: impl Future<Ou
 }
 
 fn router(state: State) -> Router {
-    let State { control, metrics, health, flush } = state;
+    let State { control, metrics, health, flush, access } = state;
     let ready = health::State { control: control.clone(), metrics: metrics.clone(), health };
+    let for_readers = from_fn_with_state(access.clone(), auth::local_or_reader);
     Router::new()
         .route("/", get(async || INDEX))
-        .route("/metrics", metrics::route(metrics))
         .route("/healthz", health::alive())
         .route("/readyz", health::ready(ready))
+        .route("/metrics", metrics::route(metrics).layer(for_readers))
+        .merge(restricted(control, flush).route_layer(from_fn_with_state(access.clone(), auth::identify)))
+        .fallback(problem::not_found)
+        .method_not_allowed_fallback(problem::wrong_method)
+        .layer(from_fn_with_state(access, guard::check))
+        .layer(Extension(body::Room::default()))
+}
+
+/// What is answered to known callers only.
+fn restricted(control: control::Handle, flush: api::cache::Flush) -> Router {
+    Router::new()
         .route("/v1/check", api::check::route(control.clone()))
         .route("/v1/cache/flush", api::cache::route(flush))
         .route("/v1/preview", api::preview::route(control.clone()))
         .route("/v1/policy", api::policy::route(control))
-        .fallback(problem::not_found)
-        .method_not_allowed_fallback(problem::wrong_method)
-        .layer(from_fn(guard::check))
 }
 
 const INDEX: &str = concat!(
@@ -106,14 +128,16 @@ mod tests {
 
     use arc_swap::ArcSwap;
     use axum::body::{Body, to_bytes};
-    use axum::http::header::{ALLOW, CONTENT_TYPE, HOST};
+    use axum::http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HOST};
+    use axum::http::request::Builder;
     use axum::http::{HeaderMap, Method, Request, StatusCode};
     use serde_json::Value;
+    use sha2::{Digest, Sha256};
     use tower::ServiceExt;
 
     use super::*;
     use crate::control::Handle;
-    use crate::model::{AuthorityKind, Exemption, Network, Scope};
+    use crate::model::{AuthorityId, AuthorityKind, Caller, Client, Credential, Exemption, Network, Role, Scope};
     use crate::policy::compile::tests::{notice, snapshot};
     use crate::policy::store::store;
 
@@ -140,14 +164,52 @@ mod tests {
             metrics: Arc::new(Metrics::new("0", "0").unwrap()),
             health: health::Health::new(Instant::now(), Vec::new()),
             flush: api::cache::Flush::new(|_, _| 0),
+            access: Access::new(Vec::new(), Arc::new(Metrics::new("0", "0").unwrap())),
         }
+    }
+
+    /// The same, where a client of each role is configured whose name and token are the role's.
+    pub(super) fn clients() -> State {
+        let state = state();
+        let client = |role: Role| Client {
+            caller: Caller {
+                name: role.as_str().into(),
+                role,
+                authority: (role == Role::Authority).then(|| AuthorityId::new("mcmc")),
+                secret: false,
+                is_known: true,
+            },
+            credential: Credential::Token(Sha256::digest(role.as_str()).into()),
+        };
+        state.access.set_clients([Role::Viewer, Role::Authority, Role::Operator].map(client).to_vec());
+        state
+    }
+
+    /// A request with this token.
+    pub(super) fn authorised(method: &str, path: &str, token: &str) -> Builder {
+        Request::builder().method(method).uri(path).header(AUTHORIZATION, format!("Bearer {token}"))
+    }
+
+    /// Sends a request from this machine.
+    pub(super) async fn send(state: State, request: Request<Body>) -> (StatusCode, HeaderMap, String) {
+        send_from("127.0.0.1:4711", state, request).await
+    }
+
+    /// Sends it from elsewhere.
+    pub(super) async fn send_from(
+        address: &str,
+        state: State,
+        mut request: Request<Body>,
+    ) -> (StatusCode, HeaderMap, String) {
+        request.extensions_mut().insert(listen::Peer { address: address.parse().unwrap(), certificate: None });
+        let (parts, body) = router(state).oneshot(request).await.unwrap().into_parts();
+        let body = to_bytes(body, 1 << 20).await.unwrap();
+        (parts.status, parts.headers, String::from_utf8(body.into()).unwrap())
     }
 
     pub(super) async fn request(method: Method, host: &str, path: &str) -> (StatusCode, HeaderMap, String) {
         let request = Request::builder().method(method).uri(path).header(HOST, host).body(Body::empty()).unwrap();
-        let (parts, body) = router(state()).oneshot(request).await.unwrap().into_parts();
-        let body = to_bytes(body, 1 << 20).await.unwrap();
-        (parts.status, parts.headers, String::from_utf8(body.into()).unwrap())
+        send(state(), request).await
     }
 
     pub(super) async fn get(path: &str) -> (StatusCode, HeaderMap, String) {
@@ -183,7 +245,7 @@ mod tests {
     #[tokio::test]
     async fn an_unknown_path_and_a_wrong_method_are_problems() {
         let (status, body) = problem("/v1/chekc").await;
-        assert_eq!((status, body["title"].as_str()), (StatusCode::NOT_FOUND, Some("Not Found")));
+        assert_eq!((status, body["title"].as_str()), (StatusCode::NOT_FOUND, Some("Nothing is served there")));
         let (status, headers, body) = request(Method::POST, "localhost", "/v1/check").await;
         assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
         assert_eq!(headers[ALLOW], "GET,HEAD");

@@ -22,8 +22,8 @@ mod standing;
 mod tcp;
 mod upstream;
 mod values;
+mod web;
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -46,9 +46,10 @@ pub(super) fn config(spec: Spec, path: &Path, env: &Environment, report: &mut Re
     let base = path.parent().unwrap_or_else(|| Path::new(""));
     let mut cx = Context { report, env, base };
     // Each is looked at, whatever the others say: no `?` before the last.
-    let web = values::optional(spec.web.as_ref(), |web| web_listen(web, &mut cx));
-    let dns = dns::config(&spec, web.flatten(), &mut cx);
     let (authorities, keyring) = authority::all(&spec.authority, &mut cx);
+    let web = values::optional(spec.web.as_ref(), |web| web::web(web, &authorities, &mut cx));
+    let web_listen = web.as_ref().and_then(|web| web.as_ref().map(|web| web.listen));
+    let dns = dns::config(&spec, web_listen, &mut cx);
     let pages = block::pages(&spec.block, &authorities, &mut cx);
     let sources = source::all(&spec.source, &authorities, &mut cx);
     let guard = guard::guard(&spec, &mut cx);
@@ -81,17 +82,6 @@ fn path_of(written: &Spanned<String>, cx: &mut Context<'_, '_>) -> Option<PathBu
         return None;
     }
     Some(cx.base.join(written.as_ref()))
-}
-
-fn web_listen(web: &spec::Web, cx: &mut Context<'_, '_>) -> Option<SocketAddr> {
-    let address = values::socket_address(&web.listen, 8053, cx.report)?;
-    if !address.ip().to_canonical().is_loopback() {
-        cx.report
-            .error(web.listen.span(), format!("[web] would answer on {address} without asking who calls"))
-            .hint(format!("listen on loopback, \"127.0.0.1:{}\": [[web.client]] is not built yet", address.port()));
-        return None;
-    }
-    Some(address)
 }
 
 fn log(written: &spec::Log, cx: &mut Context<'_, '_>) -> Option<Log> {

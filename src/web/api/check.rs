@@ -1,21 +1,21 @@
 //! `GET /v1/check?name=&type=&client=`: what the policy does with a name and type, and why.
 //!
 //! It asks the policy, not the DNS: no query is sent and nothing is counted. With `client` the answer says whether that
-//! client is exempt; the rule it is exempt from is shown all the same.
+//! client is exempt; the rule it is exempt from is shown all the same. For every caller; which names of the secret class it
+//! is shown depends on who it is.
 
 use std::net::IpAddr;
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::StatusCode;
 use axum::routing::{MethodRouter, get};
 use serde::Deserialize;
 
 use crate::control::explain;
 use crate::control::{Explanation, Handle};
-use crate::model::rtype;
-use crate::web::problem::Problem;
+use crate::model::{Caller, rtype};
+use crate::web::problem::{Code, Problem};
 
 pub(in crate::web) fn route(control: Handle) -> MethodRouter {
     get(check).with_state(control)
@@ -33,6 +33,7 @@ struct Parameters {
 
 async fn check(
     State(control): State<Handle>,
+    caller: Caller,
     parameters: Result<Query<Parameters>, QueryRejection>,
 ) -> Result<Json<Explanation>, Problem> {
     let Query(parameters) = parameters.map_err(|rejection| bad(rejection.body_text()).hint(USAGE))?;
@@ -43,20 +44,20 @@ async fn check(
     let client = parameters.client.map(|client| client.parse::<IpAddr>()).transpose();
     let client =
         client.map_err(|_| bad("client: not an IP address").hint("write an IPv4 or IPv6 address without a port"))?;
-    Ok(Json(control.check(&name, qtype, client)))
+    Ok(Json(control.check(&name, qtype, client, Some(&caller))))
 }
 
 const USAGE: &str = "GET /v1/check?name=www.example.com&type=A";
 
 fn bad(detail: impl Into<String>) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, detail)
+    Problem::new(Code::Parameters, detail)
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::http::StatusCode;
     use serde_json::Value;
 
-    use super::*;
     use crate::web::tests::{get, problem};
 
     async fn answer(path: &str) -> Value {

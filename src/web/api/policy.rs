@@ -1,4 +1,4 @@
-//! `GET /v1/policy`: the policy in force, and how its sources are doing.
+//! `GET /v1/policy`: the policy in force, and how its sources are doing. For every caller.
 
 use axum::Json;
 use axum::extract::State;

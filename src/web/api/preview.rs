@@ -1,27 +1,26 @@
 //! `POST /v1/preview?[seconds=][&scope=]`: counts what a notice, or a list with a name a line, would block of the
 //! queries that come in; `GET` says how far it is, `DELETE` ends it early.
 //!
-//! Nothing is put in force and no answer changes, but workers count while it runs, so what a browser sends for a page is
-//! refused as for the cache. The figures have no name in them.
+//! Nothing is put in force and no answer changes, but workers count while it runs, so only operators start and end one.
+//! The figures have no name in them, and are for viewers too.
 
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{FromRequest, Query, Request, State};
 use axum::routing::{MethodRouter, get};
 use serde::Deserialize;
 
 use crate::control::Handle;
 use crate::control::preview::{self, PreviewError, PreviewReport};
-use crate::model::Scope;
-use crate::web::guard;
-use crate::web::problem::Problem;
+use crate::model::{Caller, Scope};
+use crate::web::auth::{self, OPERATORS, READERS};
+use crate::web::body::Body;
+use crate::web::problem::{Code, Problem};
 
 pub(in crate::web) fn route(control: Handle) -> MethodRouter {
-    get(read).post(start).delete(stop).with_state(control).layer(DefaultBodyLimit::max(preview::MAX_SIZE))
+    get(read).post(start).delete(stop).with_state(control)
 }
 
 #[derive(Debug, Deserialize)]
@@ -31,22 +30,23 @@ struct Parameters {
     scope: Option<String>,
 }
 
-async fn read(State(control): State<Handle>) -> Result<Json<PreviewReport>, Problem> {
+async fn read(State(control): State<Handle>, caller: Caller) -> Result<Json<PreviewReport>, Problem> {
+    auth::require(&caller, READERS)?;
     control.preview().report().map(Json).ok_or_else(none)
 }
 
-async fn stop(State(control): State<Handle>, headers: HeaderMap) -> Result<Json<PreviewReport>, Problem> {
-    guard::not_from_a_page(&headers)?;
+async fn stop(State(control): State<Handle>, caller: Caller) -> Result<Json<PreviewReport>, Problem> {
+    auth::require(&caller, OPERATORS)?;
     control.preview().stop().map(Json).ok_or_else(none)
 }
 
 async fn start(
     State(control): State<Handle>,
-    headers: HeaderMap,
+    caller: Caller,
     parameters: Result<Query<Parameters>, QueryRejection>,
-    body: Result<Bytes, BytesRejection>,
+    request: Request,
 ) -> Result<Json<PreviewReport>, Problem> {
-    guard::not_from_a_page(&headers)?;
+    auth::require(&caller, OPERATORS)?;
     let Query(Parameters { seconds, scope }) =
         parameters.map_err(|rejection| bad(rejection.body_text()).hint(USAGE))?;
     let time = seconds.map_or(preview::DEFAULT, Duration::from_secs);
@@ -60,21 +60,21 @@ async fn start(
             .find(|scope| scope.as_str() == word)
             .ok_or_else(|| bad("scope: exact or subtree").hint(USAGE))?,
     };
-    let body = body.map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;
+    let body = Body::from_request(request, &()).await?; // last: nobody else has it read
     // a long list takes its time: not on the thread that serves everybody else
     let started = tokio::task::spawn_blocking(move || {
         let candidate = preview::candidate(&body, scope).map_err(|error| {
-            let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error.message);
+            let problem = Problem::new(Code::Candidate, error.message);
             error.hint.into_iter().fold(problem, Problem::hint)
         })?;
         control.preview().start(&candidate.targets, time).map_err(|error| match error {
             PreviewError::Running => {
-                Problem::new(StatusCode::CONFLICT, error.to_string()).hint("DELETE /v1/preview ends it now")
+                Problem::new(Code::PreviewRunning, error.to_string()).hint("DELETE /v1/preview ends it now")
             }
-            PreviewError::Thread(_) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+            PreviewError::Thread(_) => Problem::new(Code::PreviewFailed, error.to_string()),
         })
     });
-    let failed = |_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the preview was not started");
+    let failed = |_| Problem::new(Code::Internal, "the preview was not started");
     started.await.map_err(failed)?.map(Json)
 }
 
@@ -82,42 +82,33 @@ const USAGE: &str =
     "POST /v1/preview?seconds=60, with a notice or a list of names as the body; &scope=exact for a list";
 
 fn none() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "there has been no preview").hint(USAGE)
+    Problem::new(Code::NoPreview, "there has been no preview").hint(USAGE)
 }
 
 fn bad(detail: impl Into<String>) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, detail)
+    Problem::new(Code::Parameters, detail)
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::Extension;
     use axum::body::{Body, to_bytes};
-    use axum::http::header::HOST;
-    use axum::http::{Method, Request};
+    use axum::http::{Method, Request, StatusCode};
     use serde_json::Value;
     use tower::ServiceExt;
 
-    use super::*;
+    use super::{Caller, Handle, preview, route};
+    use crate::model::Role;
     use crate::web::tests::state;
 
     async fn ask(control: &Handle, method: Method, query: &str, body: &str) -> (StatusCode, Value) {
-        ask_with(control, method, query, body, None).await
+        ask_as(Caller::local(), control, method, query, body).await
     }
 
-    async fn ask_with(
-        control: &Handle,
-        method: Method,
-        query: &str,
-        body: &str,
-        header: Option<(&str, &str)>,
-    ) -> (StatusCode, Value) {
-        let mut request = Request::builder().method(method).uri(format!("/{query}")).header(HOST, "localhost");
-        if let Some((name, value)) = header {
-            request = request.header(name, value);
-        }
-        let router = axum::Router::new().route("/", route(control.clone()));
-        let answer = router.oneshot(request.body(Body::from(body.to_owned())).unwrap()).await.unwrap();
-        let (parts, body) = answer.into_parts();
+    async fn ask_as(caller: Caller, control: &Handle, method: Method, query: &str, body: &str) -> (StatusCode, Value) {
+        let request = Request::builder().method(method).uri(format!("/{query}")).body(Body::from(body.to_owned()));
+        let router = axum::Router::new().route("/", route(control.clone())).layer(Extension(caller));
+        let (parts, body) = router.oneshot(request.unwrap()).await.unwrap().into_parts();
         (parts.status, serde_json::from_slice(&to_bytes(body, 1 << 20).await.unwrap()).unwrap())
     }
 
@@ -149,13 +140,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_page_in_a_browser_starts_and_ends_nothing() {
+    async fn viewers_read_what_operators_start_and_end() {
         let control = state().control;
-        let page = Some(("origin", "http://localhost:8053"));
-        for method in [Method::POST, Method::DELETE] {
-            assert_eq!(ask_with(&control, method, "", "a.example", page).await.0, StatusCode::FORBIDDEN);
+        let of = |role| Caller { role, ..Caller::local() };
+        for role in [Role::Viewer, Role::Authority] {
+            for method in [Method::POST, Method::DELETE] {
+                let (status, body) = ask_as(of(role), &control, method, "", "a.example").await;
+                assert_eq!((status, &body["code"]), (StatusCode::FORBIDDEN, &"role".into()));
+            }
         }
         assert!(control.preview().report().is_none());
+        assert_eq!(ask(&control, Method::POST, "", "a.example").await.0, StatusCode::OK);
+        assert_eq!(ask_as(of(Role::Viewer), &control, Method::GET, "", "").await.0, StatusCode::OK);
+        assert_eq!(ask_as(of(Role::Authority), &control, Method::GET, "", "").await.0, StatusCode::FORBIDDEN);
     }
 
     #[tokio::test]
