@@ -124,9 +124,9 @@ pub fn serve(path: &Path, options: Options) -> Result<(), ExitError> {
     let access = web::Access::new(clients(&config), metrics.clone());
     let web_address = bound.web.as_ref().and_then(|listener| listener.local_addr().ok());
     if let Some(listener) = bound.web {
-        let flush = web::api::cache::Flush::new(dns.flusher());
+        let (flush, desk) = (web::api::cache::Flush::new(dns.flusher()), control.desk());
         let (control, metrics, health, access) = (handle.clone(), metrics.clone(), health.clone(), access.clone());
-        let state = web::State { control, metrics, health, flush, access };
+        let state = web::State { control, metrics, health, flush, desk, access };
         start_web(&control_runtime, listener, state, stopped).map_err(|error| failed(&error))?;
     }
     let operators = start_operators(&control_runtime, &config.ledger, control.operators(), operators_stopped);

@@ -12,7 +12,7 @@ use crate::config;
 use crate::error::ExitError;
 use crate::ledger::seal::Key;
 use crate::ledger::verify::{Break, Report, VerifyError, verify};
-use crate::ledger::{Digest, Head, Ledger, LedgerError, Stored};
+use crate::ledger::{Digest, Head, Ledger, LedgerError};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -127,24 +127,16 @@ fn exported(options: &Export) -> Result<(), ExitError> {
     let mut out = BufWriter::new(io::stdout().lock());
     let mut before = Head::origin();
     for stored in records {
-        let Stored { head, octets } = stored.map_err(|error| unreadable(&error))?;
-        if head.sequence >= options.from && !written(out.write_all(line(&before, &head, &octets)?.as_bytes()))? {
-            return Ok(());
+        let stored = stored.map_err(|error| unreadable(&error))?;
+        if stored.head.sequence >= options.from {
+            let line = stored.as_json(&before).map_err(ExitError::Data)?;
+            if !written(writeln!(out, "{line}"))? {
+                return Ok(());
+            }
         }
-        before = head;
+        before = stored.head;
     }
     written(out.flush()).map(drop)
-}
-
-/// A record with its hashes. It stands there as it was written, so that whoever reads it can compute the hash.
-fn line(before: &Head, head: &Head, record: &[u8]) -> Result<String, ExitError> {
-    let text =
-        std::str::from_utf8(record).ok().filter(|text| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok());
-    let damaged =
-        || ExitError::Data(format!("ledger: record {} is no JSON; pagar ledger verify says more", head.sequence));
-    let record = text.ok_or_else(damaged)?;
-    let Head { sequence, hash } = head;
-    Ok(format!("{{\"sequence\":{sequence},\"hash\":\"{hash}\",\"prev\":\"{}\",\"record\":{record}}}\n", before.hash))
 }
 
 /// Whether anybody still reads.

@@ -152,6 +152,12 @@ impl Desk {
         Self { commands }
     }
 
+    /// One where nobody answers.
+    #[cfg(test)]
+    pub(crate) fn unattended() -> Self {
+        Self::new(std::sync::mpsc::channel().0)
+    }
+
     /// Hands an order in. Dropping the future takes nothing back.
     pub async fn push(&self, push: Push) -> Result<Pushed, NoAnswer> {
         let (answer, answered) = oneshot::channel();

@@ -345,6 +345,17 @@ impl Stored {
         Some(Self { head: Head { sequence, hash: Digest::new(*hash) }, octets: octets.to_vec() })
     }
 
+    /// A line of an export, with the hash of the record before. The record stands there as it was written, so that whoever
+    /// reads it can compute its hash.
+    pub fn as_json(&self, before: &Head) -> Result<String, String> {
+        let Head { sequence, hash } = &self.head;
+        let text = std::str::from_utf8(&self.octets).ok();
+        let text = text.filter(|text| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok());
+        let record =
+            text.ok_or_else(|| format!("ledger: record {sequence} is no JSON; pagar ledger verify says more"))?;
+        Ok(format!("{{\"sequence\":{sequence},\"hash\":\"{hash}\",\"prev\":\"{}\",\"record\":{record}}}", before.hash))
+    }
+
     /// What it says.
     pub fn record(&self) -> Result<Record, RecordError> {
         Record::decode(&self.octets)

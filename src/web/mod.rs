@@ -8,6 +8,8 @@
 //!                                                                      |     +-- /v1/policy   api::policy
 //!                                                                      |     +-- /v1/preview  api::preview
 //!                                                                      |     +-- /v1/cache/.. api::cache
+//!                                                                      |     +-- /v1/notices  api::notices
+//!                                                                      |     +-- /v1/ledger   api::ledger
 //!                                                                      +-- anything          problem (404, 405)
 //! ```
 //!
@@ -41,14 +43,12 @@
 
 pub mod api;
 mod auth;
-#[allow(dead_code)] // what POST /v1/notices reads its body by
 mod body;
 mod guard;
 pub mod health;
 mod listen;
 mod metrics;
 pub mod operator;
-#[allow(dead_code)] // words of what is being built
 mod problem;
 
 use std::sync::Arc;
@@ -60,7 +60,7 @@ use tokio::net::TcpListener;
 
 pub use auth::Access;
 
-use crate::control;
+use crate::control::{self, Desk};
 use crate::observe::Metrics;
 
 /// What the endpoints read.
@@ -74,6 +74,8 @@ pub struct State {
     pub health: health::Health,
     /// How the cache is told to forget a name.
     pub flush: api::cache::Flush,
+    /// Where orders are handed in and asked for.
+    pub desk: Desk,
     /// Who may call.
     pub access: Access,
 }
@@ -84,7 +86,7 @@ pub async fn serve(listener: TcpListener, state: State, shutdown: impl Future<Ou
 }
 
 fn router(state: State) -> Router {
-    let State { control, metrics, health, flush, access } = state;
+    let State { control, metrics, health, flush, desk, access } = state;
     let ready = health::State { control: control.clone(), metrics: metrics.clone(), health };
     let for_readers = from_fn_with_state(access.clone(), auth::local_or_reader);
     Router::new()
@@ -92,7 +94,7 @@ fn router(state: State) -> Router {
         .route("/healthz", health::alive())
         .route("/readyz", health::ready(ready))
         .route("/metrics", metrics::route(metrics).layer(for_readers))
-        .merge(restricted(control, flush).route_layer(from_fn_with_state(access.clone(), auth::identify)))
+        .merge(restricted(control, desk, flush).route_layer(from_fn_with_state(access.clone(), auth::identify)))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::wrong_method)
         .layer(from_fn_with_state(access, guard::check))
@@ -100,12 +102,16 @@ fn router(state: State) -> Router {
 }
 
 /// What is answered to known callers only.
-fn restricted(control: control::Handle, flush: api::cache::Flush) -> Router {
+fn restricted(control: control::Handle, desk: Desk, flush: api::cache::Flush) -> Router {
     Router::new()
         .route("/v1/check", api::check::route(control.clone()))
         .route("/v1/cache/flush", api::cache::route(flush))
         .route("/v1/preview", api::preview::route(control.clone()))
         .route("/v1/policy", api::policy::route(control))
+        .route("/v1/notices", api::notices::route(desk.clone()))
+        .route("/v1/notices/{id}", api::notices::one(desk.clone()))
+        .route("/v1/notices/{id}/receipt", api::notices::receipt(desk.clone()))
+        .route("/v1/ledger", api::ledger::route(desk))
 }
 
 const INDEX: &str = concat!(
@@ -117,6 +123,9 @@ const INDEX: &str = concat!(
      POST /v1/cache/flush?name=&subtree= forget what is cached of a name\n\
      POST /v1/preview?seconds=          count what a notice in the body would block\n\
      GET /v1/preview                    what has been counted; DELETE ends it\n\
+     POST /v1/notices                   hand a signed order in; ?dry_run=true says what it would change\n\
+     GET /v1/notices?state=&authority=  the notices; /v1/notices/{id} one, /v1/notices/{id}/receipt its receipt\n\
+     GET /v1/ledger?from=               records and their hashes\n\
      GET /metrics                       for Prometheus\n\
      GET /healthz                       200 while the process runs\n\
      GET /readyz                        200 while a policy is in force and the DNS sockets answer\n"
@@ -164,6 +173,7 @@ mod tests {
             metrics: Arc::new(Metrics::new("0", "0").unwrap()),
             health: health::Health::new(Instant::now(), Vec::new()),
             flush: api::cache::Flush::new(|_, _| 0),
+            desk: Desk::unattended(),
             access: Access::new(Vec::new(), Arc::new(Metrics::new("0", "0").unwrap())),
         }
     }

@@ -58,13 +58,15 @@ pub(super) enum Code {
     NoPreview,
     /// The preview could not be started.
     PreviewFailed,
+    /// No such order was taken, or none that this client may see.
+    NoNotice,
     /// The server failed over it.
     Internal,
 }
 
 impl Code {
     /// Every one of them, for the API's description and for tests.
-    pub(super) const ALL: [Self; 22] = [
+    pub(super) const ALL: [Self; 23] = [
         Self::NotFound,
         Self::Method,
         Self::Host,
@@ -86,6 +88,7 @@ impl Code {
         Self::PreviewRunning,
         Self::NoPreview,
         Self::PreviewFailed,
+        Self::NoNotice,
         Self::Internal,
     ];
 
@@ -114,6 +117,7 @@ impl Code {
             Self::PreviewRunning => (S::CONFLICT, "preview-running", "A preview runs already"),
             Self::NoPreview => (S::NOT_FOUND, "no-preview", "There has been no preview"),
             Self::PreviewFailed => (S::SERVICE_UNAVAILABLE, "preview-failed", "The preview could not be started"),
+            Self::NoNotice => (S::NOT_FOUND, "no-notice", "No such order was taken"),
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "The server failed over it"),
         }
     }
@@ -293,7 +297,7 @@ mod tests {
             "404 not-found\n405 method\n400 host\n403 foreign-host\n403 from-page\n400 parameters\n\
              401 unauthenticated\n403 role\n403 unknown-person\n429 guessing\n429 rate\n408 slow-body\n400 body\n\
              415 media-type\n413 too-large\n503 busy\n503 not-ready\n422 candidate\n409 preview-running\n\
-             404 no-preview\n503 preview-failed\n500 internal\n"
+             404 no-preview\n503 preview-failed\n404 no-notice\n500 internal\n"
         );
         let codes: BTreeSet<_> = Code::ALL.map(Code::as_str).into();
         assert_eq!(codes.len(), Code::ALL.len());

@@ -195,9 +195,9 @@ impl Docket {
             return Err(Box::new(self.refusal(signed, why, None, now)));
         }
         let rehearsal = match judged {
-            Judged::Refused(mut why) => {
-                why.by = None; // what is not recorded is not signed
-                return Err(Box::new(self.refusal(signed, *why, None, now)));
+            Judged::Refused(why) => {
+                let refusal = self.refusal(signed, *why, None, now);
+                return Err(Box::new(Refusal { receipt: None, ..refusal })); // what is not recorded is not signed
             }
             Judged::Known(order) => Rehearsal { known: true, ..about(&order) },
             Judged::Good(good) => self.effect(&good, policy),

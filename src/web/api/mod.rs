@@ -2,5 +2,7 @@
 
 pub mod cache;
 pub(super) mod check;
+pub(super) mod ledger;
+pub(super) mod notices;
 pub(super) mod policy;
 pub(super) mod preview;
