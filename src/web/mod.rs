@@ -8,6 +8,7 @@
 //!                                                                      |     +-- /v1/policy   api::policy
 //!                                                                      |     +-- /v1/preview  api::preview
 //!                                                                      |     +-- /v1/cache/.. api::cache
+//!                                                                      |     +-- /v1/overrides api::overrides
 //!                                                                      +-- anything          problem (404, 405)
 //! ```
 //!
@@ -23,6 +24,8 @@
 //! `/metrics` is for programs on this machine, and for readers. What pages in browsers may do is the affair of [`guard`].
 //!
 //! Persons who lift or approve are heard on a socket of its own as well, where the kernel says who asks: [`operator`].
+//!
+//! What clients change is said in the log, `target` [`audit::TARGET`], and every request is counted: [`audit`].
 //!
 //! # What bounds it
 //!
@@ -40,6 +43,7 @@
 //! cache, which looks at every entry on a thread of its own; and a preview, of which there is one at a time.
 
 pub mod api;
+mod audit;
 mod auth;
 #[allow(dead_code)] // what POST /v1/notices reads its body by
 mod body;
@@ -49,13 +53,12 @@ mod listen;
 mod metrics;
 pub mod operator;
 mod places;
-#[allow(dead_code)] // words of what is being built
 mod problem;
 mod tls;
 
 use std::sync::Arc;
 
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
 use axum::{Extension, Router};
 use tokio::net::TcpListener;
@@ -77,6 +80,8 @@ pub struct State {
     pub health: health::Health,
     /// How the cache is told to forget a name.
     pub flush: api::cache::Flush,
+    /// How people's decisions are carried out.
+    pub operators: api::overrides::Operators,
     /// Who may call.
     pub access: Access,
     /// The certificate it is served with, if any.
@@ -94,24 +99,30 @@ pub async fn serve(listener: TcpListener, state: State, shutdown: impl Future<Ou
 }
 
 fn router(state: State) -> Router {
-    let State { control, metrics, health, flush, access, tls: _ } = state;
+    let State { control, metrics, health, flush, operators, access, tls: _ } = state;
     let ready = health::State { control: control.clone(), metrics: metrics.clone(), health };
     let for_readers = from_fn_with_state(access.clone(), auth::local_or_reader);
+    let restricted = restricted(control, flush, operators)
+        .route_layer(from_fn(audit::record))
+        .route_layer(from_fn_with_state(access.clone(), auth::identify)); // the last is the first to see a request
+    let counted = metrics.clone();
     Router::new()
         .route("/", get(async || INDEX))
         .route("/healthz", health::alive())
         .route("/readyz", health::ready(ready))
         .route("/metrics", metrics::route(metrics).layer(for_readers))
-        .merge(restricted(control, flush).route_layer(from_fn_with_state(access.clone(), auth::identify)))
+        .merge(restricted)
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::wrong_method)
         .layer(from_fn_with_state(access, guard::check))
         .layer(Extension(body::Room::default()))
+        .layer(from_fn_with_state(counted, audit::count))
 }
 
 /// What is answered to known callers only.
-fn restricted(control: control::Handle, flush: api::cache::Flush) -> Router {
+fn restricted(control: control::Handle, flush: api::cache::Flush, operators: api::overrides::Operators) -> Router {
     Router::new()
+        .route("/v1/overrides", api::overrides::route(operators))
         .route("/v1/check", api::check::route(control.clone()))
         .route("/v1/cache/flush", api::cache::route(flush))
         .route("/v1/preview", api::preview::route(control.clone()))
@@ -127,6 +138,7 @@ const INDEX: &str = concat!(
      POST /v1/cache/flush?name=&subtree= forget what is cached of a name\n\
      POST /v1/preview?seconds=          count what a notice in the body would block\n\
      GET /v1/preview                    what has been counted; DELETE ends it\n\
+     GET /v1/overrides                  what waits for people; POST lifts a name, or approves\n\
      GET /metrics                       for Prometheus\n\
      GET /healthz                       200 while the process runs\n\
      GET /readyz                        200 while a policy is in force and the DNS sockets answer\n"
@@ -147,6 +159,7 @@ mod tests {
 
     use super::*;
     use crate::control::Handle;
+    use crate::control::command::OperatorReply;
     use crate::model::{AuthorityId, AuthorityKind, Caller, Client, Credential, Exemption, Network, Role, Scope};
     use crate::policy::compile::tests::{notice, snapshot};
     use crate::policy::store::store;
@@ -176,6 +189,7 @@ mod tests {
             metrics: metrics.clone(),
             health: health::Health::new(Instant::now(), Vec::new()),
             flush: api::cache::Flush::new(|_, _| 0),
+            operators: api::overrides::Operators(Arc::new(|_| OperatorReply::List(Vec::new()))),
             tls: Tls::new(access.clone(), metrics),
             access,
         }
@@ -244,7 +258,7 @@ mod tests {
         assert_eq!(status, StatusCode::OK);
         let paths: Vec<_> =
             index.lines().filter_map(|line| line.strip_prefix("GET ")?.split([' ', '?']).next()).collect();
-        assert_eq!(paths.len(), 6);
+        assert_eq!(paths.len(), 7);
         for path in paths {
             let (status, _, body) = get(path).await;
             // before there is a preview it says so

@@ -2,5 +2,6 @@
 
 pub mod cache;
 pub(super) mod check;
+pub mod overrides;
 pub(super) mod policy;
 pub(super) mod preview;
