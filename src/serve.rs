@@ -15,7 +15,6 @@ use tokio::sync::watch;
 use tracing::Level;
 
 use crate::config::{self, Config};
-use crate::control::command::{OperatorReply, OperatorRequest, SOCKET};
 use crate::control::{self, Control, Handle, StartError};
 use crate::dns::clock::Clock;
 use crate::dns::local::Local;
@@ -30,7 +29,9 @@ use crate::process::sockets::{self, Bound, Inherited};
 use crate::process::systemd::Manager;
 use crate::process::upgrade::{Estate, Heritage, Predecessor, Successor};
 use crate::process::{self, watchdog};
+use crate::tls::Files;
 pub use crate::web::api::cache::Flushed;
+use crate::web::api::overrides::Operators;
 use crate::web::health::Health;
 use crate::web::{self, operator};
 use crate::zones;
@@ -121,20 +122,26 @@ pub fn serve(path: &Path, options: Options) -> Result<(), ExitError> {
     health.set_balancers(config.dns.settings.proxy.clone());
     let (stop_web, stopped) = watch::channel(false);
     let operators_stopped = stopped.clone();
+    let operators: operator::Handler = Arc::new(control.operators());
     let access = web::Access::new(clients(&config), metrics.clone());
+    let tls = web::Tls::new(access.clone(), metrics.clone());
+    tls.serve(tls.read(certificate(&config)).map_err(|error| ExitError::Config(error.to_string()))?);
     let web_address = bound.web.as_ref().and_then(|listener| listener.local_addr().ok());
     if let Some(listener) = bound.web {
         let (flush, desk) = (web::api::cache::Flush::new(dns.flusher()), control.desk());
-        let (control, metrics, health, access) = (handle.clone(), metrics.clone(), health.clone(), access.clone());
-        let state = web::State { control, metrics, health, flush, desk, access };
+        let operators = Operators(operators.clone());
+        let (control, metrics, health) = (handle.clone(), metrics.clone(), health.clone());
+        let (access, tls) = (access.clone(), tls.clone());
+        let state = web::State { control, metrics, health, flush, desk, operators, access, tls };
         start_web(&control_runtime, listener, state, stopped).map_err(|error| failed(&error))?;
     }
-    let operators = start_operators(&control_runtime, &config.ledger, control.operators(), operators_stopped);
+    let operators = start_operators(&control_runtime, &config.operators, operators, operators_stopped);
     control.answering();
     let control_thread = control.alive();
     let vitals =
         Vitals { started, metrics, control: handle.clone(), control_thread, runtime: data_runtime.handle().clone() };
     let stop_delay = config.process.stop_delay;
+    let has_tls = certificate(&config).is_some();
     let mut server = Server {
         path: path.to_owned(),
         started_with: config,
@@ -146,11 +153,12 @@ pub fn serve(path: &Path, options: Options) -> Result<(), ExitError> {
         vitals,
         health,
         access,
+        tls,
         signals,
         stop_web,
         operators,
     };
-    announce(&addresses, web_address, &handle, &policy);
+    announce(&addresses, web_address, has_tls, &handle, &policy);
     Manager.ready(&server.vitals.status());
     let telling = control_runtime.spawn(tell(server.vitals.clone()));
     let end = control_runtime.block_on(server.obey());
@@ -267,21 +275,32 @@ fn clients(config: &Config) -> Vec<Client> {
     config.web.as_ref().map(|web| web.clients.clone()).unwrap_or_default()
 }
 
+/// What the API is served with.
+fn certificate(config: &Config) -> Option<Files> {
+    config.web.as_ref().and_then(|web| web.tls.clone())
+}
+
 /// The operators' socket. Queries are answered whether it is there or not, so that it cannot be made is said and not fatal.
 fn start_operators(
     runtime: &Runtime,
-    state: &Path,
-    operators: impl Fn(OperatorRequest) -> OperatorReply + Send + Sync + 'static,
+    settings: &config::Operators,
+    operators: operator::Handler,
     stopped: watch::Receiver<bool>,
 ) -> Option<operator::Place> {
-    let path = state.join(SOCKET);
-    let bound = operator::Socket::bind(&path);
+    let path = &settings.socket;
+    let bound = operator::Socket::bind(path, settings.group).or_else(|error| match settings.group {
+        Some(_) => {
+            tracing::error!(path = %path.display(), %error, "the operators' socket is for the server's user alone");
+            operator::Socket::bind(path, None)
+        }
+        None => Err(error),
+    });
     let bound = bound.inspect_err(|error| {
         tracing::error!(path = %path.display(), %error, "no operators' socket: pagar lift and approve cannot reach us");
     });
     let (socket, place) = bound.ok()?;
     runtime.spawn(async move {
-        let served = socket.serve(Arc::new(operators), until(stopped)).await;
+        let served = socket.serve(operators, until(stopped)).await;
         let _ = served.inspect_err(|error| tracing::error!(%error, "the operators' socket cannot be served"));
     });
     Some(place)
@@ -293,13 +312,14 @@ async fn until(mut stopped: watch::Receiver<bool>) {
 }
 
 /// Says where it listens and what it serves, on standard output: scripts read the `listening` lines.
-fn announce(dns: &[SocketAddr], web: Option<SocketAddr>, handle: &Handle, policy: &PolicyReader) {
+fn announce(dns: &[SocketAddr], web: Option<SocketAddr>, tls: bool, handle: &Handle, policy: &PolicyReader) {
     let mut text = String::new();
     for address in dns {
         text.push_str(&format!("listening udp {address}\nlistening tcp {address}\n"));
     }
     if let Some(web) = web {
-        text.push_str(&format!("listening http {web}\n"));
+        let scheme = if tls { "https" } else { "http" };
+        text.push_str(&format!("listening {scheme} {web}\n"));
     }
     let status = handle.status();
     let sources = status.sources.len();
@@ -342,6 +362,7 @@ struct Server {
     vitals: Vitals,
     health: Health,
     access: web::Access,
+    tls: web::Tls,
     signals: Signals,
     /// Stops the operators' socket as well.
     stop_web: watch::Sender<bool>,
@@ -477,10 +498,15 @@ impl Server {
             tracing::warn!("{key} has changed: it takes effect after a restart, or an upgrade by SIGUSR2");
         }
         let asking = Some(self.asking.clone());
+        let certificate = self.tls.read(certificate(&config)).map_err(|error| error.to_string())?;
         let reloaded = self.control.reload(control::Config { asking, ..control_config(&config) });
         reloaded.map_err(|problems| control::Lines(&problems).to_string())?;
-        self.health.set_balancers(config.dns.settings.proxy.clone());
+        if let Some(Err(error)) = self.operators.as_ref().map(|place| place.permit(config.operators.group)) {
+            tracing::error!(%error, "the operators' socket is for the server's user alone");
+        }
         self.access.set_clients(clients(&config));
+        self.tls.serve(certificate);
+        self.health.set_balancers(config.dns.settings.proxy.clone());
         self.vitals.metrics.broken_zones.set(0); // one would have refused the reload
         let local = Arc::new(loaded.local);
         self.dns.reconfigure(dns::Settings { local, ..config.dns.settings.clone() });
@@ -500,6 +526,7 @@ fn needs_restart(running: &Config, read: &Config) -> impl Iterator<Item = &'stat
         ("cache.size", read.dns.cache_size != running.dns.cache_size),
         ("ledger.path", read.ledger != running.ledger),
         ("ledger.key_file", read.ledger_key != running.ledger_key),
+        ("operators.socket", read.operators.socket != running.operators.socket),
         ("web.listen", listens(read) != listens(running)),
         ("log", read.log != running.log),
         ("process.core_dumps", read.process.core_dumps != running.process.core_dumps),

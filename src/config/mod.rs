@@ -38,6 +38,7 @@ use crate::ledger::seal::Key;
 use crate::model::{Authority, Client};
 use crate::observe::log::Format;
 use crate::policy::pages::Pages;
+use crate::tls;
 use crate::verify::guard::Guard;
 use crate::verify::guard::size::SizeRules;
 use crate::verify::jose::jwk;
@@ -75,6 +76,8 @@ pub struct Config {
     pub ledger_key: Option<Key>,
     /// `[web]`; `None` serves no HTTP.
     pub web: Option<Web>,
+    /// `[operators]`.
+    pub operators: Operators,
     /// `[log]`.
     pub log: Log,
     /// `[process]`.
@@ -92,6 +95,17 @@ pub struct Web {
     pub listen: SocketAddr,
     /// Who may call, names and credentials unique; nobody is asked who he is where this is empty, and `listen` is loopback.
     pub clients: Vec<Client>,
+    /// `[web.tls]`: what it is served with; without it, in plain text to this machine only.
+    pub tls: Option<tls::Files>,
+}
+
+/// `[operators]`: the socket on which persons lift and approve.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operators {
+    /// Where it is.
+    pub socket: PathBuf,
+    /// The number of the group that may use it beside the server's user; without one, nobody else.
+    pub group: Option<u32>,
 }
 
 /// `[log]`.
@@ -124,8 +138,12 @@ pub struct Environment {
     pub read_key: fn(&Path) -> Result<String, String>,
     /// The text of a file that nobody else may read, or what is wrong with it.
     pub read_secret: fn(&Path) -> Result<String, String>,
+    /// The text of the file of groups, group(5), or why it cannot be read.
+    pub read_groups: fn() -> Result<String, String>,
     /// The text of a file of names, or what is wrong with it.
     pub read_names: fn(&Path) -> Result<String, String>,
+    /// Until when a certificate is good that can be served, or what is wrong with it.
+    pub read_certificate: fn(&tls::Files) -> Result<Timestamp, tls::TlsError>,
     /// The time; finds exemptions that have ended.
     pub now: Timestamp,
 }
@@ -139,7 +157,9 @@ impl Environment {
             is_own_address,
             read_key,
             read_secret,
+            read_groups: || fs::read_to_string("/etc/group").map_err(|error| error.to_string()),
             read_names,
+            read_certificate: |files| tls::Certificate::read(files).map(|certificate| certificate.expires()),
             now: Timestamp::now(),
         }
     }

@@ -32,10 +32,17 @@ fn machine() -> Environment {
             Some("etc/short.secret") => Ok("# fleet\ne5e9\n".into()),
             _ => Err("No such file".into()),
         },
+        read_groups: || Ok("root:x:0:\npagar-ops:x:985:alice,bob\nbroken:x\n".into()),
         read_names: |path| match path.to_str() {
             Some("etc/protected.names") => Ok("*.bank.example # ours\nocsp.example\n".into()),
             Some("etc/bad.names") => Ok("good.example\nhttps://a.example/\n*.\n".into()),
             _ => Err("No such file".into()),
+        },
+        read_certificate: |files| match (files.certificate.to_str(), files.key.to_str()) {
+            (Some("etc/tls/fullchain.pem"), Some("etc/tls/key.pem")) => Ok("2027-01-01T00:00:00Z".parse().unwrap()),
+            (Some("etc/tls/old.pem"), _) => Ok("2026-10-01T00:00:00Z".parse().unwrap()),
+            (_, Some("etc/tls/open.pem")) => Err(tls::TlsError::Exposed { path: files.key.clone(), mode: 0o644 }),
+            _ => Err(tls::TlsError::NoPem { path: files.certificate.clone(), what: "certificate" }),
         },
         now: "2026-11-01T00:00:00Z".parse().unwrap(),
     }
@@ -177,6 +184,7 @@ fn the_least_has_safe_defaults() {
     assert_eq!((config.pages.ttl, config.web, config.ledger), (30, None, PathBuf::from("etc/state")));
     assert_eq!(config.log, Log { format: Format::Auto, level: tracing::Level::INFO });
     assert_eq!(config.process, Process { stop_delay: Duration::ZERO, core_dumps: false });
+    assert_eq!(config.operators, Operators { socket: "etc/state/control.sock".into(), group: None });
     assert!(config.authorities.is_empty() && config.sources.is_empty());
     assert!(config.dns.local.special_names && config.dns.local.forward.is_empty());
     assert_eq!(config.dns.settings.identity, dns::identity::Identity::default(), "nothing is said unasked");
@@ -192,9 +200,8 @@ fn the_example_is_complete_and_clean() {
     assert_eq!(config.authorities[1].kind, AuthorityKind::Operator);
     assert_eq!(config.sources.len(), 3);
     assert_eq!(config.dns.local.zones[0].1, PathBuf::from("etc/zones/portal.zone"));
-    let known_later = ["certificate_sha256"]; // with [web.tls]
     for key in keys::ALL.into_iter().flat_map(keys::Table::built) {
-        assert!(text.contains(key) || known_later.contains(&key), "{key} is missing in the example");
+        assert!(text.contains(key), "{key} is missing in the example");
     }
 }
 
@@ -308,7 +315,7 @@ level = "debug"
     assert_eq!((notice.action, notice.sensitivity), (Action::NxDomain, Sensitivity::Secret));
     assert_eq!(notice.issued_at, "2026-11-01T00:00:00Z".parse().unwrap());
     assert_eq!(notice.legal_basis.offence.as_deref(), Some("s.233"));
-    let web = Web { listen: "[::1]:8053".parse().unwrap(), clients: Vec::new() };
+    let web = Web { listen: "[::1]:8053".parse().unwrap(), clients: Vec::new(), tls: None };
     assert_eq!((config.ledger, config.web), ("/var/lib/pagar".into(), Some(web)));
     assert_eq!(config.log, Log { format: Format::Json, level: tracing::Level::DEBUG });
 }
@@ -512,7 +519,6 @@ fn what_is_not_built_is_refused_never_ignored() {
         ("[dns.tls]\n", "\"tls\" in [dns]"),
         ("[dns.https]\n", "\"https\" in [dns]"),
         ("[dns.quic]\n", "\"quic\" in [dns]"),
-        ("[web]\nlisten = \"127.0.0.1:1\"\n[web.tls]\n", "\"tls\" in [web]"),
         ("[[source]]\nkind = \"rpz\"\nzone = \"rpz.example.\"\n", "source kind \"rpz\""),
         ("[[source]]\nkind = \"pull\"\n", "source kind \"pull\""),
         ("[[upstream]]\naddress = \"tls://dns.example@192.0.2.1:853\"\n", "an upstream by tls"),

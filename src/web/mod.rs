@@ -10,6 +10,7 @@
 //!                                                                      |     +-- /v1/cache/.. api::cache
 //!                                                                      |     +-- /v1/notices  api::notices
 //!                                                                      |     +-- /v1/ledger   api::ledger
+//!                                                                      |     +-- /v1/overrides api::overrides
 //!                                                                      +-- anything          problem (404, 405)
 //! ```
 //!
@@ -26,6 +27,8 @@
 //!
 //! Persons who lift or approve are heard on a socket of its own as well, where the kernel says who asks: [`operator`].
 //!
+//! What clients change is said in the log, `target` [`audit::TARGET`], and every request is counted: [`audit`].
+//!
 //! # What bounds it
 //!
 //! The control plane shares its runtime with this listener, and the data plane its machine; neither may notice a slow
@@ -33,7 +36,7 @@
 //!
 //! | who | may take | bounded in |
 //! |---|---|---|
-//! | all connections | 256 at a time; 64 KiB of header each, 10 s for it, 300 s of life | `listen` |
+//! | all connections | 256 at a time, 64 of an address elsewhere; 64 KiB of header each, 10 s for it, 300 s of life | `listen` |
 //! | all bodies | 48 MiB at a time; 16 MiB each, 10 s between two pieces, 60 s for all | `body` |
 //! | a client | 100 requests a second, 500 at once | `auth` |
 //! | an address | 20 wrong tokens a minute | `auth` |
@@ -42,6 +45,7 @@
 //! cache, which looks at every entry on a thread of its own; and a preview, of which there is one at a time.
 
 pub mod api;
+mod audit;
 mod auth;
 mod body;
 mod guard;
@@ -49,16 +53,19 @@ pub mod health;
 mod listen;
 mod metrics;
 pub mod operator;
+mod places;
 mod problem;
+mod tls;
 
 use std::sync::Arc;
 
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
 use axum::{Extension, Router};
 use tokio::net::TcpListener;
 
 pub use auth::Access;
+pub use tls::Tls;
 
 use crate::control::{self, Desk};
 use crate::observe::Metrics;
@@ -76,34 +83,54 @@ pub struct State {
     pub flush: api::cache::Flush,
     /// Where orders are handed in and asked for.
     pub desk: Desk,
+    /// How people's decisions are carried out.
+    pub operators: api::overrides::Operators,
     /// Who may call.
     pub access: Access,
+    /// The certificate it is served with, if any.
+    pub tls: Tls,
 }
 
 /// Serves until `shutdown`, then lets the requests under way finish, two seconds at most.
 pub async fn serve(listener: TcpListener, state: State, shutdown: impl Future<Output = ()>) {
-    listen::run(listener, router(state), listen::Limits::DEFAULT, shutdown).await;
+    let (tls, metrics, limits) = (state.tls.clone(), state.metrics.clone(), listen::Limits::DEFAULT);
+    let server = listen::Server { router: router(state), tls: tls.clone(), metrics, limits };
+    tokio::select! {
+        () = listen::run(listener, server, shutdown) => {}
+        () = tls.watch() => {}
+    }
 }
 
 fn router(state: State) -> Router {
-    let State { control, metrics, health, flush, desk, access } = state;
+    let State { control, metrics, health, flush, desk, operators, access, tls: _ } = state;
     let ready = health::State { control: control.clone(), metrics: metrics.clone(), health };
     let for_readers = from_fn_with_state(access.clone(), auth::local_or_reader);
+    let restricted = restricted(control, desk, flush, operators)
+        .route_layer(from_fn(audit::record))
+        .route_layer(from_fn_with_state(access.clone(), auth::identify)); // the last is the first to see a request
+    let counted = metrics.clone();
     Router::new()
         .route("/", get(async || INDEX))
         .route("/healthz", health::alive())
         .route("/readyz", health::ready(ready))
         .route("/metrics", metrics::route(metrics).layer(for_readers))
-        .merge(restricted(control, desk, flush).route_layer(from_fn_with_state(access.clone(), auth::identify)))
+        .merge(restricted)
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::wrong_method)
         .layer(from_fn_with_state(access, guard::check))
         .layer(Extension(body::Room::default()))
+        .layer(from_fn_with_state(counted, audit::count))
 }
 
 /// What is answered to known callers only.
-fn restricted(control: control::Handle, desk: Desk, flush: api::cache::Flush) -> Router {
+fn restricted(
+    control: control::Handle,
+    desk: Desk,
+    flush: api::cache::Flush,
+    operators: api::overrides::Operators,
+) -> Router {
     Router::new()
+        .route("/v1/overrides", api::overrides::route(operators))
         .route("/v1/check", api::check::route(control.clone()))
         .route("/v1/cache/flush", api::cache::route(flush))
         .route("/v1/preview", api::preview::route(control.clone()))
@@ -126,6 +153,7 @@ const INDEX: &str = concat!(
      POST /v1/notices                   hand a signed order in; ?dry_run=true says what it would change\n\
      GET /v1/notices?state=&authority=  the notices; /v1/notices/{id} one, /v1/notices/{id}/receipt its receipt\n\
      GET /v1/ledger?from=               records and their hashes\n\
+     GET /v1/overrides                  what waits for people; POST lifts a name, or approves\n\
      GET /metrics                       for Prometheus\n\
      GET /healthz                       200 while the process runs\n\
      GET /readyz                        200 while a policy is in force and the DNS sockets answer\n"
@@ -146,6 +174,7 @@ mod tests {
 
     use super::*;
     use crate::control::Handle;
+    use crate::control::command::OperatorReply;
     use crate::model::{AuthorityId, AuthorityKind, Caller, Client, Credential, Exemption, Network, Role, Scope};
     use crate::policy::compile::tests::{notice, snapshot};
     use crate::policy::store::store;
@@ -168,13 +197,17 @@ mod tests {
             until: jiff::Timestamp::MAX,
         };
         let exempt = [exempt].into_iter().collect();
+        let metrics = Arc::new(Metrics::new("0", "0").unwrap());
+        let access = Access::new(Vec::new(), metrics.clone());
         State {
             control: Handle::new(policy, Arc::new(ArcSwap::default()), Arc::new(ArcSwap::from_pointee(exempt))),
-            metrics: Arc::new(Metrics::new("0", "0").unwrap()),
+            metrics: metrics.clone(),
             health: health::Health::new(Instant::now(), Vec::new()),
             flush: api::cache::Flush::new(|_, _| 0),
             desk: Desk::unattended(),
-            access: Access::new(Vec::new(), Arc::new(Metrics::new("0", "0").unwrap())),
+            operators: api::overrides::Operators(Arc::new(|_| OperatorReply::List(Vec::new()))),
+            tls: Tls::new(access.clone(), metrics),
+            access,
         }
     }
 
@@ -241,7 +274,7 @@ mod tests {
         assert_eq!(status, StatusCode::OK);
         let paths: Vec<_> =
             index.lines().filter_map(|line| line.strip_prefix("GET ")?.split([' ', '?']).next()).collect();
-        assert_eq!(paths.len(), 6);
+        assert_eq!(paths.len(), 7);
         for path in paths {
             let (status, _, body) = get(path).await;
             // before there is a preview it says so

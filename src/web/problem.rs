@@ -26,6 +26,8 @@ pub(super) enum Code {
     ForeignHost,
     /// A page in a browser asks for a change.
     FromPage,
+    /// The body is none of the requests that are understood.
+    Request,
     /// A parameter is missing, unknown or not what it must be.
     Parameters,
     /// No credential, or none of a client.
@@ -65,13 +67,15 @@ pub(super) enum Code {
 }
 
 impl Code {
-    /// Every one of them, for the API's description and for tests.
-    pub(super) const ALL: [Self; 23] = [
+    /// Every one of them, for the API's description.
+    #[allow(dead_code)] // which reads it
+    pub(super) const ALL: [Self; 24] = [
         Self::NotFound,
         Self::Method,
         Self::Host,
         Self::ForeignHost,
         Self::FromPage,
+        Self::Request,
         Self::Parameters,
         Self::Unauthenticated,
         Self::Role,
@@ -101,6 +105,7 @@ impl Code {
             Self::Host => (S::BAD_REQUEST, "host", "The Host header is missing, or there are two"),
             Self::ForeignHost => (S::FORBIDDEN, "foreign-host", "The request is not meant for this machine"),
             Self::FromPage => (S::FORBIDDEN, "from-page", "A page in a browser may not change anything"),
+            Self::Request => (S::UNPROCESSABLE_ENTITY, "request", "The request is not understood"),
             Self::Parameters => (S::BAD_REQUEST, "parameters", "A parameter is not what it must be"),
             Self::Unauthenticated => (S::UNAUTHORIZED, "unauthenticated", "No credential of a client"),
             Self::Role => (S::FORBIDDEN, "role", "The client's role does not allow it"),
@@ -218,16 +223,22 @@ impl Problem {
     }
 
     /// The word programs go by.
+    #[cfg(test)]
     pub(super) fn code(&self) -> &str {
         &self.0.code
     }
 }
 
+/// The code of a problem, beside the answer, for whoever counts and records.
+#[derive(Clone, Debug)]
+pub(super) struct Said(pub(super) Cow<'static, str>);
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let (retry_after, challenge) = (self.0.retry_after, self.0.challenge);
+        let (said, retry_after, challenge) = (Said(self.0.code.clone()), self.0.retry_after, self.0.challenge);
         let mut response = (status, Json(self)).into_response();
+        response.extensions_mut().insert(said);
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         retry_after.map(|seconds| headers.insert(RETRY_AFTER, seconds.into()));
@@ -294,7 +305,7 @@ mod tests {
         let table: String = Code::ALL.map(|code| format!("{} {}\n", code.status().as_u16(), code.as_str())).concat();
         assert_eq!(
             table,
-            "404 not-found\n405 method\n400 host\n403 foreign-host\n403 from-page\n400 parameters\n\
+            "404 not-found\n405 method\n400 host\n403 foreign-host\n403 from-page\n422 request\n400 parameters\n\
              401 unauthenticated\n403 role\n403 unknown-person\n429 guessing\n429 rate\n408 slow-body\n400 body\n\
              415 media-type\n413 too-large\n503 busy\n503 not-ready\n422 candidate\n409 preview-running\n\
              404 no-preview\n503 preview-failed\n404 no-notice\n500 internal\n"
