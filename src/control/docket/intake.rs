@@ -106,9 +106,6 @@ impl Docket {
             let id = &good.order.id;
             tracing::info!(source = signed.source, notice = %id, authority = %good.order.authority, record, "accepted");
             self.holds.accept(&good, record, now);
-            for (_, ended) in self.end_lifts(&good.order, good.secret) {
-                self.book.later(ended);
-            }
             let filed = Filed {
                 files: BTreeSet::from([signed.file.clone()]),
                 signers: good.signers.clone(),
