@@ -881,9 +881,11 @@
 //! - **A list that is held needs one person, an item two.** *Why:* the list has been ordered, and its size alone is odd; an
 //!   item would block what somebody wrote down as not to be blocked. The list waits as one version: with the numbers of
 //!   names before and after it. *Change:* nothing.
-//! - **A lift covers the name and all below it, takes one person and one record, and ends when a notice is accepted that
-//!   lists it anew.** *Why:* harm must be ended faster than it was done, and by name, since that is what the caller
-//!   knows. An authority that lists it again has had a second look. *Change:* nothing.
+//! - **A lift covers the name and all below it, takes one person and one record, and ends when an order that was accepted
+//!   after it is in force and lists the name.** *Why:* harm must be ended faster than it was done, and by name, since that
+//!   is what the caller knows. An authority that lists it again has had a second look; but an order for next week, or an
+//!   item that the guard holds, restricts nothing yet, and must not bring back what older orders do. What was accepted
+//!   before and is resumed is no second look. *Change:* nothing.
 //! - **A receipt is a flattened JWS with the same text, readable, in its member `receipt`.** *Why:* people read receipts,
 //!   and base64url is none; RFC 7515 §7.2.1 has verifiers ignore members they do not know. What is signed is the payload:
 //!   who verifies reads that. *Change:* nothing.

@@ -77,8 +77,10 @@
 //! # What ends a signed notice
 //!
 //! A notice, its expiry, or a person. Its file does not matter once it is accepted: it may be deleted, changed or lost
-//! with its directory, and whether its source is still configured does not matter either. A lift by a person ends for a
-//! name when a notice is accepted that lists this name, one below it, or a subtree around it.
+//! with its directory, and whether its source is still configured does not matter either. A lift by a person ends
+//! when an order that was accepted after it is in force with this name, one below it, or a subtree around it: not while
+//! the order is to take effect later, rests, or has the item held or revoked. What is in force by then and lists the name
+//! is asked for anew; the ledger says `lift-ended` and, of each such notice, a `transition` that leaves it in force.
 //!
 //! An authority that is taken out of the configuration cannot order any more, and what it has ordered is not in force until
 //! it is configured again; the cases go on in [`Life`](crate::control::life::Life) meanwhile.

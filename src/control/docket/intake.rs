@@ -116,9 +116,6 @@ impl Docket {
             let id = &good.order.id;
             tracing::info!(source = signed.source, notice = %id, authority = %good.order.authority, record, "accepted");
             self.holds.accept(&good, record, now);
-            for (_, ended) in self.end_lifts(&good.order, good.secret) {
-                self.book.later(ended);
-            }
             let mut filed = filed(&good.order, envelope, record, signed.received_at);
             filed.signers.clone_from(&good.signers);
             filed.test = good.test;

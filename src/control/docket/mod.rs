@@ -20,6 +20,7 @@
 //! | [`book`] | the ledger, and what waits for it |
 //! | [`holds`] | what waits for people, and what they decided |
 //! | [`people`] | what people decide |
+//! | [`lifts`] | what they have lifted, and what ends that |
 //! | [`mod@offline`] | what files would do, without a ledger |
 //! | [`telling`], [`receipt`] | what the sender is told, and the file it stands in |
 //! | [`desk`] | those who handed an order in and wait, and those who ask |
@@ -32,6 +33,7 @@ mod desk;
 mod holds;
 mod intake;
 mod judge;
+mod lifts;
 mod offline;
 mod people;
 mod receipt;
@@ -56,6 +58,7 @@ use self::holds::Holds;
 pub(super) use self::holds::ListVersion;
 use self::judge::Good;
 pub(super) use self::judge::{Bench, CODES as REFUSALS};
+use self::lifts::{Ended, Lift};
 pub(super) use self::offline::offline;
 pub(super) use self::people::Decided;
 use super::SIGNED;
@@ -272,8 +275,10 @@ pub(super) struct Docket {
     holds: Holds,
     /// Versions of lists that people have approved.
     approved_lists: BTreeSet<ListVersion>,
-    /// Names that people have lifted, and whether they were secret then.
-    lifts: BTreeMap<DnsName, bool>,
+    /// Names that people have lifted.
+    lifts: BTreeMap<DnsName, Lift>,
+    /// Lifts that have ended, and that is not recorded yet.
+    ended: Vec<Ended>,
     lifts_changed: bool,
     /// What secrets are sealed with.
     key: Option<seal::Key>,
@@ -352,6 +357,7 @@ impl Docket {
             holds: Holds::default(),
             approved_lists: BTreeSet::new(),
             lifts: BTreeMap::new(),
+            ended: Vec::new(),
             lifts_changed: false,
             key,
             replaying: false,
