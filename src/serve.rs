@@ -21,6 +21,7 @@ use crate::dns::clock::Clock;
 use crate::dns::local::Local;
 use crate::dns::{self, Dns};
 use crate::error::ExitError;
+use crate::feed;
 use crate::model::name::wire_to_text;
 use crate::model::{Client, Sensitivity};
 use crate::observe::{log, metrics::Metrics, panics};
@@ -125,8 +126,9 @@ pub fn serve(path: &Path, options: Options) -> Result<(), ExitError> {
     let web_address = bound.web.as_ref().and_then(|listener| listener.local_addr().ok());
     if let Some(listener) = bound.web {
         let flush = web::api::cache::Flush::new(dns.flusher());
+        let feeds = feed::start(&config.feeds, &metrics.feeds).map_err(|error| failed(&error))?;
         let (control, metrics, health, access) = (handle.clone(), metrics.clone(), health.clone(), access.clone());
-        let state = web::State { control, metrics, health, flush, access };
+        let state = web::State { control, metrics, health, flush, access, feeds };
         start_web(&control_runtime, listener, state, stopped).map_err(|error| failed(&error))?;
     }
     let operators = start_operators(&control_runtime, &config.ledger, control.operators(), operators_stopped);
@@ -501,6 +503,7 @@ fn needs_restart(running: &Config, read: &Config) -> impl Iterator<Item = &'stat
         ("ledger.path", read.ledger != running.ledger),
         ("ledger.key_file", read.ledger_key != running.ledger_key),
         ("web.listen", listens(read) != listens(running)),
+        ("feed", read.feeds != running.feeds),
         ("log", read.log != running.log),
         ("process.core_dumps", read.process.core_dumps != running.process.core_dumps),
     ];

@@ -3,7 +3,7 @@
 //!
 //! # Format, version 1
 //!
-//! A JWS (RFC 7515, any serialisation; [`jws`](super::jose::jws) says what is read) whose protected header has `typ`
+//! A JWS (RFC 7515, any serialisation; [`jws`] says what is read) whose protected header has `typ`
 //! `pagar-checkpoint+json`, by one key of the feed, over this object and no other member:
 //!
 //! | member | what |

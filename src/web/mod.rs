@@ -8,6 +8,7 @@
 //!                                                                      |     +-- /v1/policy   api::policy
 //!                                                                      |     +-- /v1/preview  api::preview
 //!                                                                      |     +-- /v1/cache/.. api::cache
+//!                                                                      |     +-- /v1/feed/..  feed
 //!                                                                      +-- anything          problem (404, 405)
 //! ```
 //!
@@ -43,6 +44,7 @@ pub mod api;
 mod auth;
 #[allow(dead_code)] // what POST /v1/notices reads its body by
 mod body;
+mod feed;
 mod guard;
 pub mod health;
 mod listen;
@@ -61,6 +63,7 @@ use tokio::net::TcpListener;
 pub use auth::Access;
 
 use crate::control;
+use crate::feed::Feeds;
 use crate::observe::Metrics;
 
 /// What the endpoints read.
@@ -76,6 +79,8 @@ pub struct State {
     pub flush: api::cache::Flush,
     /// Who may call.
     pub access: Access,
+    /// What is published for other nodes.
+    pub feeds: Feeds,
 }
 
 /// Serves until `shutdown`, then lets the requests under way finish, two seconds at most.
@@ -84,7 +89,7 @@ pub async fn serve(listener: TcpListener, state: State, shutdown: impl Future<Ou
 }
 
 fn router(state: State) -> Router {
-    let State { control, metrics, health, flush, access } = state;
+    let State { control, metrics, health, flush, access, feeds } = state;
     let ready = health::State { control: control.clone(), metrics: metrics.clone(), health };
     let for_readers = from_fn_with_state(access.clone(), auth::local_or_reader);
     Router::new()
@@ -92,7 +97,7 @@ fn router(state: State) -> Router {
         .route("/healthz", health::alive())
         .route("/readyz", health::ready(ready))
         .route("/metrics", metrics::route(metrics).layer(for_readers))
-        .merge(restricted(control, flush).route_layer(from_fn_with_state(access.clone(), auth::identify)))
+        .merge(restricted(control, flush, feeds).route_layer(from_fn_with_state(access.clone(), auth::identify)))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::wrong_method)
         .layer(from_fn_with_state(access, guard::check))
@@ -100,12 +105,13 @@ fn router(state: State) -> Router {
 }
 
 /// What is answered to known callers only.
-fn restricted(control: control::Handle, flush: api::cache::Flush) -> Router {
+fn restricted(control: control::Handle, flush: api::cache::Flush, feeds: Feeds) -> Router {
     Router::new()
         .route("/v1/check", api::check::route(control.clone()))
         .route("/v1/cache/flush", api::cache::route(flush))
         .route("/v1/preview", api::preview::route(control.clone()))
         .route("/v1/policy", api::policy::route(control))
+        .merge(feed::route(feeds))
 }
 
 const INDEX: &str = concat!(
@@ -118,6 +124,7 @@ const INDEX: &str = concat!(
      POST /v1/preview?seconds=          count what a notice in the body would block\n\
      GET /v1/preview                    what has been counted; DELETE ends it\n\
      GET /metrics                       for Prometheus\n\
+     GET /v1/feed/AUTHORITY/checkpoint  what is published of an authority's notices, if it has a [[feed]] here\n\
      GET /healthz                       200 while the process runs\n\
      GET /readyz                        200 while a policy is in force and the DNS sockets answer\n"
 );
@@ -165,6 +172,7 @@ mod tests {
             health: health::Health::new(Instant::now(), Vec::new()),
             flush: api::cache::Flush::new(|_, _| 0),
             access: Access::new(Vec::new(), Arc::new(Metrics::new("0", "0").unwrap())),
+            feeds: Feeds::default(),
         }
     }
 
@@ -231,11 +239,12 @@ mod tests {
         assert_eq!(status, StatusCode::OK);
         let paths: Vec<_> =
             index.lines().filter_map(|line| line.strip_prefix("GET ")?.split([' ', '?']).next()).collect();
-        assert_eq!(paths.len(), 6);
+        assert_eq!(paths.len(), 7);
         for path in paths {
             let (status, _, body) = get(path).await;
-            // before there is a preview it says so
-            assert!(status != StatusCode::NOT_FOUND || path == "/v1/preview" && body.contains("preview"), "{path}");
+            // before there is a preview or a feed it says so
+            let says_so = path == "/v1/preview" && body.contains("preview") || body.contains("nothing is published");
+            assert!(status != StatusCode::NOT_FOUND || says_so, "{path}");
         }
         assert!(index.contains("POST /v1/cache/flush?name="));
         assert_eq!(request(Method::POST, "localhost", "/v1/cache/flush?name=a.example").await.0, StatusCode::OK);

@@ -58,13 +58,19 @@ pub(super) enum Code {
     NoPreview,
     /// The preview could not be started.
     PreviewFailed,
+    /// Secret notices are not for this client.
+    Secret,
+    /// The orders of another authority are not for this client.
+    OtherAuthority,
+    /// The feed has nothing to give yet.
+    Unpublished,
     /// The server failed over it.
     Internal,
 }
 
 impl Code {
     /// Every one of them, for the API's description and for tests.
-    pub(super) const ALL: [Self; 22] = [
+    pub(super) const ALL: [Self; 25] = [
         Self::NotFound,
         Self::Method,
         Self::Host,
@@ -86,6 +92,9 @@ impl Code {
         Self::PreviewRunning,
         Self::NoPreview,
         Self::PreviewFailed,
+        Self::Secret,
+        Self::OtherAuthority,
+        Self::Unpublished,
         Self::Internal,
     ];
 
@@ -114,6 +123,11 @@ impl Code {
             Self::PreviewRunning => (S::CONFLICT, "preview-running", "A preview runs already"),
             Self::NoPreview => (S::NOT_FOUND, "no-preview", "There has been no preview"),
             Self::PreviewFailed => (S::SERVICE_UNAVAILABLE, "preview-failed", "The preview could not be started"),
+            Self::Secret => (S::FORBIDDEN, "secret", "Secret notices are not for this client"),
+            Self::OtherAuthority => {
+                (S::FORBIDDEN, "foreign-authority", "Another authority's orders are not for this client")
+            }
+            Self::Unpublished => (S::SERVICE_UNAVAILABLE, "unpublished", "The feed has nothing to give yet"),
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "The server failed over it"),
         }
     }
@@ -293,7 +307,7 @@ mod tests {
             "404 not-found\n405 method\n400 host\n403 foreign-host\n403 from-page\n400 parameters\n\
              401 unauthenticated\n403 role\n403 unknown-person\n429 guessing\n429 rate\n408 slow-body\n400 body\n\
              415 media-type\n413 too-large\n503 busy\n503 not-ready\n422 candidate\n409 preview-running\n\
-             404 no-preview\n503 preview-failed\n500 internal\n"
+             404 no-preview\n503 preview-failed\n403 secret\n403 foreign-authority\n503 unpublished\n500 internal\n"
         );
         let codes: BTreeSet<_> = Code::ALL.map(Code::as_str).into();
         assert_eq!(codes.len(), Code::ALL.len());

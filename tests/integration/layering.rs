@@ -16,13 +16,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("verify", &["model"]),
     ("ingest", &["model", "verify", "http"]),
     ("control", &["model", "policy", "ledger", "observe", "verify", "ingest"]),
+    ("feed", &["model", "observe", "verify", "ingest"]),
     ("report", &["model"]),
-    ("web", &["model", "observe", "control", "report"]),
-    ("config", &["model", "policy", "ledger", "verify", "ingest", "control", "dns", "observe", "http"]),
+    ("web", &["model", "observe", "control", "report", "feed"]),
+    ("config", &["model", "policy", "ledger", "verify", "ingest", "control", "dns", "observe", "http", "feed"]),
     ("process", &["dns"]),
     ("error", &[]),
     ("zones", &["model", "ingest", "dns"]),
-    ("serve", &["model", "policy", "observe", "dns", "control", "web", "config", "process", "zones", "error"]),
+    ("serve", &["model", "policy", "observe", "dns", "control", "web", "config", "process", "zones", "error", "feed"]),
     (
         "cli",
         &[

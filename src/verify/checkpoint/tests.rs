@@ -21,6 +21,7 @@ fn ring(key: &PrivateKey) -> Keyring {
         keys: Vec::new(),
         required_signatures: 1,
         categories: None,
+        test: false,
     }]);
     ring.add(&id, "feed.jwk", &key.public().to_jwk().to_string()).unwrap();
     ring
