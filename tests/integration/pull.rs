@@ -169,6 +169,45 @@ fn what_a_feed_gives_needs_the_signatures_of_its_authority() {
 }
 
 #[test]
+fn secret_notices_come_to_nodes_that_may_see_secrets_and_to_no_others() {
+    let gateway = Gateway::new();
+    let mut clients = String::new();
+    for (name, secret) in [("trusted", true), ("other", false)] {
+        let hash = Hash::of(format!("token-of-{name}").as_bytes());
+        clients += &format!(
+            "[[web.client]]\nname = \"{name}\"\nrole = \"viewer\"\ntoken_sha256 = \"{hash}\"\nsecret = {secret}\n"
+        );
+    }
+    gateway.site.write("pagar.toml", &(fs::read_to_string(gateway.site.path("pagar.toml")).unwrap() + &clients));
+    let mut secret = gateway.mcmc.restrict(1, &["hidden.example"]);
+    secret["sensitivity"] = "secret".into();
+    gateway.site.write("notices/1.jws", &gateway.mcmc.sign(&secret));
+    gateway.order(2, &["public.example"]);
+    let _publishing = gateway.start(2.0);
+    let node = |name: &str| {
+        let url = format!("http://127.0.0.1:{}/v1/feed/mcmc/", gateway.port);
+        let node = Node::new(&url, "token_file = \"token\"\n", &gateway.mcmc.keys[0], &gateway.feed_key);
+        let config = fs::read_to_string(node.site.path("pagar.toml")).unwrap();
+        node.site.write("pagar.toml", &config.replace("[ledger]\n", "[ledger]\nkey_file = \"names.key\"\n"));
+        for (file, text) in [("token", format!("token-of-{name}\n")), ("names.key", "0123456789abcdef".repeat(4))] {
+            node.site.write(file, &text);
+            fs::set_permissions(node.site.path(file), fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        node
+    };
+    let trusted = node("trusted");
+    let pagar = trusted.start();
+    assert!(is_blocked(&pagar, "hidden.example.") && is_blocked(&pagar, "public.example."));
+    assert!(trusted.is_faultless(&pagar) && !pagar.log().contains("hidden"));
+    let other = node("other");
+    let pagar = other.start();
+    assert!(is_blocked(&pagar, "public.example.") && !is_blocked(&pagar, "hidden.example."));
+    assert!(until(|| other.faults(&pagar, "withheld") > 0.0));
+    let stranger = node("nobody").site.run(&["serve"]);
+    assert!(stranger.code == Some(3) && stranger.err.contains("401"), "{stranger:?}");
+}
+
+#[test]
 fn a_node_that_has_never_seen_its_feed_does_not_answer_without_it() {
     let node = Node::new("http://127.0.0.1:1/feed/", "", &key("mcmc"), &key("feed"));
     let ended = node.site.run(&["serve"]);
@@ -180,7 +219,7 @@ fn a_node_that_has_never_seen_its_feed_does_not_answer_without_it() {
 
 //------ Static: a web server that serves what the test wrote ---
 
-/// Serves a directory with entity tags, over TLS if it has a certificate. A file `NAME.status` next to `NAME` makes it
+/// Serves a directory with entity tags, over TLS if it has a certificate, to clients that a CA vouches for if it has one. A file `NAME.status` next to `NAME` makes it
 /// answer with that status instead. What it was asked and answered goes to `requests`.
 const SERVER: &str = r#"
 import hashlib, http.server, os, ssl, sys
@@ -214,6 +253,9 @@ server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
 if len(sys.argv) > 3:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(sys.argv[3], sys.argv[4])
+    if len(sys.argv) > 5:
+        context.load_verify_locations(sys.argv[5])
+        context.verify_mode = ssl.CERT_REQUIRED
     server.socket = context.wrap_socket(server.socket, server_side=True)
 server.serve_forever()
 "#;
@@ -240,13 +282,11 @@ impl Static {
         Self { dir, mcmc, feed_key, entries: Vec::new(), last: None, address, _server: None }
     }
 
-    /// Runs it; over TLS with a certificate.
-    fn run(&mut self, python: &Path, tls: Option<(&Path, &Path)>) {
+    /// Runs it; over TLS with a certificate, its key, and the CA of its clients.
+    fn run(&mut self, python: &Path, tls: &[&str]) {
         let mut command = Command::new(python);
         command.args(["-c", SERVER]).arg(self.dir.path()).arg(self.address.port().to_string());
-        if let Some((certificate, key)) = tls {
-            command.arg(certificate).arg(key);
-        }
+        command.args(tls.iter().map(|file| self.dir.path().join(file)));
         self._server = Some(Reaped(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap()));
         wait_until("the web server answers", || std::net::TcpStream::connect(self.address).is_ok());
     }
@@ -294,7 +334,7 @@ fn a_feed_that_lies_is_alarmed_and_everything_stays_in_force() {
     let mut feed = Static::new();
     feed.order(1, "one.example");
     feed.publish(3600);
-    feed.run(&python, None);
+    feed.run(&python, &[]);
     let node = feed.node("http", "");
     let pagar = node.start();
     let in_force = |names: &[&str]| names.iter().for_each(|name| assert!(is_blocked(&pagar, name), "{name}"));
@@ -361,7 +401,7 @@ fn a_busy_server_is_left_alone_as_long_as_it_asks() {
     let mut feed = Static::new();
     feed.order(1, "one.example");
     feed.publish(3600);
-    feed.run(&python, None);
+    feed.run(&python, &[]);
     let node = feed.node("http", "");
     let pagar = node.start();
     fs::write(feed.file("checkpoint.status"), "503 4").unwrap();
@@ -380,7 +420,7 @@ fn certificates(openssl: &Path, site: &Path, ca: &str) {
            -days 2 -subj /CN={ca} -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign && \
          openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout {ca}.server.key -out {ca}.csr \
            -subj /CN=localhost && \
-         printf 'subjectAltName=DNS:localhost\\nextendedKeyUsage=serverAuth\\n' > {ca}.ext && \
+         printf 'subjectAltName=DNS:localhost\\nextendedKeyUsage=serverAuth,clientAuth\\n' > {ca}.ext && \
          openssl x509 -req -in {ca}.csr -CA {ca}.pem -CAkey {ca}.key -CAcreateserial -days 2 -extfile {ca}.ext \
            -out {ca}.server.pem"
     )
@@ -390,7 +430,7 @@ fn certificates(openssl: &Path, site: &Path, ca: &str) {
 }
 
 #[test]
-fn over_tls_only_the_pinned_authority_vouches_for_the_server() {
+fn over_tls_each_side_knows_the_other_by_the_authority_that_is_pinned() {
     let (Some(python), Some(openssl)) = (peer("python3"), peer("openssl")) else { return };
     let mut feed = Static::new();
     let dir = feed.dir.path().to_owned();
@@ -398,8 +438,13 @@ fn over_tls_only_the_pinned_authority_vouches_for_the_server() {
     certificates(&openssl, &dir, "other");
     feed.order(1, "one.example");
     feed.publish(3600);
-    feed.run(&python, Some((&dir.join("ours.server.pem"), &dir.join("ours.server.key"))));
-    let pinned = |ca: &str| feed.node("https", &format!("ca = \"{}\"\n", dir.join(ca).display()));
+    feed.run(&python, &["ours.server.pem", "ours.server.key", "other.pem"]);
+    let known = |more: String| {
+        let file = |name: &str| dir.join(name).display().to_string();
+        let (certificate, key) = (file("other.server.pem"), file("other.server.key"));
+        feed.node("https", &format!("certificate = \"{certificate}\"\ncertificate_key = \"{key}\"\n{more}"))
+    };
+    let pinned = |ca: &str| known(format!("ca = \"{}\"\n", dir.join(ca).display()));
     let node = pinned("ours.pem");
     let pagar = node.start();
     assert!(is_blocked(&pagar, "one.example."));
@@ -408,6 +453,8 @@ fn over_tls_only_the_pinned_authority_vouches_for_the_server() {
     let stranger = pinned("other.pem").site.run(&["serve"]);
     assert_eq!(stranger.code, Some(3), "{stranger:?}");
     assert!(stranger.err.contains("certificate"), "{}", stranger.err);
-    let system = feed.node("https", "system_ca = true\n").site.run(&["serve"]);
+    let nobody = feed.node("https", &format!("ca = \"{}\"\n", dir.join("ours.pem").display())).site.run(&["serve"]);
+    assert_eq!(nobody.code, Some(3), "the server wants to know who asks: {nobody:?}");
+    let system = known("system_ca = true\n".to_owned()).site.run(&["serve"]);
     assert_eq!(system.code, if Path::new("/etc/ssl/certs/ca-certificates.crt").exists() { Some(3) } else { Some(2) });
 }

@@ -28,6 +28,12 @@
 //! | extraneous dependencies, unwanted software | nothing fetched is run | |
 //! | a clock set back or forth | a checkpoint from the future is `feed-ahead` | a clock that is wrong by less than the validity |
 //!
+//! # What is fetched again
+//!
+//! The ledger says at the start what need not be fetched. A notice that was handed over counts as had until the process ends:
+//! one that is refused now and may be taken later waits in the docket, and one that found no room there (it says so in the log)
+//! is fetched again at the next start.
+//!
 //! # Without a network
 //!
 //! A node that remembers a feed starts at once with what its ledger has, whether the feed answers or not. One that has never
