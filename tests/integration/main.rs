@@ -20,6 +20,7 @@
 //! | [`stored`] | long lists over a restart: compiled, sealed, unreadable, changed meanwhile |
 //! | [`signed`] | signed notices from the file to the receipt, and what people decide |
 //! | [`push`] | signed orders handed in over HTTP, and what became of them |
+//! | [`pull`] | notices fetched from a feed, that of a node and one that lies |
 //! | [`secrecy`] | names of secret notices are in nothing that a run leaves behind or says |
 //! | [`selftest`] | the node asks itself whether it does what notices order |
 //! | [`preview`] | what a notice would block, counted before it is in force |
@@ -73,6 +74,7 @@ mod operators;
 mod packets;
 mod peers;
 mod preview;
+mod pull;
 mod push;
 mod quickstart;
 mod readiness;

@@ -96,6 +96,8 @@ pub(super) struct Signed {
 pub(super) enum Way {
     /// As a file: its receipt is written beside it.
     File,
+    /// From a feed: its receipt is read by who asks for it.
+    Feed,
     /// Somebody handed it in and waits for the answer, under this number; perhaps for one authority only.
     Push(u64, Option<AuthorityId>),
 }
@@ -394,6 +396,11 @@ impl Docket {
     /// Whether changes are refused because the ledger cannot be trusted.
     pub(super) fn is_read_only(&self) -> bool {
         self.read_only
+    }
+
+    /// The digests of the payloads that were taken.
+    pub(super) fn payloads(&self) -> impl Iterator<Item = [u8; 32]> {
+        self.orders.keys().copied()
     }
 
     /// When something becomes of a notice by itself.
