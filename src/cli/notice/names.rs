@@ -92,11 +92,11 @@ pub(super) fn of_csv(octets: &[u8], file: &Path) -> Result<Vec<Entry>, Problem> 
         .trim(Trim::All)
         .comment(Some(b'#'))
         .from_reader(text.as_bytes());
-    let mut columns = None;
-    let mut entries = Vec::new();
+    let (mut columns, mut entries) = (None, Vec::new());
+    let mut lines = Lines { text, at: 0, line: 1 };
     for record in reader.records() {
         let record = record.map_err(|error| wrong(None, error.to_string(), "save it as CSV again"))?;
-        let line = record.position().map_or(0, csv::Position::line) as usize;
+        let line = lines.of(record.position().map_or(0, csv::Position::byte) as usize);
         if record.iter().all(str::is_empty) || record.get(0).is_some_and(|cell| cell.starts_with("sep=")) {
             continue;
         }
@@ -116,6 +116,26 @@ pub(super) fn of_csv(octets: &[u8], file: &Path) -> Result<Vec<Entry>, Problem> 
         })?);
     }
     Ok(entries)
+}
+
+/// Counts lines. The reader's own count is of where it stands before a record, which is before the empty lines, comments
+/// and half line ends that it passes over.
+struct Lines<'a> {
+    text: &'a str,
+    at: usize,
+    line: usize,
+}
+
+impl Lines<'_> {
+    /// The line of the record that is read from that octet on.
+    fn of(&mut self, octet: usize) -> usize {
+        let passed = self.text.as_bytes().get(self.at..octet).unwrap_or_default();
+        self.line += passed.iter().filter(|&&octet| octet == b'\n').count();
+        self.at = octet.max(self.at);
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        let is_passed_over = |line: &&[u8]| line.trim_ascii().is_empty() || line.starts_with(b"#");
+        self.line + rest.split(|&octet| octet == b'\n').take_while(is_passed_over).count()
+    }
 }
 
 /// What stands between cells: the semicolon where the first line has one, as spreadsheets of many countries write.
