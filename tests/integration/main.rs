@@ -35,6 +35,7 @@
 //! | [`upgrade`] | SIGUSR2: a new process takes over under load, or fails to |
 //! | [`systemd`] | what the service manager is told, and sockets it opened |
 //! | [`operators`] | the operators' socket: lifting and approving, strangers and slow clients, an upgrade |
+//! | [`people`] | the command line from a list of names to the receipt and the letter |
 //! | [`operations`] | the man page has every metric, the rules of alerts are tested both ways |
 //! | [`startup`] | what keeps it from starting, and what `pagar check` says of it |
 //! | [`logging`] | what the log holds, and what it must not |
@@ -70,6 +71,7 @@ mod operations;
 mod operators;
 mod packets;
 mod peers;
+mod people;
 mod preview;
 mod quickstart;
 mod readiness;
