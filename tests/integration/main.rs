@@ -30,6 +30,7 @@
 //! | [`memory`] | what a list costs in memory, and at most while it is swapped |
 //! | [`attacks`] | floods, hoards of connections, silence, shortage: what clients notice, and how long |
 //! | [`readiness`] | `/readyz` while the service address is attacked |
+//! | [`regulator_walk`] | the guides of `deploy/`, every command of theirs executed |
 //! | [`reload`] | SIGHUP |
 //! | [`shutdown`] | SIGTERM with questions under way, and a delay before the end |
 //! | [`upgrade`] | SIGUSR2: a new process takes over under load, or fails to |
@@ -75,6 +76,7 @@ mod people;
 mod preview;
 mod quickstart;
 mod readiness;
+mod regulator_walk;
 mod reload;
 mod scenario;
 mod secrecy;
