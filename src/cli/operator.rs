@@ -25,6 +25,12 @@ const LONGEST: u64 = 64 << 20;
 const OVERRIDES: &str = "/v1/overrides";
 
 #[derive(Deserialize)]
+struct Done {
+    text: String,
+    ledger: Option<u64>,
+}
+
+#[derive(Deserialize)]
 struct Held {
     held: Vec<HeldItem>,
 }
@@ -71,7 +77,7 @@ impl Server {
                 let hint = problem.hint.map(|hint| format!(" (hint: {hint})")).unwrap_or_default();
                 Ok(OperatorReply::refused(&problem.code, problem.detail + &hint))
             }
-            _ => api.read(OVERRIDES, &answer),
+            _ => api.read(OVERRIDES, &answer).map(|Done { text, ledger }| OperatorReply::Ok { text, ledger }),
         }
     }
 

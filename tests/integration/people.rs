@@ -367,11 +367,45 @@ fn a_receipt_that_cannot_be_believed_is_not_kept_and_a_missing_server_is_said() 
 }
 
 #[test]
+fn a_server_counts_several_notices_and_says_where_one_stands() {
+    let sent = Sent::new();
+    let items = json!({
+        "ordered": 3, "enforced": 2, "waiting": 0, "tested": 0, "quarantined": 1, "refused": 0, "lifted": 0, "replaced": 0,
+    });
+    let line = json!({
+        "notice": "N-1", "authority": "mcmc", "kind": "restrict", "sequence": 1, "state": "enforced", "late": false,
+        "received_at": "2026-11-01T01:00:00Z", "enforced_at": null, "lifted_at": null, "deadline_at": null, "items": items,
+    });
+    let status = json!({
+        "cut_off": "2026-11-02T01:00:00Z", "orders": 1, "orders_refused": 0, "late": 0, "items": items, "notices": [line],
+        "not_carried_out": [],
+    });
+    let unknown = json!({ "code": "no-notice", "detail": "no order with the id \"N-9\" was taken", "status": 404 });
+    let script = Script::new(vec![
+        answer("200 OK", "", &status.to_string()),
+        answer("200 OK", "", "notice\r\n"),
+        answer("200 OK", "", &sent.receipt("enforced", json!({}))),
+        answer("404 Not Found", "", &unknown.to_string()),
+    ]);
+    let url = script.url();
+    let ask =
+        |code, words: &[&str]| ends(&sent.signed, code, &[&["notice", "status", "--api", &url][..], words].concat());
+    let all = ask(0, &["N-1", "N-2", "--authority", "mcmc"]);
+    assert!(all.out.contains("as of 2026-11-02T01:00:00Z: 1 notices") && all.out.contains("2/3"), "{all:?}");
+    assert_eq!(ask(0, &["--format", "csv", "--state", "enforced"]).out, "notice\r\n");
+    assert!(ask(0, &["N-1", "--node-key", "@node.pub.jwk"]).out.contains("N-1 of mcmc, number 1: enforced"));
+    assert!(ask(1, &["N-9"]).err.contains("no order with the id"));
+    let lines = script.lines();
+    assert!(lines[0].starts_with("GET /v1/receipts?notice=N-1&notice=N-2&authority=mcmc "), "{lines:?}");
+    assert!(lines[1].starts_with("GET /v1/receipts?state=enforced&format=csv "), "{lines:?}");
+}
+
+#[test]
 fn persons_ask_over_the_api_with_their_credential() {
     let signed = Signed::new(1);
     signed.site.write("token", "tok-1");
     let _ = std::process::Command::new("chmod").arg("600").arg(signed.site.path("token")).status();
-    let done = json!({ "ok": { "text": "lifted", "ledger": 9 } });
+    let done = json!({ "text": "lifted", "ledger": 9 });
     let refused = json!({ "code": "same-person", "detail": "a second person must approve", "status": 409 });
     let script = Script::new(vec![
         answer("200 OK", "", &done.to_string()),

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::harness::{Ended, Pagar, Site, config, run};
+use crate::harness::{Ended, Pagar, Site, config, peer, run};
 use crate::signed::is_blocked;
 use crate::upstream::Scripted;
 
@@ -105,4 +105,53 @@ fn a_regulator_gets_from_a_key_to_a_receipt_by_the_guide() {
     );
     assert!(!is_blocked(&pagar, "www.loan-scam.example.") && is_blocked(&pagar, "casino-slot.example."));
     assert!(reader.has("000002.receipt.json"));
+}
+
+#[test]
+fn an_operator_gets_from_the_package_to_an_enforced_notice_by_the_guide() {
+    if peer("openssl").is_none() {
+        return;
+    }
+    let upstream = Scripted::with_address(crate::signed::TRUE);
+    let blocks = blocks("operator.md");
+    let [keys, configure, clients, first, held, lift, letter] = &blocks[..] else {
+        panic!("the guide has other blocks than this test knows: {blocks:#?}");
+    };
+    let mut reader = Reader { desk: tempfile::tempdir().unwrap(), api: String::new() };
+    let etc = reader.desk.path().to_owned();
+    let authority = etc.join("authority.jwk"); // theirs; the public half came by mail
+    reader.types(&format!("pagar keys generate --out {} && mv authority.pub.jwk mcmc.pub.jwk", authority.display()));
+    let with = |reader: &Reader, block: &str| {
+        // as a shell that goes on: its directory, its mask, its variables
+        let at = format!("umask 077\ncd {0} && export ETC={0} DNS=127.0.0.1:0 WEB=127.0.0.1:0", etc.display());
+        reader.types(&format!("{at} UPSTREAM={}\n{block}", upstream.address))
+    };
+    assert!(with(&reader, keys).out.contains("thumbprint"));
+    with(&reader, configure);
+    let checked = with(&reader, clients);
+    assert!(checked.out.contains("0 errors, 0 warnings"), "{checked:?}");
+    let pagar = Pagar::start(&etc.join("pagar.toml"), &[]);
+    reader.api = pagar.url();
+
+    let enforced = with(&reader, first);
+    for said in ["ISP-1 of isp, number 1: enforced", "first.pagar-exercise.example. is listed"] {
+        assert!(enforced.out.contains(said), "{said}: {enforced:?}");
+    }
+    assert!(is_blocked(&pagar, "first.pagar-exercise.example."));
+    assert_eq!(with(&reader, held).out, "nothing is held\n");
+    let lifted = with(&reader, lift);
+    assert!(lifted.out.contains("(ledger ") && lifted.out.contains("as they were written"), "{lifted:?}");
+    assert!(!is_blocked(&pagar, "first.pagar-exercise.example."));
+    with(&reader, letter);
+    assert!(reader.text("isp-1.html").contains("Example ISP"));
+}
+
+#[test]
+fn the_operators_guide_knows_what_to_do_at_every_alert() {
+    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");
+    let rules = fs::read_to_string(deploy.join("prometheus/pagar.rules.yml")).unwrap();
+    let guide = fs::read_to_string(deploy.join("operator.md")).unwrap();
+    let alerts = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: "));
+    let missing: Vec<_> = alerts.filter(|alert| !guide.contains(&format!("`{alert}`"))).collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }
