@@ -6,6 +6,9 @@
 //! those that move; the layers; the recent ones without them. A crash leaves what moves in one file at least, and what
 //! stands in both is the same notice: the first two are of one instant, and a file of recent ones is never older than
 //! that of the layers. So where they differ, the recent one is right.
+//!
+//! What has gone from the recent ones too stands in the file of the layers until that is written again, at most every ten
+//! seconds: a crash before that brings back an older version of it, if its source cannot be read at the start.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

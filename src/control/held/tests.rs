@@ -139,6 +139,17 @@ impl World {
         (state, held, version)
     }
 
+    /// What the file of the layers has.
+    fn layers_alone(&self) -> Stands {
+        let [large, due, most] = self.limits;
+        let mut state = State::small(large, due, most);
+        if let Some(stored) = stored::read(self.directory.path(), Some(&Self::key())).unwrap() {
+            state.restore(stored, &pages(), at(5));
+            compile(&mut state);
+        }
+        stands(&mut state)
+    }
+
     fn restart(&mut self) {
         (self.state, self.held, self.layers) = self.restored();
         self.merge = None;
@@ -172,6 +183,7 @@ impl World {
 
     fn store(&mut self, whole: bool, steps: usize) {
         let before = stands(&mut self.restored().0);
+        let layers = self.layers_alone();
         let now = stands(&mut self.state);
         let version = self.state.register().version();
         let differs = version != self.layers;
@@ -194,6 +206,7 @@ impl World {
         assert!(has(&found, &both(&before, &now)), "nothing that stands and was stored is lost");
         let mut known = before.clone();
         known.extend(now.clone());
+        known.extend(layers); // they are not written each time
         assert!(has(&known, &found), "nothing comes back that had gone by the time of the store before");
         if steps > 0 {
             let recent = self.state.standing().filter(|one| !one.in_layers);
