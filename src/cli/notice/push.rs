@@ -215,7 +215,7 @@ pub(super) fn patiently(mut ask: impl FnMut() -> Result<Answer, ExitError>) -> R
         if tries == TRIES {
             return Err(ExitError::Runtime(format!("it was asked {TRIES} times: {}", answer.in_words())));
         }
-        let pause = answer.retry_after.unwrap_or(Duration::from_secs(1 << (tries - 1))).min(LONGEST_PAUSE);
+        let pause = answer.retry_after.unwrap_or_else(|| Duration::from_secs(1 << (tries - 1))).min(LONGEST_PAUSE);
         progress(&format!("the server is busy; it is asked again in {pause:?}"));
         sleep(pause);
         tries += 1;
