@@ -44,7 +44,7 @@ pub(super) struct Server {
     /// Ask the server of this socket, e.g. /var/lib/pagar/control.sock
     #[arg(long, value_name = "PATH", conflicts_with = "api")]
     socket: Option<PathBuf>,
-    /// Ask this server over HTTP, e.g. https://node.isp.example:8053; the credential says who asks
+    /// Ask this server over HTTP, e.g. https://192.0.2.53:8053; the credential says who asks
     #[arg(long, value_name = "URL")]
     api: Option<String>,
     /// Print the reply as JSON

@@ -77,7 +77,7 @@ pub(super) struct Summary {
 }
 
 impl Summary {
-    /// Of a payload that [`notice::parse`] has read.
+    /// Of a payload that [`parse`](crate::ingest::format::notice::parse) has read.
     pub(super) fn of(payload: &[u8]) -> Option<Self> {
         let payload_text = payload.strip_prefix(b"\xef\xbb\xbf").unwrap_or(payload);
         let summary: Self = serde_json::from_slice(payload_text).ok()?;

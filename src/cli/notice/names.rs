@@ -72,15 +72,10 @@ struct Columns {
 }
 
 /// Reads a CSV of `item,name,scope`, or of names alone, with or without a heading; with `,` or `;`.
-pub(super) fn of_csv(octets: &[u8], file: &Path) -> Result<Vec<Entry>, Problem> {
-    let wrong = |line: Option<usize>, message: String, hint: &str| Problem {
-        severity: Severity::Error,
-        file: file.to_owned(),
-        line,
-        column: None,
-        message,
-        hint: Some(hint.to_owned()),
-        code: "syntax",
+pub(super) fn of_csv(octets: &[u8], file: &Path) -> Result<Vec<Entry>, Box<Problem>> {
+    let wrong = |line: Option<usize>, message: String, hint: &str| {
+        let (file, hint, code) = (file.to_owned(), Some(hint.to_owned()), "syntax");
+        Box::new(Problem { severity: Severity::Error, file, line, column: None, message, hint, code })
     };
     let text = octets.strip_prefix(b"\xef\xbb\xbf").unwrap_or(octets);
     let text = std::str::from_utf8(text)

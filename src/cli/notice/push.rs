@@ -38,7 +38,7 @@ pub(in crate::cli) struct Options {
     /// Signed notices: JWS in any serialisation
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// The running server, e.g. https://node.isp.example:8053
+    /// The running server, e.g. https://192.0.2.53:8053
     #[arg(long, value_name = "URL", env = "PAGAR_API")]
     api: String,
     /// Ask what each would do, and do nothing

@@ -26,7 +26,7 @@ pub(in crate::cli) struct Options {
     /// Sign with this private key: a JWK
     #[arg(long, value_name = "FILE", requires = "out")]
     sign_with: Option<PathBuf>,
-    /// Hand it to this running server, e.g. https://node.isp.example:8053
+    /// Hand it to this running server, e.g. https://192.0.2.53:8053
     #[arg(long, value_name = "URL", requires = "sign_with")]
     api: Option<String>,
     #[command(flatten)]

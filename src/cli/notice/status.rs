@@ -26,7 +26,7 @@ pub(in crate::cli) struct Options {
     /// The notices; none for all
     #[arg(value_name = "ID")]
     ids: Vec<String>,
-    /// The running server, e.g. https://node.isp.example:8053
+    /// The running server, e.g. https://192.0.2.53:8053
     #[arg(long, value_name = "URL", env = "PAGAR_API", required_unless_present = "receipt")]
     api: Option<String>,
     /// By these receipts, which were kept, in place of a server
