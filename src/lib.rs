@@ -16,7 +16,7 @@
 //!
 //! Words for people: [`report`] writes what receipts say as tables and letters.
 //!
-//! Faces: [`web`] answers the API, metrics and health.
+//! Faces: [`web`] answers the API, metrics and health; [`tls`] has its certificates.
 //!
 //! Beside all of these: [`http`] asks other programs.
 //!
@@ -46,6 +46,7 @@ pub mod policy;
 pub mod process;
 pub mod report;
 pub mod serve;
+pub mod tls;
 pub mod verify;
 pub mod web;
 pub mod zones;

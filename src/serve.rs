@@ -30,6 +30,7 @@ use crate::process::sockets::{self, Bound, Inherited};
 use crate::process::systemd::Manager;
 use crate::process::upgrade::{Estate, Heritage, Predecessor, Successor};
 use crate::process::{self, watchdog};
+use crate::tls::Files;
 pub use crate::web::api::cache::Flushed;
 use crate::web::health::Health;
 use crate::web::{self, operator};
@@ -122,11 +123,13 @@ pub fn serve(path: &Path, options: Options) -> Result<(), ExitError> {
     let (stop_web, stopped) = watch::channel(false);
     let operators_stopped = stopped.clone();
     let access = web::Access::new(clients(&config), metrics.clone());
+    let tls = web::Tls::new(access.clone(), metrics.clone());
+    tls.serve(tls.read(certificate(&config)).map_err(|error| ExitError::Config(error.to_string()))?);
     let web_address = bound.web.as_ref().and_then(|listener| listener.local_addr().ok());
     if let Some(listener) = bound.web {
         let (flush, desk) = (web::api::cache::Flush::new(dns.flusher()), control.desk());
-        let (control, metrics, health, access) = (handle.clone(), metrics.clone(), health.clone(), access.clone());
-        let state = web::State { control, metrics, health, flush, desk, access };
+        let (control, metrics, health) = (handle.clone(), metrics.clone(), health.clone());
+        let state = web::State { control, metrics, health, flush, desk, access: access.clone(), tls: tls.clone() };
         start_web(&control_runtime, listener, state, stopped).map_err(|error| failed(&error))?;
     }
     let operators = start_operators(&control_runtime, &config.ledger, control.operators(), operators_stopped);
@@ -146,6 +149,7 @@ pub fn serve(path: &Path, options: Options) -> Result<(), ExitError> {
         vitals,
         health,
         access,
+        tls,
         signals,
         stop_web,
         operators,
@@ -267,6 +271,11 @@ fn clients(config: &Config) -> Vec<Client> {
     config.web.as_ref().map(|web| web.clients.clone()).unwrap_or_default()
 }
 
+/// What the API is served with.
+fn certificate(config: &Config) -> Option<Files> {
+    config.web.as_ref().and_then(|web| web.tls.clone())
+}
+
 /// The operators' socket. Queries are answered whether it is there or not, so that it cannot be made is said and not fatal.
 fn start_operators(
     runtime: &Runtime,
@@ -342,6 +351,7 @@ struct Server {
     vitals: Vitals,
     health: Health,
     access: web::Access,
+    tls: web::Tls,
     signals: Signals,
     /// Stops the operators' socket as well.
     stop_web: watch::Sender<bool>,
@@ -477,10 +487,12 @@ impl Server {
             tracing::warn!("{key} has changed: it takes effect after a restart, or an upgrade by SIGUSR2");
         }
         let asking = Some(self.asking.clone());
+        let certificate = self.tls.read(certificate(&config)).map_err(|error| error.to_string())?;
         let reloaded = self.control.reload(control::Config { asking, ..control_config(&config) });
         reloaded.map_err(|problems| control::Lines(&problems).to_string())?;
-        self.health.set_balancers(config.dns.settings.proxy.clone());
         self.access.set_clients(clients(&config));
+        self.tls.serve(certificate);
+        self.health.set_balancers(config.dns.settings.proxy.clone());
         self.vitals.metrics.broken_zones.set(0); // one would have refused the reload
         let local = Arc::new(loaded.local);
         self.dns.reconfigure(dns::Settings { local, ..config.dns.settings.clone() });

@@ -241,7 +241,19 @@ static LEDGER: Table = Table { name: "[ledger]", keys: &[value("path"), value("k
 
 static WEB: Table = Table {
     name: "[web]",
-    keys: &[value("listen").or_write("listen = \"127.0.0.1:8053\""), tables(&WEB_CLIENT, "client"), not_built("tls")],
+    keys: &[
+        value("listen").or_write("listen = \"127.0.0.1:8053\""),
+        tables(&WEB_CLIENT, "client"),
+        table(&WEB_TLS, "tls"),
+    ],
+};
+
+static WEB_TLS: Table = Table {
+    name: "[web.tls]",
+    keys: &[
+        value("certificate").or_write("certificate = \"tls/fullchain.pem\""),
+        value("key").or_write("key = \"tls/key.pem\""),
+    ],
 };
 
 static WEB_CLIENT: Table = Table {
@@ -262,10 +274,10 @@ static LOG: Table = Table { name: "[log]", keys: &[value("format"), value("level
 
 /// Every table, to find where a misplaced key belongs.
 #[rustfmt::skip] // in rows
-pub(super) static ALL: [&Table; 26] = [
+pub(super) static ALL: [&Table; 27] = [
     &ROOT, &DNS, &COOKIES, &RATE_LIMIT, &RRL, &TCP, &PROXY, &IDENTITY, &LOCAL, &LOCAL_ZONE, &UPSTREAM, &BLOCK,
     &BLOCK_PAGE, &AUTHORITY, &DIRECTORY, &LIST, &NOTICE, &CACHE, &LEDGER, &WEB, &LOG, &EXEMPT, &FORWARDING, &PROCESS,
-    &GUARD, &WEB_CLIENT,
+    &GUARD, &WEB_CLIENT, &WEB_TLS,
 ];
 
 /// Kinds of source that are read.

@@ -38,6 +38,7 @@ use crate::ledger::seal::Key;
 use crate::model::{Authority, Client};
 use crate::observe::log::Format;
 use crate::policy::pages::Pages;
+use crate::tls;
 use crate::verify::guard::Guard;
 use crate::verify::guard::size::SizeRules;
 use crate::verify::jose::jwk;
@@ -92,6 +93,8 @@ pub struct Web {
     pub listen: SocketAddr,
     /// Who may call, names and credentials unique; nobody is asked who he is where this is empty, and `listen` is loopback.
     pub clients: Vec<Client>,
+    /// `[web.tls]`: what it is served with; without it, in plain text to this machine only.
+    pub tls: Option<tls::Files>,
 }
 
 /// `[log]`.
@@ -126,6 +129,8 @@ pub struct Environment {
     pub read_secret: fn(&Path) -> Result<String, String>,
     /// The text of a file of names, or what is wrong with it.
     pub read_names: fn(&Path) -> Result<String, String>,
+    /// Until when a certificate is good that can be served, or what is wrong with it.
+    pub read_certificate: fn(&tls::Files) -> Result<Timestamp, tls::TlsError>,
     /// The time; finds exemptions that have ended.
     pub now: Timestamp,
 }
@@ -140,6 +145,7 @@ impl Environment {
             read_key,
             read_secret,
             read_names,
+            read_certificate: |files| tls::Certificate::read(files).map(|certificate| certificate.expires()),
             now: Timestamp::now(),
         }
     }

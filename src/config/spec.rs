@@ -304,6 +304,14 @@ pub(super) struct Web {
     pub(super) listen: Spanned<String>,
     #[serde(default)]
     pub(super) client: Vec<Spanned<WebClient>>,
+    pub(super) tls: Option<WebTls>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WebTls {
+    pub(super) certificate: Spanned<String>,
+    pub(super) key: Spanned<String>,
 }
 
 #[derive(Deserialize)]

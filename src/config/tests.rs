@@ -37,6 +37,12 @@ fn machine() -> Environment {
             Some("etc/bad.names") => Ok("good.example\nhttps://a.example/\n*.\n".into()),
             _ => Err("No such file".into()),
         },
+        read_certificate: |files| match (files.certificate.to_str(), files.key.to_str()) {
+            (Some("etc/tls/fullchain.pem"), Some("etc/tls/key.pem")) => Ok("2027-01-01T00:00:00Z".parse().unwrap()),
+            (Some("etc/tls/old.pem"), _) => Ok("2026-10-01T00:00:00Z".parse().unwrap()),
+            (_, Some("etc/tls/open.pem")) => Err(tls::TlsError::Exposed { path: files.key.clone(), mode: 0o644 }),
+            _ => Err(tls::TlsError::NoPem { path: files.certificate.clone(), what: "certificate" }),
+        },
         now: "2026-11-01T00:00:00Z".parse().unwrap(),
     }
 }
@@ -192,9 +198,8 @@ fn the_example_is_complete_and_clean() {
     assert_eq!(config.authorities[1].kind, AuthorityKind::Operator);
     assert_eq!(config.sources.len(), 3);
     assert_eq!(config.dns.local.zones[0].1, PathBuf::from("etc/zones/portal.zone"));
-    let known_later = ["certificate_sha256"]; // with [web.tls]
     for key in keys::ALL.into_iter().flat_map(keys::Table::built) {
-        assert!(text.contains(key) || known_later.contains(&key), "{key} is missing in the example");
+        assert!(text.contains(key), "{key} is missing in the example");
     }
 }
 
@@ -308,7 +313,7 @@ level = "debug"
     assert_eq!((notice.action, notice.sensitivity), (Action::NxDomain, Sensitivity::Secret));
     assert_eq!(notice.issued_at, "2026-11-01T00:00:00Z".parse().unwrap());
     assert_eq!(notice.legal_basis.offence.as_deref(), Some("s.233"));
-    let web = Web { listen: "[::1]:8053".parse().unwrap(), clients: Vec::new() };
+    let web = Web { listen: "[::1]:8053".parse().unwrap(), clients: Vec::new(), tls: None };
     assert_eq!((config.ledger, config.web), ("/var/lib/pagar".into(), Some(web)));
     assert_eq!(config.log, Log { format: Format::Json, level: tracing::Level::DEBUG });
 }
@@ -512,7 +517,6 @@ fn what_is_not_built_is_refused_never_ignored() {
         ("[dns.tls]\n", "\"tls\" in [dns]"),
         ("[dns.https]\n", "\"https\" in [dns]"),
         ("[dns.quic]\n", "\"quic\" in [dns]"),
-        ("[web]\nlisten = \"127.0.0.1:1\"\n[web.tls]\n", "\"tls\" in [web]"),
         ("[[source]]\nkind = \"rpz\"\nzone = \"rpz.example.\"\n", "source kind \"rpz\""),
         ("[[source]]\nkind = \"pull\"\n", "source kind \"pull\""),
         ("[[upstream]]\naddress = \"tls://dns.example@192.0.2.1:853\"\n", "an upstream by tls"),

@@ -27,7 +27,7 @@ use super::labels::Labels;
 use super::process::Process;
 use super::sampled::Sampled;
 use super::sum::{Blocks, Sum};
-pub use web::{AuthFailure, WebMetrics};
+pub use web::{AuthFailure, Refused, WebMetrics};
 
 /// The values of `state` in `pagar_notices`: the words of `control::explain::state_at`, and files of which something is
 /// refused.

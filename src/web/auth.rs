@@ -31,6 +31,7 @@ use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
 use super::guard;
 use super::listen::Peer;
+use super::places::network;
 use super::problem::{Code, Problem};
 use crate::model::{Caller, Client, Credential, Role};
 use crate::observe::Metrics;
@@ -81,6 +82,11 @@ impl Access {
     pub fn set_clients(&self, clients: Vec<Client>) {
         lock(&self.0.rates).retain(|name, _| clients.iter().any(|client| client.caller.name == *name));
         self.0.clients.store(Arc::new(clients));
+    }
+
+    /// Whether a certificate of this SHA-256 is a client's.
+    pub(super) fn knows_certificate(&self, fingerprint: &[u8; 32]) -> bool {
+        by_certificate(&self.0.clients.load(), fingerprint).is_some()
     }
 
     /// Whether callers are asked who they are.
@@ -234,14 +240,6 @@ fn by_token<'a>(clients: &'a [Client], token: &[u8]) -> Option<&'a Client> {
 /// A certificate is no secret: nothing is given away by how long this takes.
 fn by_certificate<'a>(clients: &'a [Client], digest: &[u8; 32]) -> Option<&'a Client> {
     clients.iter().find(|client| client.credential == Credential::Certificate(*digest))
-}
-
-/// What counts as one address: an IPv6 client has a /64 to choose from.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(address) => IpAddr::V6((address.to_bits() & !u128::from(u64::MAX)).into()),
-    }
 }
 
 /// A panic elsewhere leaves nothing half done here.

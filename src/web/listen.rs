@@ -3,15 +3,20 @@
 //! | bound | why |
 //! |---|---|
 //! | connections at a time | the rest waits in the kernel's backlog, without memory of ours |
-//! | time for a request's header, the wait for it on an idle connection included | slow clients cannot hold a place |
+//! | connections of an address, but for this machine's own | no stranger can take all places |
+//! | time for the handshake of TLS | slow clients cannot hold a place |
+//! | time for a request's header, the wait for it on an idle connection included | nor later |
 //! | life of a connection, then time to finish a request | neither can one that reads its answer slowly |
 //! | octets of header | memory of a connection |
 //! | time and octets still read after the last answer | a client that is still sending may read why it was refused |
+//!
+//! Without TLS only this machine is served, whatever address the socket has: it may be of an older configuration.
 
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -23,10 +28,18 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy, sink};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use tokio_rustls::server::TlsStream;
+use tokio_rustls::{TlsAcceptor, rustls};
+
+use super::places::Places;
+use super::tls::Tls;
+use crate::observe::Metrics;
+use crate::observe::metrics::Refused;
+use crate::tls::fingerprint;
 
 /// Who is at the other end of a connection, as far as the connection says; part of each request's extensions.
 #[derive(Clone, Copy, Debug)]
@@ -63,29 +76,94 @@ const BUFFER: usize = 64 * 1024;
 /// Octets that are read and thrown away after the last answer: a body of the size that is refused.
 const LINGER: u64 = 32 << 20;
 
+/// What every connection needs.
+#[derive(Clone)]
+pub(super) struct Server {
+    pub(super) router: Router,
+    pub(super) tls: Tls,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) limits: Limits,
+}
+
 /// Serves until `shutdown`; returns when the requests under way are answered or the time to finish them is over.
 /// Dropping the future ends every connection at once.
-pub(super) async fn run(listener: TcpListener, router: Router, limits: Limits, shutdown: impl Future<Output = ()>) {
+pub(super) async fn run(listener: TcpListener, server: Server, shutdown: impl Future<Output = ()>) {
     let mut shutdown = pin!(shutdown);
     let (stop, stopping) = watch::channel(());
-    let mut connections = JoinSet::new();
+    let (mut connections, places) = (JoinSet::new(), Places::default());
     loop {
         tokio::select! {
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => {} // a place is free
-            accepted = listener.accept(), if connections.len() < limits.connections => match accepted {
-                Ok((stream, address)) => {
-                    let peer = Peer { address, certificate: None };
-                    connections.spawn(connection(stream, peer, router.clone(), limits, stopping.clone()));
-                }
+            accepted = listener.accept(), if connections.len() < server.limits.connections => match accepted {
+                Ok((stream, address)) => match places.take(address.ip()) {
+                    Some(place) => {
+                        let (server, stopping) = (server.clone(), stopping.clone());
+                        connections.spawn(async move {
+                            server.accepted(stream, address, stopping).await;
+                            drop(place);
+                        });
+                    }
+                    None => server.metrics.web.closed(Refused::Places),
+                },
                 Err(error) => refused(&error).await,
             }
         }
+        server.metrics.web.connections.set(connections.len().try_into().unwrap_or(i64::MAX));
     }
     drop(listener);
     drop(stop); // the connections see it go
-    let _ = timeout(limits.finish, async { while connections.join_next().await.is_some() {} }).await;
+    let _ = timeout(server.limits.finish, async { while connections.join_next().await.is_some() {} }).await;
 }
+
+impl Server {
+    async fn accepted(self, stream: TcpStream, address: SocketAddr, stopping: watch::Receiver<()>) {
+        let Some(acceptor) = self.tls.acceptor() else {
+            if address.ip().to_canonical().is_loopback() {
+                let peer = Peer { address, certificate: None };
+                return connection(stream, peer, self.router, self.limits, stopping).await;
+            }
+            return self.metrics.web.closed(Refused::Plain);
+        };
+        match timeout(self.limits.header, handshake(stream, acceptor)).await {
+            Ok(Ok(stream)) => {
+                let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+                let peer = Peer { address, certificate: shown.map(fingerprint) };
+                connection(stream, peer, self.router, self.limits, stopping).await;
+            }
+            Ok(Err((why, error))) => {
+                tracing::debug!(%address, %error, "no TLS with a client of the API");
+                self.metrics.web.closed(why);
+            }
+            Err(_) => self.metrics.web.closed(Refused::Slow),
+        }
+    }
+}
+
+/// TLS, or why there is none. Whoever speaks HTTP is told, in HTTP, what is spoken here.
+async fn handshake(mut stream: TcpStream, acceptor: TlsAcceptor) -> Result<TlsStream<TcpStream>, (Refused, io::Error)> {
+    let mut first = [0];
+    let _ = stream.peek(&mut first).await.map_err(|error| (Refused::Handshake, error))?;
+    if first[0].is_ascii_uppercase() {
+        let _ = stream.write_all(NOT_TLS.as_bytes()).await; // it may have gone
+        let _ = linger(stream).await;
+        return Err((Refused::NotTls, io::Error::other("it speaks HTTP")));
+    }
+    acceptor.accept(stream).await.map_err(|error| {
+        use rustls::CertificateError::ApplicationVerificationFailure as OfNobody;
+        let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
+        let of_nobody = matches!(cause, Some(rustls::Error::InvalidCertificate(OfNobody)));
+        (if of_nobody { Refused::Certificate } else { Refused::Handshake }, error)
+    })
+}
+
+/// The answer to a request without TLS; written out, since nothing has parsed the request.
+const NOT_TLS: &str = concat!(
+    "HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\nconnection: close\r\n\r\n",
+    r#"{"type":"urn:pagar:problem:not-tls","title":"TLS is spoken here","status":400,"#,
+    r#""detail":"the request came without TLS","hint":"write https:// in place of http://","code":"not-tls"}"#,
+    "\n"
+);
 
 /// Serves one; how it ends is the client's affair.
 async fn connection(
@@ -134,14 +212,11 @@ async fn refused(error: &io::Error) {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
-    use std::sync::Arc;
-
     use axum::routing::get;
-    use tokio::net::TcpStream;
     use tokio::sync::{Notify, oneshot};
     use tokio::task::JoinHandle;
 
+    use super::super::auth::Access;
     use super::*;
 
     const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
@@ -150,7 +225,10 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
-        let server = tokio::spawn(async move { run(listener, router, limits, async { drop(stopped.await) }).await });
+        let metrics = Arc::new(Metrics::new("0", "0").unwrap());
+        let tls = Tls::new(Access::new(Vec::new(), metrics.clone()), metrics.clone());
+        let server = Server { router, tls, metrics, limits };
+        let server = tokio::spawn(async move { run(listener, server, async { drop(stopped.await) }).await });
         (address, stop, server)
     }
 

@@ -33,7 +33,7 @@
 //!
 //! | who | may take | bounded in |
 //! |---|---|---|
-//! | all connections | 256 at a time; 64 KiB of header each, 10 s for it, 300 s of life | `listen` |
+//! | all connections | 256 at a time, 64 of an address elsewhere; 64 KiB of header each, 10 s for it, 300 s of life | `listen` |
 //! | all bodies | 48 MiB at a time; 16 MiB each, 10 s between two pieces, 60 s for all | `body` |
 //! | a client | 100 requests a second, 500 at once | `auth` |
 //! | an address | 20 wrong tokens a minute | `auth` |
@@ -49,7 +49,9 @@ pub mod health;
 mod listen;
 mod metrics;
 pub mod operator;
+mod places;
 mod problem;
+mod tls;
 
 use std::sync::Arc;
 
@@ -59,6 +61,7 @@ use axum::{Extension, Router};
 use tokio::net::TcpListener;
 
 pub use auth::Access;
+pub use tls::Tls;
 
 use crate::control::{self, Desk};
 use crate::observe::Metrics;
@@ -78,15 +81,22 @@ pub struct State {
     pub desk: Desk,
     /// Who may call.
     pub access: Access,
+    /// The certificate it is served with, if any.
+    pub tls: Tls,
 }
 
 /// Serves until `shutdown`, then lets the requests under way finish, two seconds at most.
 pub async fn serve(listener: TcpListener, state: State, shutdown: impl Future<Output = ()>) {
-    listen::run(listener, router(state), listen::Limits::DEFAULT, shutdown).await;
+    let (tls, metrics, limits) = (state.tls.clone(), state.metrics.clone(), listen::Limits::DEFAULT);
+    let server = listen::Server { router: router(state), tls: tls.clone(), metrics, limits };
+    tokio::select! {
+        () = listen::run(listener, server, shutdown) => {}
+        () = tls.watch() => {}
+    }
 }
 
 fn router(state: State) -> Router {
-    let State { control, metrics, health, flush, desk, access } = state;
+    let State { control, metrics, health, flush, desk, access, tls: _ } = state;
     let ready = health::State { control: control.clone(), metrics: metrics.clone(), health };
     let for_readers = from_fn_with_state(access.clone(), auth::local_or_reader);
     Router::new()
@@ -168,13 +178,16 @@ mod tests {
             until: jiff::Timestamp::MAX,
         };
         let exempt = [exempt].into_iter().collect();
+        let metrics = Arc::new(Metrics::new("0", "0").unwrap());
+        let access = Access::new(Vec::new(), metrics.clone());
         State {
             control: Handle::new(policy, Arc::new(ArcSwap::default()), Arc::new(ArcSwap::from_pointee(exempt))),
-            metrics: Arc::new(Metrics::new("0", "0").unwrap()),
+            metrics: metrics.clone(),
             health: health::Health::new(Instant::now(), Vec::new()),
             flush: api::cache::Flush::new(|_, _| 0),
             desk: Desk::unattended(),
-            access: Access::new(Vec::new(), Arc::new(Metrics::new("0", "0").unwrap())),
+            tls: Tls::new(access.clone(), metrics),
+            access,
         }
     }
 

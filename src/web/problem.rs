@@ -26,6 +26,8 @@ pub(super) enum Code {
     ForeignHost,
     /// A page in a browser asks for a change.
     FromPage,
+    /// The body is none of the requests that are understood.
+    Request,
     /// A parameter is missing, unknown or not what it must be.
     Parameters,
     /// No credential, or none of a client.
@@ -72,6 +74,7 @@ impl Code {
         Self::Host,
         Self::ForeignHost,
         Self::FromPage,
+        Self::Request,
         Self::Parameters,
         Self::Unauthenticated,
         Self::Role,
@@ -101,6 +104,7 @@ impl Code {
             Self::Host => (S::BAD_REQUEST, "host", "The Host header is missing, or there are two"),
             Self::ForeignHost => (S::FORBIDDEN, "foreign-host", "The request is not meant for this machine"),
             Self::FromPage => (S::FORBIDDEN, "from-page", "A page in a browser may not change anything"),
+            Self::Request => (S::UNPROCESSABLE_ENTITY, "request", "The request is not understood"),
             Self::Parameters => (S::BAD_REQUEST, "parameters", "A parameter is not what it must be"),
             Self::Unauthenticated => (S::UNAUTHORIZED, "unauthenticated", "No credential of a client"),
             Self::Role => (S::FORBIDDEN, "role", "The client's role does not allow it"),
@@ -294,7 +298,7 @@ mod tests {
         let table: String = Code::ALL.map(|code| format!("{} {}\n", code.status().as_u16(), code.as_str())).concat();
         assert_eq!(
             table,
-            "404 not-found\n405 method\n400 host\n403 foreign-host\n403 from-page\n400 parameters\n\
+            "404 not-found\n405 method\n400 host\n403 foreign-host\n403 from-page\n422 request\n400 parameters\n\
              401 unauthenticated\n403 role\n403 unknown-person\n429 guessing\n429 rate\n408 slow-body\n400 body\n\
              415 media-type\n413 too-large\n503 busy\n503 not-ready\n422 candidate\n409 preview-running\n\
              404 no-preview\n503 preview-failed\n404 no-notice\n500 internal\n"

@@ -17,12 +17,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("ingest", &["model", "verify", "http"]),
     ("control", &["model", "policy", "ledger", "observe", "verify", "ingest"]),
     ("report", &["model"]),
-    ("web", &["model", "observe", "control", "report"]),
-    ("config", &["model", "policy", "ledger", "verify", "ingest", "control", "dns", "observe", "http"]),
+    ("tls", &[]),
+    ("web", &["model", "observe", "control", "report", "tls"]),
+    ("config", &["model", "policy", "ledger", "verify", "ingest", "control", "dns", "observe", "http", "tls"]),
     ("process", &["dns"]),
     ("error", &[]),
     ("zones", &["model", "ingest", "dns"]),
-    ("serve", &["model", "policy", "observe", "dns", "control", "web", "config", "process", "zones", "error"]),
+    ("serve", &["model", "policy", "observe", "dns", "control", "tls", "web", "config", "process", "zones", "error"]),
     (
         "cli",
         &[

@@ -5,11 +5,12 @@
 
 use std::net::SocketAddr;
 
-use super::{Context, authority, values};
+use super::{Context, authority, path_of, values};
 use crate::config::Web;
 use crate::config::diagnostic::Reporter;
 use crate::config::spec::{self, Spanned};
 use crate::model::{Authority, AuthorityId, Caller, Client, Credential, Role};
+use crate::tls::{Files, TlsError};
 
 const ROLES: [(&str, Role); 3] = [
     (Role::Viewer.as_str(), Role::Viewer),
@@ -26,28 +27,63 @@ const OF_NOTHING: [&str; 2] = [
 const TOKEN_HINT: &str =
     "make a token with: openssl rand -hex 32, and its digest with: printf %s \"$TOKEN\" | sha256sum";
 
+const CERTIFICATE_HINT: &str = "openssl x509 -in client.pem -noout -fingerprint -sha256 prints it, with colons";
+
 pub(super) fn web(written: &spec::Web, authorities: &[Authority], cx: &mut Context<'_, '_>) -> Option<Web> {
-    let clients = clients(&written.client, authorities, cx.report);
-    let listen = listen(written, cx.report)?;
-    Some(Web { listen, clients })
+    // each is looked at, whatever the others say
+    let tls = values::optional(written.tls.as_ref(), |tls| files(tls, cx));
+    let clients = clients(written, authorities, cx.report);
+    let listen = listen(written, cx.report);
+    Some(Web { listen: listen?, clients, tls: tls? })
 }
 
+/// An address that others reach is for callers who say who they are, and whom nobody overhears.
 fn listen(written: &spec::Web, report: &mut Reporter<'_>) -> Option<SocketAddr> {
     let address = values::socket_address(&written.listen, 8053, report)?;
-    if !address.ip().to_canonical().is_loopback() {
-        report
-            .error(written.listen.span(), format!("[web] would answer on {address} without asking who calls"))
-            .hint(format!("listen on loopback, \"127.0.0.1:{}\": [web.tls] is not built yet", address.port()));
-        return None;
+    let missing = match (written.client.is_empty(), &written.tls) {
+        _ if address.ip().to_canonical().is_loopback() => return Some(address),
+        (false, Some(_)) => return Some(address),
+        (true, _) => ("without asking who calls", "[[web.client]]"),
+        (false, None) => ("without TLS, for all to read along", "[web.tls]"),
+    };
+    report.error(written.listen.span(), format!("[web] would answer on {address} {}", missing.0)).hint(format!(
+        "add {}, or listen on loopback: \"127.0.0.1:{}\"",
+        missing.1,
+        address.port()
+    ));
+    None
+}
+
+/// The certificate is read here, so that one that cannot be served is found before anything is served.
+fn files(written: &spec::WebTls, cx: &mut Context<'_, '_>) -> Option<Files> {
+    let (certificate, key) = (path_of(&written.certificate, cx), path_of(&written.key, cx));
+    let files = Files { certificate: certificate?, key: key? };
+    match (cx.env.read_certificate)(&files) {
+        Ok(expires) => {
+            if expires < cx.env.now {
+                cx.report
+                    .warning(written.certificate.span(), format!("the certificate has ended, {expires}"))
+                    .hint("clients will not believe it; a renewed one is served as soon as its file is there");
+            }
+            Some(files)
+        }
+        Err(error) => {
+            let of_key = matches!(&error, TlsError::Unreadable { path, .. } | TlsError::Exposed { path, .. }
+                | TlsError::NoPem { path, .. } if *path == files.key);
+            let place = if of_key { written.key.span() } else { written.certificate.span() };
+            cx.report.error(place, format!("[web] cannot be served with TLS: {error}")).hint(
+                "the chain in PEM, our certificate first, and its key in PEM, readable for the server's group only",
+            );
+            None
+        }
     }
-    Some(address)
 }
 
 /// Every client that can be told apart from the others.
-fn clients(written: &[Spanned<spec::WebClient>], authorities: &[Authority], report: &mut Reporter<'_>) -> Vec<Client> {
-    let mut all: Vec<Client> = Vec::with_capacity(written.len());
-    for one in written {
-        let Some(client) = client(one, authorities, report) else { continue };
+fn clients(web: &spec::Web, authorities: &[Authority], report: &mut Reporter<'_>) -> Vec<Client> {
+    let mut all: Vec<Client> = Vec::with_capacity(web.client.len());
+    for one in &web.client {
+        let Some(client) = client(one, web.tls.is_some(), authorities, report) else { continue };
         let name = &client.caller.name;
         if all.iter().any(|known| known.caller.name == *name) {
             report
@@ -64,7 +100,12 @@ fn clients(written: &[Spanned<spec::WebClient>], authorities: &[Authority], repo
     all
 }
 
-fn client(written: &Spanned<spec::WebClient>, authorities: &[Authority], report: &mut Reporter<'_>) -> Option<Client> {
+fn client(
+    written: &Spanned<spec::WebClient>,
+    has_tls: bool,
+    authorities: &[Authority],
+    report: &mut Reporter<'_>,
+) -> Option<Client> {
     let place = written.span();
     let written = written.as_ref();
     // each is looked at, whatever the others say
@@ -73,7 +114,7 @@ fn client(written: &Spanned<spec::WebClient>, authorities: &[Authority], report:
     let authority = role.map(|role| authority_of(role, written, authorities, report));
     let credential = match (&written.token_sha256, &written.certificate_sha256) {
         (Some(token), None) => digest(token, "token_sha256", TOKEN_HINT, report).map(Credential::Token),
-        (None, Some(certificate)) => certificate_digest(certificate, report).map(Credential::Certificate),
+        (None, Some(certificate)) => certificate_digest(certificate, has_tls, report).map(Credential::Certificate),
         (None, None) => {
             report
                 .error(place, format!("client {:?} has no credential", written.name.as_ref()))
@@ -134,11 +175,14 @@ fn authority_of(
     }
 }
 
-fn certificate_digest(written: &Spanned<String>, report: &mut Reporter<'_>) -> Option<[u8; 32]> {
-    report
-        .error(written.span(), "certificate_sha256 needs [web.tls]: certificates are shown within TLS only")
-        .hint("write token_sha256: [web.tls] is not built yet");
-    None
+fn certificate_digest(written: &Spanned<String>, has_tls: bool, report: &mut Reporter<'_>) -> Option<[u8; 32]> {
+    if !has_tls {
+        report
+            .error(written.span(), "certificate_sha256 needs [web.tls]: certificates are shown within TLS only")
+            .hint("add [web.tls] with certificate and key, or write token_sha256");
+        return None;
+    }
+    digest(written, "certificate_sha256", CERTIFICATE_HINT, report)
 }
 
 /// 32 octets in hexadecimal, with colons or without, as tools print them.

@@ -1,6 +1,6 @@
 //! Metrics of the HTTP face: who calls, and what comes of it. Labels hold neither clients nor what they ask for.
 
-use prometheus::{Error, IntCounter, IntCounterVec, Registry};
+use prometheus::{Error, Gauge, IntCounter, IntCounterVec, IntGauge, Registry};
 
 use super::{opts, registered};
 
@@ -9,6 +9,43 @@ use super::{opts, registered};
 pub struct WebMetrics {
     /// `pagar_web_auth_failures_total{reason}`, in the order of [`AuthFailure::ALL`].
     failures: [IntCounter; AuthFailure::ALL.len()],
+    /// `pagar_web_certificate_expiry_timestamp_seconds`
+    pub certificate_expiry: Gauge,
+    /// `pagar_web_certificate_failures_total`
+    pub certificate_failures: IntCounter,
+    /// `pagar_web_connections`
+    pub connections: IntGauge,
+    /// `pagar_web_connections_refused_total{reason}`, in the order of [`Refused::ALL`].
+    refused: [IntCounter; Refused::ALL.len()],
+}
+
+/// Why a connection came to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// Its address has too many.
+    Places,
+    /// It comes from elsewhere, and there is no TLS.
+    Plain,
+    /// It speaks HTTP where TLS is spoken.
+    NotTls,
+    /// Its certificate is of no client.
+    Certificate,
+    /// The handshake failed otherwise.
+    Handshake,
+    /// The handshake did not come to its end in time.
+    Slow,
+}
+
+impl Refused {
+    /// Each with its word, in the order of the variants.
+    const ALL: [(Self, &'static str); 6] = [
+        (Self::Places, "places"),
+        (Self::Plain, "plain"),
+        (Self::NotTls, "not-tls"),
+        (Self::Certificate, "certificate"),
+        (Self::Handshake, "handshake"),
+        (Self::Slow, "slow"),
+    ];
 }
 
 /// Why nobody knows who calls.
@@ -38,7 +75,27 @@ impl WebMetrics {
     pub(super) fn new(registry: &Registry) -> Result<Self, Error> {
         let failures = opts("web_auth_failures_total", "Requests to the API of which nobody knows who sent them.");
         let failures = registered(registry, IntCounterVec::new(failures, &["reason"]))?;
-        Ok(Self { failures: AuthFailure::ALL.map(|(_, reason)| failures.with_label_values(&[reason])) })
+        let expiry = opts(
+            "web_certificate_expiry_timestamp_seconds",
+            "When the certificate that the API is served with ends; 0 without TLS.",
+        );
+        let broken =
+            opts("web_certificate_failures_total", "Changed certificates that cannot be used; the old one is served.");
+        let connections = opts("web_connections", "Connections to the API that are open.");
+        let refused = opts("web_connections_refused_total", "Connections to the API that came to nothing, by reason.");
+        let refused = registered(registry, IntCounterVec::new(refused, &["reason"]))?;
+        Ok(Self {
+            failures: AuthFailure::ALL.map(|(_, reason)| failures.with_label_values(&[reason])),
+            certificate_expiry: registered(registry, Gauge::with_opts(expiry))?,
+            certificate_failures: registered(registry, IntCounter::with_opts(broken))?,
+            connections: registered(registry, IntGauge::with_opts(connections))?,
+            refused: Refused::ALL.map(|(_, reason)| refused.with_label_values(&[reason])),
+        })
+    }
+
+    /// A connection that comes to nothing.
+    pub fn closed(&self, why: Refused) {
+        self.refused[why as usize].inc();
     }
 
     /// A request of which nobody knows who sent it.
