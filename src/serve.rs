@@ -15,7 +15,6 @@ use tokio::sync::watch;
 use tracing::Level;
 
 use crate::config::{self, Config};
-use crate::control::command::{OperatorReply, OperatorRequest, SOCKET};
 use crate::control::{self, Control, Handle, StartError};
 use crate::dns::clock::Clock;
 use crate::dns::local::Local;
@@ -32,6 +31,7 @@ use crate::process::upgrade::{Estate, Heritage, Predecessor, Successor};
 use crate::process::{self, watchdog};
 use crate::tls::Files;
 pub use crate::web::api::cache::Flushed;
+use crate::web::api::overrides::Operators;
 use crate::web::health::Health;
 use crate::web::{self, operator};
 use crate::zones;
@@ -122,17 +122,19 @@ pub fn serve(path: &Path, options: Options) -> Result<(), ExitError> {
     health.set_balancers(config.dns.settings.proxy.clone());
     let (stop_web, stopped) = watch::channel(false);
     let operators_stopped = stopped.clone();
+    let operators: operator::Handler = Arc::new(control.operators());
     let access = web::Access::new(clients(&config), metrics.clone());
     let tls = web::Tls::new(access.clone(), metrics.clone());
     tls.serve(tls.read(certificate(&config)).map_err(|error| ExitError::Config(error.to_string()))?);
     let web_address = bound.web.as_ref().and_then(|listener| listener.local_addr().ok());
     if let Some(listener) = bound.web {
         let (flush, desk) = (web::api::cache::Flush::new(dns.flusher()), control.desk());
+        let (operators, access, tls) = (Operators(operators.clone()), access.clone(), tls.clone());
         let (control, metrics, health) = (handle.clone(), metrics.clone(), health.clone());
-        let state = web::State { control, metrics, health, flush, desk, access: access.clone(), tls: tls.clone() };
+        let state = web::State { control, metrics, health, flush, desk, operators, access, tls };
         start_web(&control_runtime, listener, state, stopped).map_err(|error| failed(&error))?;
     }
-    let operators = start_operators(&control_runtime, &config.ledger, control.operators(), operators_stopped);
+    let operators = start_operators(&control_runtime, &config.operators, operators, operators_stopped);
     control.answering();
     let control_thread = control.alive();
     let vitals =
@@ -279,18 +281,24 @@ fn certificate(config: &Config) -> Option<Files> {
 /// The operators' socket. Queries are answered whether it is there or not, so that it cannot be made is said and not fatal.
 fn start_operators(
     runtime: &Runtime,
-    state: &Path,
-    operators: impl Fn(OperatorRequest) -> OperatorReply + Send + Sync + 'static,
+    settings: &config::Operators,
+    operators: operator::Handler,
     stopped: watch::Receiver<bool>,
 ) -> Option<operator::Place> {
-    let path = state.join(SOCKET);
-    let bound = operator::Socket::bind(&path);
+    let path = &settings.socket;
+    let bound = operator::Socket::bind(path, settings.group).or_else(|error| match settings.group {
+        Some(_) => {
+            tracing::error!(path = %path.display(), %error, "the operators' socket is for the server's user alone");
+            operator::Socket::bind(path, None)
+        }
+        None => Err(error),
+    });
     let bound = bound.inspect_err(|error| {
         tracing::error!(path = %path.display(), %error, "no operators' socket: pagar lift and approve cannot reach us");
     });
     let (socket, place) = bound.ok()?;
     runtime.spawn(async move {
-        let served = socket.serve(Arc::new(operators), until(stopped)).await;
+        let served = socket.serve(operators, until(stopped)).await;
         let _ = served.inspect_err(|error| tracing::error!(%error, "the operators' socket cannot be served"));
     });
     Some(place)
@@ -490,6 +498,9 @@ impl Server {
         let certificate = self.tls.read(certificate(&config)).map_err(|error| error.to_string())?;
         let reloaded = self.control.reload(control::Config { asking, ..control_config(&config) });
         reloaded.map_err(|problems| control::Lines(&problems).to_string())?;
+        if let Some(Err(error)) = self.operators.as_ref().map(|place| place.permit(config.operators.group)) {
+            tracing::error!(%error, "the operators' socket is for the server's user alone");
+        }
         self.access.set_clients(clients(&config));
         self.tls.serve(certificate);
         self.health.set_balancers(config.dns.settings.proxy.clone());
@@ -512,6 +523,7 @@ fn needs_restart(running: &Config, read: &Config) -> impl Iterator<Item = &'stat
         ("cache.size", read.dns.cache_size != running.dns.cache_size),
         ("ledger.path", read.ledger != running.ledger),
         ("ledger.key_file", read.ledger_key != running.ledger_key),
+        ("operators.socket", read.operators.socket != running.operators.socket),
         ("web.listen", listens(read) != listens(running)),
         ("log", read.log != running.log),
         ("process.core_dumps", read.process.core_dumps != running.process.core_dumps),

@@ -10,7 +10,7 @@ use clap::Args;
 
 use super::{print, print_json};
 use crate::config;
-use crate::control::command::{Ask, OperatorReply, SOCKET};
+use crate::control::command::{Ask, OperatorReply};
 use crate::error::ExitError;
 
 /// How long a reply may take: an approved list is read, compiled and put in force in that time.
@@ -21,7 +21,7 @@ const LONGEST: u64 = 64 << 20;
 /// Which server, and how its reply is shown.
 #[derive(Debug, Args)]
 pub(super) struct Server {
-    /// Ask the server of this configuration, by the socket in its state directory
+    /// Ask the server of this configuration, by its operators' socket
     #[arg(long, value_name = "FILE", required_unless_present = "socket", conflicts_with = "socket")]
     config: Option<PathBuf>,
     /// Ask the server of this socket, e.g. /var/lib/pagar/control.sock
@@ -47,7 +47,7 @@ impl Server {
     fn path(&self) -> Result<PathBuf, ExitError> {
         let Some(path) = &self.config else { return Ok(self.socket.clone().unwrap_or_default()) };
         let config = config::load(path).map_err(|errors| ExitError::Config(errors.to_string()))?;
-        Ok(config.ledger.join(SOCKET))
+        Ok(config.operators.socket)
     }
 
     fn show(&self, reply: &OperatorReply) -> Result<(), ExitError> {

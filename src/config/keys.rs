@@ -77,6 +77,7 @@ pub(super) static ROOT: Table = Table {
         table(&CACHE, "cache"),
         table(&LEDGER, "ledger"),
         table(&WEB, "web"),
+        table(&OPERATORS, "operators"),
         table(&LOG, "log"),
         tables(&EXEMPT, "exempt"),
         table(&PROCESS, "process"),
@@ -268,16 +269,18 @@ static WEB_CLIENT: Table = Table {
     ],
 };
 
+static OPERATORS: Table = Table { name: "[operators]", keys: &[value("socket"), value("group")] };
+
 static PROCESS: Table = Table { name: "[process]", keys: &[value("stop_delay"), value("core_dumps")] };
 
 static LOG: Table = Table { name: "[log]", keys: &[value("format"), value("level")] };
 
 /// Every table, to find where a misplaced key belongs.
 #[rustfmt::skip] // in rows
-pub(super) static ALL: [&Table; 27] = [
+pub(super) static ALL: [&Table; 28] = [
     &ROOT, &DNS, &COOKIES, &RATE_LIMIT, &RRL, &TCP, &PROXY, &IDENTITY, &LOCAL, &LOCAL_ZONE, &UPSTREAM, &BLOCK,
     &BLOCK_PAGE, &AUTHORITY, &DIRECTORY, &LIST, &NOTICE, &CACHE, &LEDGER, &WEB, &LOG, &EXEMPT, &FORWARDING, &PROCESS,
-    &GUARD, &WEB_CLIENT, &WEB_TLS,
+    &GUARD, &WEB_CLIENT, &WEB_TLS, &OPERATORS,
 ];
 
 /// Kinds of source that are read.

@@ -76,6 +76,8 @@ pub struct Config {
     pub ledger_key: Option<Key>,
     /// `[web]`; `None` serves no HTTP.
     pub web: Option<Web>,
+    /// `[operators]`.
+    pub operators: Operators,
     /// `[log]`.
     pub log: Log,
     /// `[process]`.
@@ -95,6 +97,15 @@ pub struct Web {
     pub clients: Vec<Client>,
     /// `[web.tls]`: what it is served with; without it, in plain text to this machine only.
     pub tls: Option<tls::Files>,
+}
+
+/// `[operators]`: the socket on which persons lift and approve.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operators {
+    /// Where it is.
+    pub socket: PathBuf,
+    /// The number of the group that may use it beside the server's user; without one, nobody else.
+    pub group: Option<u32>,
 }
 
 /// `[log]`.
@@ -127,6 +138,8 @@ pub struct Environment {
     pub read_key: fn(&Path) -> Result<String, String>,
     /// The text of a file that nobody else may read, or what is wrong with it.
     pub read_secret: fn(&Path) -> Result<String, String>,
+    /// The text of the file of groups, group(5), or why it cannot be read.
+    pub read_groups: fn() -> Result<String, String>,
     /// The text of a file of names, or what is wrong with it.
     pub read_names: fn(&Path) -> Result<String, String>,
     /// Until when a certificate is good that can be served, or what is wrong with it.
@@ -144,6 +157,7 @@ impl Environment {
             is_own_address,
             read_key,
             read_secret,
+            read_groups: || fs::read_to_string("/etc/group").map_err(|error| error.to_string()),
             read_names,
             read_certificate: |files| tls::Certificate::read(files).map(|certificate| certificate.expires()),
             now: Timestamp::now(),

@@ -35,6 +35,8 @@ pub(super) struct Spec {
     pub(super) ledger: Ledger,
     pub(super) web: Option<Web>,
     #[serde(default)]
+    pub(super) operators: Operators,
+    #[serde(default)]
     pub(super) log: Log,
     #[serde(default)]
     pub(super) exempt: Vec<Exempt>,
@@ -323,6 +325,13 @@ pub(super) struct WebClient {
     pub(super) token_sha256: Option<Spanned<String>>,
     pub(super) certificate_sha256: Option<Spanned<String>>,
     pub(super) secret: Option<bool>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Operators {
+    pub(super) socket: Option<Spanned<String>>,
+    pub(super) group: Option<Spanned<String>>,
 }
 
 #[derive(Default, Deserialize)]

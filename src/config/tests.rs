@@ -32,6 +32,7 @@ fn machine() -> Environment {
             Some("etc/short.secret") => Ok("# fleet\ne5e9\n".into()),
             _ => Err("No such file".into()),
         },
+        read_groups: || Ok("root:x:0:\npagar-ops:x:985:alice,bob\nbroken:x\n".into()),
         read_names: |path| match path.to_str() {
             Some("etc/protected.names") => Ok("*.bank.example # ours\nocsp.example\n".into()),
             Some("etc/bad.names") => Ok("good.example\nhttps://a.example/\n*.\n".into()),
@@ -183,6 +184,7 @@ fn the_least_has_safe_defaults() {
     assert_eq!((config.pages.ttl, config.web, config.ledger), (30, None, PathBuf::from("etc/state")));
     assert_eq!(config.log, Log { format: Format::Auto, level: tracing::Level::INFO });
     assert_eq!(config.process, Process { stop_delay: Duration::ZERO, core_dumps: false });
+    assert_eq!(config.operators, Operators { socket: "etc/state/control.sock".into(), group: None });
     assert!(config.authorities.is_empty() && config.sources.is_empty());
     assert!(config.dns.local.special_names && config.dns.local.forward.is_empty());
     assert_eq!(config.dns.settings.identity, dns::identity::Identity::default(), "nothing is said unasked");

@@ -1,6 +1,6 @@
 //! What operators may ask of the control plane, and what it answers: an emergency lift, and the second look at what the
-//! guard holds. [`Ask`] is what stands on the operators' socket, [`OperatorRequest`] what it means, with the person whom the
-//! kernel names; the socket itself is the faces' affair.
+//! guard holds. [`Ask`] is what stands on the operators' socket and in the API, [`OperatorRequest`] what it means, with the
+//! person whom the kernel names, or the client of the API; how it comes in is the faces' affair.
 //!
 //! | asked | by whom | what happens |
 //! |---|---|---|
@@ -64,7 +64,7 @@ impl Ask {
                 OperatorRequest::Lift { name, reason: reason_of(&reason)?, person }
             }
             Self::Approve { id, reason } => OperatorRequest::Approve { id, reason: reason_of(&reason)?, person },
-            Self::Held {} => OperatorRequest::Held,
+            Self::Held {} => OperatorRequest::Held { secret: false },
         })
     }
 }
@@ -106,7 +106,25 @@ pub enum OperatorRequest {
         person: String,
     },
     /// List what is held.
-    Held,
+    Held {
+        /// With the names of secret notices.
+        secret: bool,
+    },
+}
+
+/// Whether two persons may be one. Those of the operators' socket are `NAME (uid N)`, and the same if their numbers are,
+/// whatever they are called; clients of the API have a name only, and whoever has it there or here is taken for the same.
+pub fn may_be_same(one: &str, other: &str) -> bool {
+    let parts = |person: &'_ str| -> (String, Option<String>) {
+        match person.strip_suffix(')').and_then(|person| person.rsplit_once(" (uid ")) {
+            Some((name, uid)) => (name.to_owned(), Some(uid.to_owned())),
+            None => (person.to_owned(), person.strip_prefix("uid:").map(str::to_owned)), // as recorded until 0.1.0
+        }
+    };
+    match (parts(one), parts(other)) {
+        ((_, Some(uid)), (_, Some(other))) => uid == other,
+        ((name, _), (other, _)) => name == other,
+    }
 }
 
 /// What a person is told, one line of JSON.
@@ -252,7 +270,25 @@ mod tests {
         }
         let approve = Ask::Approve { id: 1, reason: String::new() }.by("alice".into());
         assert_eq!(approve.unwrap_err().word(), "reason");
-        assert_eq!(Ask::Held {}.by("alice".into()), Ok(OperatorRequest::Held));
+        assert_eq!(Ask::Held {}.by("alice".into()), Ok(OperatorRequest::Held { secret: false }));
+    }
+
+    #[test]
+    fn persons_are_told_apart_by_their_number_or_else_by_name() {
+        for (one, other, same) in [
+            ("alice (uid 1000)", "alice (uid 1000)", true),
+            ("alice (uid 1000)", "bob (uid 1000)", true),
+            ("alice (uid 1000)", "alice (uid 1001)", false),
+            ("root (uid 0)", "pagar (uid 998)", false),
+            ("alice", "alice", true),
+            ("alice", "bob", false),
+            ("alice", "alice (uid 1000)", true), // by HTTP and on the machine, or recorded before there were numbers
+            ("alice", "bob (uid 1000)", false),
+            ("uid:1000", "unnamed (uid 1000)", true),
+        ] {
+            assert_eq!(may_be_same(one, other), same, "{one}, {other}");
+            assert_eq!(may_be_same(other, one), same, "{other}, {one}");
+        }
     }
 
     #[test]

@@ -96,10 +96,10 @@
 //!
 //! # Around it
 //!
-//! 29. **`[web]` listens on loopback only and checks `Host`.** *Why:* there are no credentials yet, and a browser on
-//!     the machine can be made to ask. *Change:* `[[web.client]]`.
+//! 29. **Without `[[web.client]]`, `[web]` listens on loopback only and checks `Host`.** *Why:* nobody is asked who he is,
+//!     and a browser on the machine can be made to ask. *Change:* nothing.
 //! 30. **Keys that are documented but not built are refused, never ignored.** *Why:* an operator who wrote
-//!     `[[web.client]]` must not believe that callers are asked who they are. *Change:* nothing.
+//!     `[dns.tls]` must not believe that queries are encrypted. *Change:* nothing.
 //! 31. **rustix for priority, limits and locks.** *Why:* no `unsafe` outside [`mmsg`](crate::dns::listen::mmsg).
 //!     *Change:* nothing.
 //! 32. **The control plane is a thread with an inbox, not a task.** *Why:* compiling takes long and runs at nice 19,
@@ -110,8 +110,8 @@
 //! 35. **If not one configured source can be read at start, the program does not start (exit code 3).** *Why:*
 //!     answering then would lift every restriction there is; one source that is missing must not take the resolver
 //!     down. What is stored counts as read. *Change:* nothing.
-//! 36. **Names of secret notices are withheld even from `pagar why` and the API.** *Why:* there are no roles yet that
-//!     may see them. *Change:* `[[web.client]]` with `secret = true`.
+//! 36. **Names of secret notices are withheld from `pagar why`, and in the API from all but clients with `secret = true`.**
+//!     *Why:* who asks on the machine is not known. *Change:* nothing.
 //!
 //! # After the first review
 //!
@@ -206,8 +206,8 @@
 //! 67. **An empty or flushed cache has a number, and what began under another number is not kept.** *Why:* otherwise
 //!     the answer of an upstream that was just taken out comes in behind the clearing. *Change:* nothing.
 //! 68. **`POST /v1/cache/flush` refuses whatever carries `Origin` or a `Sec-Fetch-Site` other than `none`.** *Why:*
-//!     there are no credentials yet, browsers let any page POST to 127.0.0.1, and pages cannot take these headers off.
-//!     *Change:* `[[web.client]]`.
+//!     browsers let any page POST to 127.0.0.1, with a client certificate if there is one, and pages cannot take these
+//!     headers off. It holds for whatever changes something. *Change:* a console of our own.
 //!
 //! # Running as a service
 //!
@@ -769,12 +769,11 @@
 //! - **A list is held by its size alone, and only against the names in force.** *Why:* it is to find a list that was
 //!   cut off or joined with another, and two numbers are understood by whoever has to approve at night. *Change:* lists
 //!   that by right change faster: `guard` of their source.
-//! - **Persons come by a Unix socket in the state directory, and are who the kernel says.** *Why:* HTTP has no
-//!   credentials yet, and a token that two persons share is one person. In an upgrade the socket is bound anew and
+//! - **Persons come by a Unix socket, and are who the kernel says, or by HTTP, and are the client.** *Why:* the socket works
+//!   without any configuration, and where the network does not. A token that two persons share is one person. In an upgrade the socket is bound anew and
 //!   renamed over the old one instead of being handed over: a request that meets the moment between is refused by the
 //!   kernel and can be asked again, while two processes on one listener would share out requests, and one of them no
-//!   longer decides. The kernel resolves the name when it connects, so nobody meets half a socket. *Change:*
-//!   `[[web.client]]`.
+//!   longer decides. The kernel resolves the name when it connects, so nobody meets half a socket. *Change:* nothing.
 //! - **That the socket cannot be made does not keep the server down.** *Why:* queries are answered without it, and the
 //!   log says so loudly. *Change:* nothing.
 //!
@@ -905,3 +904,24 @@
 //! - **`pagar check` and `pagar why --config` judge signed files as if they came now**, without the ledger. *Why:* they must
 //!   not write, and are asked on other machines too. What a running node has accepted is asked with `--api`. *Change:*
 //!   nothing.
+//!
+//! # Who may call the API
+//!
+//! - **Tokens are kept as plain SHA-256, without salt or stretching.** *Why:* they are random octets, which nobody guesses
+//!   from a digest, and each request is to cost a microsecond. *Change:* passwords of people, which there are not.
+//! - **Client certificates are known by their fingerprint; there is no authority for them.** *Why:* a few gateways are few
+//!   lines of configuration, and a certificate authority of one's own is one more key to lose. Its dates do not count, since
+//!   whoever takes a client out takes it out here. *Change:* dozens of clients.
+//! - **An address that has guessed too often is not listened to with a right token either.** *Why:* otherwise guessing goes on
+//!   at full speed, and the one right answer shows among the refusals. Clients behind one address share its fate for a
+//!   minute; those with a certificate do not. *Change:* nothing.
+//! - **A changed certificate is found by looking at the files every two seconds, not by notification.** *Why:* renewed
+//!   certificates are links to links to files, and two of them belong together; a look sees what is there now. *Change:*
+//!   nothing.
+//! - **No session is resumed, no early data is taken.** *Why:* what a handshake costs does not matter for a few clients; that it
+//!   shows who is there does, and that nothing can be replayed. *Change:* nothing.
+//! - **Bodies never wait for room: 503 at once.** *Why:* who waits holds a place and memory, and the client that comes again
+//!   costs nothing meanwhile. *Change:* nothing.
+//! - **A connection is read on for five seconds after the last answer.** *Why:* closed with octets unread it is reset, and the
+//!   client that sent too much never reads why it was refused. *Change:* nothing.
+//! - **A client and an account of one name are one person.** *Why:* they are more likely one human than two. *Change:* nothing.

@@ -7,9 +7,12 @@
 //! - **An authority's signers**, within its `categories`, and only as many together as `required_signatures` says.
 //! - **The upstreams**, for what they answer. Pagar does not validate DNSSEC; AD is passed on only from an upstream
 //!   with `trust_ad`, by default one on loopback, since on a plain network path anybody can set the bit.
-//! - **The server's user and root**, with lifting and approving: the operators' socket has mode 0600, so the two persons who
-//!   approve an item are these two users of the system. Whoever can become both is both; the ledger has the reasons.
-//! - **Accounts on the machine**, with reading: `[web]` has no credentials and may listen on loopback only.
+//! - **The server's user and root, the accounts of `[operators] group`, and clients of the API with the role operator**, with
+//!   lifting and approving. Two persons are two account numbers, or two clients; an account and a client of one name are
+//!   taken for one. Whoever has two of them is two; the ledger has the reasons. Give each person one.
+//! - **Accounts on the machine**, with reading, where no `[[web.client]]` is configured; with the figures of `/metrics` always.
+//! - **Whoever has a client's token, or the key of its certificate**, with what its role allows. The configuration has only
+//!   digests of tokens; they must be random (`openssl rand -hex 32`), for a digest of a word is as good as the word.
 //! - **The wall clock**, for when notices begin and end, within an hour. A jump further than that is believed after 15
 //!   minutes, and one before the last ledger record when it has reached it ([`control::clock`](crate::control::clock)).
 //!
@@ -61,8 +64,14 @@
 //! | another process of the user | reading names from memory, or from a core dump | core dumps and tracing are forbidden unless `process.core_dumps` |
 //! | an account on the machine | passing for the self-test, to be answered without being served | the port, and 128 bits that only the process knows ([`Asking`](crate::policy::Asking)); it would gain an answer about the policy on loopback |
 //! | whoever watches the upstreams | which names have just been listed or lifted | the self-test asks without RD, so nothing is forwarded |
-//! | a web page in a browser on the machine | reading the API by DNS rebinding | `Host` must be a loopback address or `localhost`; no CORS header |
-//! | a web page in a browser on the machine | emptying the cache with a form, having queries counted | a request with `Origin` or `Sec-Fetch-Site` changes nothing |
+//! | a web page in a browser on the machine | reading the API by DNS rebinding | `Host` must be a loopback address or `localhost` where nobody is asked who he is; no CORS header ([`web`](crate::web)) |
+//! | a web page in a browser, of somebody with a client certificate too | emptying the cache with a form, having queries counted, lifting | a request with `Origin` or `Sec-Fetch-Site` changes nothing |
+//! | a stranger who reaches the API | guessing tokens | 20 wrong ones a minute and address, then none is looked at; compared in constant time; `PagarWebGuessing` |
+//! | … | holding connections, or sending slowly | 64 of the 256 places an address; 10 s for a handshake, a header, each piece of a body |
+//! | … | making us read large bodies | a body is read once it is known who sends it; 16 MiB each, 48 MiB together, then 503 |
+//! | somebody on the path to the API | reading or changing what is sent, taking a token | TLS beyond loopback, always; orders are believed for their signatures besides |
+//! | an authority's client | reading or sending what is another authority's | its role is bound to one `[[authority]]` |
+//! | a client that is no longer one | going on by an open connection, or a resumed session | who it is, is looked up for each request; no session is resumed |
 //!
 //! # Guaranteed
 //!

@@ -10,6 +10,7 @@
 mod pinned;
 mod validity;
 
+use std::fmt;
 use std::fs;
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -18,13 +19,13 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use jiff::Timestamp;
-use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::server::NoServerSessionStorage;
-use tokio_rustls::rustls::sign::CertifiedKey;
-use tokio_rustls::rustls::version::{TLS12, TLS13};
-use tokio_rustls::rustls::{Error, ServerConfig};
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::version::{TLS12, TLS13};
+use rustls::{ConfigBuilder, Error, ServerConfig, WantsVerifier};
 
 pub use pinned::{Known, fingerprint};
 
@@ -78,8 +79,8 @@ pub struct Certificate {
     expires: Timestamp,
 }
 
-impl std::fmt::Debug for Certificate {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Certificate(until {})", self.expires)
     }
 }
@@ -120,7 +121,7 @@ pub fn server(certificate: &Certificate, protocols: &[&str], known: Known) -> Re
     Ok(Arc::new(config))
 }
 
-type Builder = tokio_rustls::rustls::ConfigBuilder<ServerConfig, tokio_rustls::rustls::WantsVerifier>;
+type Builder = ConfigBuilder<ServerConfig, WantsVerifier>;
 
 fn versions(provider: Arc<CryptoProvider>) -> Result<Builder, Error> {
     ServerConfig::builder_with_provider(provider).with_protocol_versions(&[&TLS13, &TLS12])
@@ -130,8 +131,8 @@ fn versions(provider: Arc<CryptoProvider>) -> Result<Builder, Error> {
 #[derive(Debug)]
 struct Always(Arc<CertifiedKey>);
 
-impl tokio_rustls::rustls::server::ResolvesServerCert for Always {
-    fn resolve(&self, _: tokio_rustls::rustls::server::ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+impl ResolvesServerCert for Always {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(self.0.clone())
     }
 }

@@ -10,6 +10,7 @@
 //!                                                                      |     +-- /v1/cache/.. api::cache
 //!                                                                      |     +-- /v1/notices  api::notices
 //!                                                                      |     +-- /v1/ledger   api::ledger
+//!                                                                      |     +-- /v1/overrides api::overrides
 //!                                                                      +-- anything          problem (404, 405)
 //! ```
 //!
@@ -25,6 +26,8 @@
 //! `/metrics` is for programs on this machine, and for readers. What pages in browsers may do is the affair of [`guard`].
 //!
 //! Persons who lift or approve are heard on a socket of its own as well, where the kernel says who asks: [`operator`].
+//!
+//! What clients change is said in the log, `target` [`audit::TARGET`], and every request is counted: [`audit`].
 //!
 //! # What bounds it
 //!
@@ -42,6 +45,7 @@
 //! cache, which looks at every entry on a thread of its own; and a preview, of which there is one at a time.
 
 pub mod api;
+mod audit;
 mod auth;
 mod body;
 mod guard;
@@ -55,7 +59,7 @@ mod tls;
 
 use std::sync::Arc;
 
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
 use axum::{Extension, Router};
 use tokio::net::TcpListener;
@@ -79,6 +83,8 @@ pub struct State {
     pub flush: api::cache::Flush,
     /// Where orders are handed in and asked for.
     pub desk: Desk,
+    /// How people's decisions are carried out.
+    pub operators: api::overrides::Operators,
     /// Who may call.
     pub access: Access,
     /// The certificate it is served with, if any.
@@ -96,24 +102,35 @@ pub async fn serve(listener: TcpListener, state: State, shutdown: impl Future<Ou
 }
 
 fn router(state: State) -> Router {
-    let State { control, metrics, health, flush, desk, access, tls: _ } = state;
+    let State { control, metrics, health, flush, desk, operators, access, tls: _ } = state;
     let ready = health::State { control: control.clone(), metrics: metrics.clone(), health };
     let for_readers = from_fn_with_state(access.clone(), auth::local_or_reader);
+    let restricted = restricted(control, desk, flush, operators)
+        .route_layer(from_fn(audit::record))
+        .route_layer(from_fn_with_state(access.clone(), auth::identify)); // the last is the first to see a request
+    let counted = metrics.clone();
     Router::new()
         .route("/", get(async || INDEX))
         .route("/healthz", health::alive())
         .route("/readyz", health::ready(ready))
         .route("/metrics", metrics::route(metrics).layer(for_readers))
-        .merge(restricted(control, desk, flush).route_layer(from_fn_with_state(access.clone(), auth::identify)))
+        .merge(restricted)
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::wrong_method)
         .layer(from_fn_with_state(access, guard::check))
         .layer(Extension(body::Room::default()))
+        .layer(from_fn_with_state(counted, audit::count))
 }
 
 /// What is answered to known callers only.
-fn restricted(control: control::Handle, desk: Desk, flush: api::cache::Flush) -> Router {
+fn restricted(
+    control: control::Handle,
+    desk: Desk,
+    flush: api::cache::Flush,
+    operators: api::overrides::Operators,
+) -> Router {
     Router::new()
+        .route("/v1/overrides", api::overrides::route(operators))
         .route("/v1/check", api::check::route(control.clone()))
         .route("/v1/cache/flush", api::cache::route(flush))
         .route("/v1/preview", api::preview::route(control.clone()))
@@ -136,6 +153,7 @@ const INDEX: &str = concat!(
      POST /v1/notices                   hand a signed order in; ?dry_run=true says what it would change\n\
      GET /v1/notices?state=&authority=  the notices; /v1/notices/{id} one, /v1/notices/{id}/receipt its receipt\n\
      GET /v1/ledger?from=               records and their hashes\n\
+     GET /v1/overrides                  what waits for people; POST lifts a name, or approves\n\
      GET /metrics                       for Prometheus\n\
      GET /healthz                       200 while the process runs\n\
      GET /readyz                        200 while a policy is in force and the DNS sockets answer\n"
@@ -156,6 +174,7 @@ mod tests {
 
     use super::*;
     use crate::control::Handle;
+    use crate::control::command::OperatorReply;
     use crate::model::{AuthorityId, AuthorityKind, Caller, Client, Credential, Exemption, Network, Role, Scope};
     use crate::policy::compile::tests::{notice, snapshot};
     use crate::policy::store::store;
@@ -186,6 +205,7 @@ mod tests {
             health: health::Health::new(Instant::now(), Vec::new()),
             flush: api::cache::Flush::new(|_, _| 0),
             desk: Desk::unattended(),
+            operators: api::overrides::Operators(Arc::new(|_| OperatorReply::List(Vec::new()))),
             tls: Tls::new(access.clone(), metrics),
             access,
         }
@@ -254,7 +274,7 @@ mod tests {
         assert_eq!(status, StatusCode::OK);
         let paths: Vec<_> =
             index.lines().filter_map(|line| line.strip_prefix("GET ")?.split([' ', '?']).next()).collect();
-        assert_eq!(paths.len(), 6);
+        assert_eq!(paths.len(), 9);
         for path in paths {
             let (status, _, body) = get(path).await;
             // before there is a preview it says so

@@ -1,9 +1,11 @@
 //! [`Socket`]: the operators' socket, a Unix stream socket in the state directory. A connection is one request and one
 //! reply, a line of JSON each ([`Ask`], [`OperatorReply`]).
 //!
-//! Who may ask is the file system's affair: the socket has mode 0600, so it is for the server's user and root. Who asks is
-//! the kernel's word (`SO_PEERCRED`, unix(7)), never the request's: the user that the client's process had when it
-//! connected, by name if the password file knows it.
+//! Who may ask is the file system's affair: the socket has mode 0600, so it is for the server's user and root; with
+//! `[operators] group` it has mode 0660 and that group, so that two accounts can be two persons. Who asks is the kernel's
+//! word (`SO_PEERCRED`, unix(7)), never the request's: the user that the client's process had when it connected. The
+//! number tells persons apart, so two names of one user are one person, and root is one wherever the server runs as root;
+//! the name is recorded beside it, if the password file knows it.
 //!
 //! | bound | why |
 //! |---|---|
@@ -20,7 +22,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::UnixListener as StdListener;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -33,6 +35,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{sleep, timeout};
 
+use super::audit::TARGET;
 use crate::control::command::{Ask, OperatorReply, OperatorRequest};
 
 /// Carries a request out; it may block.
@@ -40,8 +43,9 @@ pub type Handler = Arc<dyn Fn(OperatorRequest) -> OperatorReply + Send + Sync>;
 
 /// Connections the kernel holds until they are accepted.
 const BACKLOG: i32 = 16;
-/// Who may connect: the owner.
+/// Who may connect: the owner; or a group as well.
 const MODE: u32 = 0o600;
+const MODE_WITH_GROUP: u32 = 0o660;
 /// Said to a client whose request has no end; so much of the rest is read and thrown away.
 const TOO_LONG: &str = "too-long";
 const DRAINED: u64 = 1 << 20;
@@ -78,11 +82,11 @@ pub struct Place {
 }
 
 impl Socket {
-    /// Binds it, in place of whatever is there.
-    pub fn bind(path: &Path) -> io::Result<(Self, Place)> {
+    /// Binds it, in place of whatever is there, for its owner and, if there is one, this group.
+    pub fn bind(path: &Path, group: Option<u32>) -> io::Result<(Self, Place)> {
         // two processes are there during an upgrade
         let aside = path.with_extension(format!("{}.new", std::process::id()));
-        let bound = bind_aside(&aside).and_then(|listener| {
+        let bound = bind_aside(&aside, group).and_then(|listener| {
             let file = fs::symlink_metadata(&aside)?;
             fs::rename(&aside, path)?;
             let place = Place { path: path.to_owned(), id: (file.dev(), file.ino()) };
@@ -102,6 +106,11 @@ impl Socket {
 }
 
 impl Place {
+    /// From now on for its owner and, if there is one, this group; connections that are open stay.
+    pub fn permit(&self, group: Option<u32>) -> io::Result<()> {
+        permit(&self.path, group)
+    }
+
     /// Takes the socket away, unless another process has put its own there.
     pub fn remove(&self) {
         let ours = fs::symlink_metadata(&self.path).is_ok_and(|file| (file.dev(), file.ino()) == self.id);
@@ -112,20 +121,31 @@ impl Place {
 }
 
 /// A listening socket that was never open to others: it listens only after its mode is set.
-fn bind_aside(path: &Path) -> io::Result<StdListener> {
+fn bind_aside(path: &Path, group: Option<u32>) -> io::Result<StdListener> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {} // a process of this number may have died here
     }
     let address = SockAddr::unix(path).map_err(|error| {
-        let longest = "a Unix socket's path has at most 107 octets; give [ledger] path a shorter one";
+        let longest = "a Unix socket's path has at most 107 octets; give [operators] socket a shorter one";
         if error.kind() == io::ErrorKind::InvalidInput { io::Error::new(error.kind(), longest) } else { error }
     })?;
     let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
     socket.bind(&address)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(MODE))?;
+    permit(path, group)?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+/// The mode is the narrow one while the group changes: nobody gets in who is in neither.
+fn permit(path: &Path, group: Option<u32>) -> io::Result<()> {
+    fs::set_permissions(path, fs::Permissions::from_mode(MODE))?;
+    let Some(group) = group else { return Ok(()) };
+    chown(path, None, Some(group)).map_err(|error| {
+        let why = format!("group {group}: {error}; the server's user must be a member of it, or root");
+        io::Error::new(error.kind(), why)
+    })?;
+    fs::set_permissions(path, fs::Permissions::from_mode(MODE_WITH_GROUP))
 }
 
 async fn run(listener: UnixListener, handler: Handler, limits: Limits, shutdown: impl Future<Output = ()>) {
@@ -198,7 +218,7 @@ async fn answer(line: Vec<u8>, uid: u32, handler: Handler) -> OperatorReply {
         };
         let (word, person) = (ask.word(), person(uid));
         let reply = ask.by(person.clone()).map_or_else(|refused| refused, |request| handler(request));
-        tracing::info!(person, asked = word, outcome = reply.word(), "an operator asked"); // without names: log.rs
+        tracing::info!(target: TARGET, person, asked = word, outcome = reply.word(), "an operator asked"); // without names: log.rs
         reply
     };
     spawn_blocking(work).await.unwrap_or_else(|_| {
@@ -209,10 +229,10 @@ async fn answer(line: Vec<u8>, uid: u32, handler: Handler) -> OperatorReply {
     })
 }
 
-/// Who has this user number.
+/// Who has this user number: [`may_be_same`](crate::control::command::may_be_same) goes by it.
 fn person(uid: u32) -> String {
     let users = fs::read_to_string(PASSWD).unwrap_or_default();
-    name_of(&users, uid).map_or_else(|| format!("uid:{uid}"), str::to_owned)
+    format!("{} (uid {uid})", name_of(&users, uid).unwrap_or("unnamed"))
 }
 
 /// The first user of this number in a password file (passwd(5)).
@@ -243,7 +263,7 @@ mod tests {
     impl Served {
         fn start(limits: Limits, takes: Duration) -> Self {
             let directory = tempfile::tempdir().unwrap();
-            let (socket, _) = Socket::bind(&directory.path().join("s")).unwrap();
+            let (socket, _) = Socket::bind(&directory.path().join("s"), None).unwrap();
             let asked = Arc::<Mutex<Vec<_>>>::default();
             let keep = asked.clone();
             let handler: Handler = Arc::new(move |request| {
@@ -293,7 +313,7 @@ mod tests {
         client.write_all(b"{\"held\":{}}").await.unwrap();
         client.shutdown().await.unwrap();
         assert_eq!(reply(&mut client).await, done);
-        assert_eq!(served.asked.lock().unwrap()[1], OperatorRequest::Held);
+        assert_eq!(served.asked.lock().unwrap()[1], OperatorRequest::Held { secret: false });
     }
 
     #[tokio::test]
@@ -361,14 +381,14 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("s");
         fs::write(&path, "left by somebody").unwrap();
-        let (_first, first_place) = Socket::bind(&path).unwrap();
+        let (_first, first_place) = Socket::bind(&path, None).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, MODE);
-        let (second, second_place) = Socket::bind(&path).unwrap();
+        let (second, second_place) = Socket::bind(&path, None).unwrap();
         first_place.remove();
         assert!(UnixStream::connect(&path).await.is_ok(), "the second one's is there");
         drop(second);
         assert!(UnixStream::connect(&path).await.is_err(), "stale");
-        let (_third, third_place) = Socket::bind(&path).unwrap();
+        let (_third, third_place) = Socket::bind(&path, None).unwrap();
         assert!(UnixStream::connect(&path).await.is_ok());
         second_place.remove();
         third_place.remove();
@@ -376,14 +396,31 @@ mod tests {
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0, "nothing is left aside");
     }
 
+    #[tokio::test]
+    async fn a_group_may_be_let_in_and_shut_out() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s");
+        let mode = || fs::metadata(&path).unwrap().mode() & 0o7777;
+        let own = rustix::process::getgid().as_raw();
+        let (_socket, place) = Socket::bind(&path, Some(own)).unwrap();
+        assert_eq!((mode(), fs::metadata(&path).unwrap().gid()), (MODE_WITH_GROUP, own));
+        place.permit(None).unwrap();
+        assert_eq!(mode(), MODE);
+        if !rustix::process::geteuid().is_root() {
+            let error = place.permit(Some(0)).unwrap_err();
+            assert!(error.to_string().contains("must be a member"), "{error}");
+            assert_eq!(mode(), MODE, "nobody is let in by half");
+        }
+    }
+
     #[test]
     fn a_path_that_is_too_long_says_what_to_do() {
         let directory = tempfile::tempdir().unwrap();
         let deep = directory.path().join("x".repeat(100));
         fs::create_dir(&deep).unwrap();
-        let error = Socket::bind(&deep.join("control.sock")).unwrap_err();
-        assert!(error.to_string().contains("[ledger] path"), "{error}");
-        assert!(Socket::bind(Path::new("/nowhere/at/all/s")).is_err());
+        let error = Socket::bind(&deep.join("control.sock"), None).unwrap_err();
+        assert!(error.to_string().contains("[operators] socket"), "{error}");
+        assert!(Socket::bind(Path::new("/nowhere/at/all/s"), None).is_err());
     }
 
     #[test]
@@ -394,6 +431,6 @@ mod tests {
         assert_eq!(name_of(users, 1000), Some("alice"));
         assert_eq!(name_of(users, 1001), None);
         assert_eq!(name_of(users, 5), None);
-        assert_eq!(person(u32::MAX - 7), "uid:4294967288");
+        assert_eq!(person(u32::MAX - 7), "unnamed (uid 4294967288)");
     }
 }

@@ -67,8 +67,9 @@ pub(super) enum Code {
 }
 
 impl Code {
-    /// Every one of them, for the API's description and for tests.
-    pub(super) const ALL: [Self; 23] = [
+    /// Every one of them, for the API's description.
+    #[allow(dead_code)] // which reads it
+    pub(super) const ALL: [Self; 24] = [
         Self::NotFound,
         Self::Method,
         Self::Host,
@@ -222,16 +223,22 @@ impl Problem {
     }
 
     /// The word programs go by.
+    #[cfg(test)]
     pub(super) fn code(&self) -> &str {
         &self.0.code
     }
 }
 
+/// The code of a problem, beside the answer, for whoever counts and records.
+#[derive(Clone, Debug)]
+pub(super) struct Said(pub(super) Cow<'static, str>);
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let (retry_after, challenge) = (self.0.retry_after, self.0.challenge);
+        let (said, retry_after, challenge) = (Said(self.0.code.clone()), self.0.retry_after, self.0.challenge);
         let mut response = (status, Json(self)).into_response();
+        response.extensions_mut().insert(said);
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         retry_after.map(|seconds| headers.insert(RETRY_AFTER, seconds.into()));

@@ -14,6 +14,7 @@ mod guard;
 mod identity;
 mod ledger;
 mod local;
+mod operators;
 mod process;
 mod proxy;
 mod resolv_conf;
@@ -56,6 +57,7 @@ pub(super) fn config(spec: Spec, path: &Path, env: &Environment, report: &mut Re
     let sizes = guard::sizes(&spec.guard, &spec.source, cx.report);
     let ledger_key = values::optional(spec.ledger.key_file.as_ref(), |file| ledger::key(file, &mut cx));
     let ledger = spec.ledger.path.map_or_else(|| Some(base.join("state")), |written| path_of(&written, &mut cx));
+    let operators = ledger.as_ref().and_then(|state| operators::operators(&spec.operators, state, &mut cx));
     let log = log(&spec.log, &mut cx);
     let process = process::process(&spec.process, cx.report);
     Some(Config {
@@ -69,6 +71,7 @@ pub(super) fn config(spec: Spec, path: &Path, env: &Environment, report: &mut Re
         ledger: ledger?,
         ledger_key: ledger_key?,
         web: web?,
+        operators: operators?,
         log: log?,
         process: process?,
         path: path.to_owned(),

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::Docket;
 use super::holds::{Held, ListVersion, Waits, case_of, held_list};
-use crate::control::command::{OperatorReply, OperatorRequest};
+use crate::control::command::{OperatorReply, OperatorRequest, may_be_same};
 use crate::control::life::Key;
 use crate::ledger::Event;
 use crate::ledger::event::{Action, Secretable};
@@ -32,11 +32,11 @@ impl Docket {
         now: Timestamp,
     ) -> (OperatorReply, Decided) {
         match request {
-            OperatorRequest::Held => {
+            OperatorRequest::Held { secret } => {
                 let matters = |key: &Key, payload: &[u8; 32]| {
                     !self.tests.contains(key) && self.life.case(key).is_some_and(|case| case.may_say(payload))
                 };
-                let held = self.holds.list(matters, |item, payload| self.name_for_people(item, payload));
+                let held = self.holds.list(matters, |item, payload| self.name_for_people(item, payload, secret));
                 (OperatorReply::List(held), Decided::default())
             }
             OperatorRequest::Lift { .. } | OperatorRequest::Approve { .. } if self.read_only => {
@@ -89,7 +89,7 @@ impl Docket {
             return refused("unknown", "nothing is held under this number");
         };
         let first = matches!(held.what, Waits::Item(..)) && held.proposed_by.is_none();
-        if held.proposed_by.as_ref() == Some(&person) {
+        if held.proposed_by.as_ref().is_some_and(|first| may_be_same(first, &person)) {
             return refused("same-person", "a second person must approve");
         }
         let action = if first { Action::Propose } else { Action::Approve };
@@ -181,12 +181,12 @@ impl Docket {
         ended.into_iter().filter_map(event).collect()
     }
 
-    /// What an item is called, unless its notice is secret.
-    fn name_for_people(&self, item: &ItemId, payload: &[u8; 32]) -> Option<String> {
+    /// What an item is called; of a secret notice only with `secret`.
+    fn name_for_people(&self, item: &ItemId, payload: &[u8; 32], secret: bool) -> Option<String> {
         let restriction = self.restriction(payload)?;
         let item = restriction.items.iter().find(|it| it.id == *item)?;
-        let is_secret = restriction.notice.sensitivity == Sensitivity::Secret;
-        item.target.as_ref().ok().filter(|_| !is_secret).map(|(name, _)| name.to_string())
+        let is_withheld = restriction.notice.sensitivity == Sensitivity::Secret && !secret;
+        item.target.as_ref().ok().filter(|_| !is_withheld).map(|(name, _)| name.to_string())
     }
 }
 

@@ -1,14 +1,21 @@
 //! Metrics of the HTTP face: who calls, and what comes of it. Labels hold neither clients nor what they ask for.
 
-use prometheus::{Error, Gauge, IntCounter, IntCounterVec, IntGauge, Registry};
+use prometheus::{Error, Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Registry};
 
-use super::{opts, registered};
+use super::{full, opts, registered};
+
+/// A read from memory to a long poll.
+const DURATION: [f64; 10] = [0.000_5, 0.002, 0.01, 0.05, 0.2, 1.0, 5.0, 15.0, 30.0, 61.0];
 
 /// Written by the HTTP face.
 #[derive(Clone, Debug)]
 pub struct WebMetrics {
     /// `pagar_web_auth_failures_total{reason}`, in the order of [`AuthFailure::ALL`].
     failures: [IntCounter; AuthFailure::ALL.len()],
+    /// `pagar_web_requests_total{route,method,status}`
+    requests: IntCounterVec,
+    /// `pagar_web_request_duration_seconds{route}`
+    duration: HistogramVec,
     /// `pagar_web_certificate_expiry_timestamp_seconds`
     pub certificate_expiry: Gauge,
     /// `pagar_web_certificate_failures_total`
@@ -75,6 +82,12 @@ impl WebMetrics {
     pub(super) fn new(registry: &Registry) -> Result<Self, Error> {
         let failures = opts("web_auth_failures_total", "Requests to the API of which nobody knows who sent them.");
         let failures = registered(registry, IntCounterVec::new(failures, &["reason"]))?;
+        let requests =
+            opts("web_requests_total", "Requests to the HTTP face; route: the pattern of the path, or other.");
+        let duration = HistogramOpts::new(
+            full("web_request_duration_seconds"),
+            "From a request's header to the answer's, time that a client has chosen to wait included.",
+        );
         let expiry = opts(
             "web_certificate_expiry_timestamp_seconds",
             "When the certificate that the API is served with ends; 0 without TLS.",
@@ -86,11 +99,19 @@ impl WebMetrics {
         let refused = registered(registry, IntCounterVec::new(refused, &["reason"]))?;
         Ok(Self {
             failures: AuthFailure::ALL.map(|(_, reason)| failures.with_label_values(&[reason])),
+            requests: registered(registry, IntCounterVec::new(requests, &["route", "method", "status"]))?,
+            duration: registered(registry, HistogramVec::new(duration.buckets(DURATION.to_vec()), &["route"]))?,
             certificate_expiry: registered(registry, Gauge::with_opts(expiry))?,
             certificate_failures: registered(registry, IntCounter::with_opts(broken))?,
             connections: registered(registry, IntGauge::with_opts(connections))?,
             refused: Refused::ALL.map(|(_, reason)| refused.with_label_values(&[reason])),
         })
+    }
+
+    /// A request that has been answered. The words must be of a bounded set.
+    pub fn answered(&self, route: &str, method: &str, status: &str, seconds: f64) {
+        self.requests.with_label_values(&[route, method, status]).inc();
+        self.duration.with_label_values(&[route]).observe(seconds);
     }
 
     /// A connection that comes to nothing.

@@ -323,7 +323,7 @@ impl Node {
 
     /// The number under which the item of a notice waits for people.
     pub(super) fn held(&mut self, authority: &str, notice: &str, item: &str) -> Option<u64> {
-        let OperatorReply::List(held) = self.operate(OperatorRequest::Held) else { panic!() };
+        let OperatorReply::List(held) = self.operate(OperatorRequest::Held { secret: false }) else { panic!() };
         let is_it = |it: &&crate::control::command::HeldItem| {
             it.authority == authority && it.notice == notice && it.item == item
         };

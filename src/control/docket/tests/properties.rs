@@ -223,7 +223,7 @@ impl Pair {
 
     /// What is held of an order that was accepted: its receipt knows no more than that.
     fn holds(&mut self, content: &Content) {
-        let OperatorReply::List(listed) = self.node.operate(OperatorRequest::Held) else { panic!() };
+        let OperatorReply::List(listed) = self.node.operate(OperatorRequest::Held { secret: false }) else { panic!() };
         let mut new: Vec<_> =
             listed.iter().map(|held| held.id).filter(|id| self.holds.iter().all(|(of, ..)| of != id)).collect();
         new.sort_unstable();
