@@ -140,6 +140,7 @@ pub fn serve(path: &Path, options: Options) -> Result<(), ExitError> {
     let vitals =
         Vitals { started, metrics, control: handle.clone(), control_thread, runtime: data_runtime.handle().clone() };
     let stop_delay = config.process.stop_delay;
+    let has_tls = certificate(&config).is_some();
     let mut server = Server {
         path: path.to_owned(),
         started_with: config,
@@ -156,7 +157,7 @@ pub fn serve(path: &Path, options: Options) -> Result<(), ExitError> {
         stop_web,
         operators,
     };
-    announce(&addresses, web_address, &handle, &policy);
+    announce(&addresses, web_address, has_tls, &handle, &policy);
     Manager.ready(&server.vitals.status());
     let telling = control_runtime.spawn(tell(server.vitals.clone()));
     let end = control_runtime.block_on(server.obey());
@@ -310,13 +311,14 @@ async fn until(mut stopped: watch::Receiver<bool>) {
 }
 
 /// Says where it listens and what it serves, on standard output: scripts read the `listening` lines.
-fn announce(dns: &[SocketAddr], web: Option<SocketAddr>, handle: &Handle, policy: &PolicyReader) {
+fn announce(dns: &[SocketAddr], web: Option<SocketAddr>, tls: bool, handle: &Handle, policy: &PolicyReader) {
     let mut text = String::new();
     for address in dns {
         text.push_str(&format!("listening udp {address}\nlistening tcp {address}\n"));
     }
     if let Some(web) = web {
-        text.push_str(&format!("listening http {web}\n"));
+        let scheme = if tls { "https" } else { "http" };
+        text.push_str(&format!("listening {scheme} {web}\n"));
     }
     let status = handle.status();
     let sources = status.sources.len();

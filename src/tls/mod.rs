@@ -152,7 +152,10 @@ fn read(path: &Path, is_secret: bool) -> Result<Vec<u8>, TlsError> {
 
 /// What tells that the files have changed; links are followed, for renewed certificates often are links.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp([Option<(u64, u64, u64, Option<SystemTime>)>; 2]);
+pub struct Stamp([Option<Seen>; 2]);
+
+/// A file: device and number, octets, time of its last change.
+type Seen = (u64, u64, u64, Option<SystemTime>);
 
 impl Stamp {
     /// As they are now; a file that is not there is one state of many.

@@ -36,6 +36,7 @@
 //! | [`upgrade`] | SIGUSR2: a new process takes over under load, or fails to |
 //! | [`systemd`] | what the service manager is told, and sockets it opened |
 //! | [`operators`] | the operators' socket: lifting and approving, strangers and slow clients, an upgrade |
+//! | [`web_access`] | who may call the API: clients, roles, TLS, limits; persons who decide over HTTP |
 //! | [`operations`] | the man page has every metric, the rules of alerts are tested both ways |
 //! | [`startup`] | what keeps it from starting, and what `pagar check` says of it |
 //! | [`logging`] | what the log holds, and what it must not |
@@ -92,3 +93,4 @@ mod upgrade;
 mod upstream;
 mod upstreams;
 mod validating;
+mod web_access;

@@ -97,10 +97,14 @@ impl WebMetrics {
         let connections = opts("web_connections", "Connections to the API that are open.");
         let refused = opts("web_connections_refused_total", "Connections to the API that came to nothing, by reason.");
         let refused = registered(registry, IntCounterVec::new(refused, &["reason"]))?;
+        let requests = registered(registry, IntCounterVec::new(requests, &["route", "method", "status"]))?;
+        let duration = registered(registry, HistogramVec::new(duration.buckets(DURATION.to_vec()), &["route"]))?;
+        requests.with_label_values(&["/metrics", "GET", "200"]); // what is asked first
+        duration.with_label_values(&["/metrics"]);
         Ok(Self {
             failures: AuthFailure::ALL.map(|(_, reason)| failures.with_label_values(&[reason])),
-            requests: registered(registry, IntCounterVec::new(requests, &["route", "method", "status"]))?,
-            duration: registered(registry, HistogramVec::new(duration.buckets(DURATION.to_vec()), &["route"]))?,
+            requests,
+            duration,
             certificate_expiry: registered(registry, Gauge::with_opts(expiry))?,
             certificate_failures: registered(registry, IntCounter::with_opts(broken))?,
             connections: registered(registry, IntGauge::with_opts(connections))?,
