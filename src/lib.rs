@@ -16,7 +16,8 @@
 //!
 //! Words for people: [`report`] writes what receipts say as tables and letters.
 //!
-//! Faces: [`web`] answers the API, metrics and health; [`tls`] has its certificates.
+//! Faces: [`web`] answers the API, metrics and health, [`tls`] has its certificates; [`feed`] publishes an authority's notices
+//! for others to fetch.
 //!
 //! Beside all of these: [`http`] asks other programs.
 //!
@@ -36,6 +37,7 @@ pub mod config;
 pub mod control;
 pub mod dns;
 pub mod error;
+pub mod feed;
 pub mod http;
 pub mod ingest;
 pub mod ledger;

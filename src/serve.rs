@@ -20,6 +20,7 @@ use crate::dns::clock::Clock;
 use crate::dns::local::Local;
 use crate::dns::{self, Dns};
 use crate::error::ExitError;
+use crate::feed;
 use crate::model::name::wire_to_text;
 use crate::model::{Client, Sensitivity};
 use crate::observe::{log, metrics::Metrics, panics};
@@ -129,9 +130,11 @@ pub fn serve(path: &Path, options: Options) -> Result<(), ExitError> {
     let web_address = bound.web.as_ref().and_then(|listener| listener.local_addr().ok());
     if let Some(listener) = bound.web {
         let (flush, desk) = (web::api::cache::Flush::new(dns.flusher()), control.desk());
-        let (operators, access, tls) = (Operators(operators.clone()), access.clone(), tls.clone());
+        let feeds = feed::start(&config.feeds, &metrics.feeds).map_err(|error| failed(&error))?;
+        let operators = Operators(operators.clone());
         let (control, metrics, health) = (handle.clone(), metrics.clone(), health.clone());
-        let state = web::State { control, metrics, health, flush, desk, operators, access, tls };
+        let (access, tls) = (access.clone(), tls.clone());
+        let state = web::State { control, metrics, health, flush, desk, operators, feeds, access, tls };
         start_web(&control_runtime, listener, state, stopped).map_err(|error| failed(&error))?;
     }
     let operators = start_operators(&control_runtime, &config.operators, operators, operators_stopped);
@@ -527,6 +530,7 @@ fn needs_restart(running: &Config, read: &Config) -> impl Iterator<Item = &'stat
         ("ledger.key_file", read.ledger_key != running.ledger_key),
         ("operators.socket", read.operators.socket != running.operators.socket),
         ("web.listen", listens(read) != listens(running)),
+        ("feed", read.feeds != running.feeds),
         ("log", read.log != running.log),
         ("process.core_dumps", read.process.core_dumps != running.process.core_dumps),
     ];

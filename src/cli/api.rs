@@ -1,23 +1,68 @@
-//! [`Api`]: asks a running server over HTTP, and says what it says is wrong in words rather than as JSON.
+//! [`Api`]: asks a running server over HTTP, and says what it says is wrong in words rather than as JSON; [`Credentials`]:
+//! the options that say who asks.
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::Args;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use ureq::Body;
 use ureq::http::Response;
 
 use crate::config;
 use crate::error::ExitError;
+use crate::http::{Access, Client};
 
 /// How long an answer may take. Forgetting everything walks through the whole cache.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Octets of an answer that are read: a receipt of the largest notice, written twice.
+const LARGEST: u64 = 64 << 20;
 
-/// One resource of a running server.
+/// Who asks, and how the server is known.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Access to the API")]
+pub(super) struct Credentials {
+    /// The file with the bearer token
+    #[arg(long, value_name = "FILE", env = "PAGAR_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
+    /// The client certificate with its chain (PEM)
+    #[arg(long, value_name = "FILE", env = "PAGAR_CERT", requires = "key")]
+    cert: Option<PathBuf>,
+    /// The certificate's private key (PEM)
+    #[arg(long = "cert-key", visible_alias = "key", value_name = "FILE", env = "PAGAR_CERT_KEY", requires = "cert")]
+    key: Option<PathBuf>,
+    /// The certificates that the server's must lead to (PEM); default: the system's
+    #[arg(long, value_name = "FILE", env = "PAGAR_CA")]
+    ca: Option<PathBuf>,
+}
+
+impl Credentials {
+    fn access(&self) -> Access {
+        Access {
+            ca: self.ca.clone(),
+            certificate: self.cert.clone().zip(self.key.clone()),
+            token: self.token_file.clone(),
+        }
+    }
+}
+
+/// One running server.
 pub(super) struct Api {
-    url: String,
-    agent: ureq::Agent,
+    server: String,
+    client: Client,
+}
+
+/// What it answered.
+pub(super) struct Answer {
+    /// The status code.
+    pub(super) status: u16,
+    /// How long it wants to be left alone.
+    pub(super) retry_after: Option<Duration>,
+    /// The body.
+    pub(super) body: Vec<u8>,
 }
 
 /// Where a server is to be asked: by what `--config` says, or `--api`.
@@ -31,73 +76,147 @@ pub(super) fn server(config: Option<&Path>, api: Option<&str>) -> Result<String,
     Ok(format!("http://{web}"))
 }
 
-/// What is read of an `application/problem+json` (RFC 9457).
-#[derive(Deserialize)]
-struct Problem {
-    detail: String,
-    hint: Option<String>,
+/// An `application/problem+json` (RFC 9457) with the members of a refused notice; anybody may answer there, so all of it
+/// may be missing.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Problem {
+    pub(super) code: String,
+    pub(super) title: String,
+    pub(super) detail: String,
+    pub(super) hint: Option<String>,
+    /// Each thing that is wrong with a notice.
+    pub(super) problems: Vec<Finding>,
+    /// The signed refusal, where the sender is known.
+    pub(super) receipt: Option<Value>,
 }
 
+/// One thing that is wrong with a notice.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Finding {
+    pub(super) message: String,
+    pub(super) hint: Option<String>,
+    pub(super) line: Option<u64>,
+    pub(super) column: Option<u64>,
+}
+
+type Query<'a> = [(&'a str, String)];
+
 impl Api {
-    /// `server` is what `--api` says, `path` begins with a slash.
-    pub(super) fn new(server: &str, path: &str) -> Result<Self, ExitError> {
-        if !server.starts_with("http://") {
-            return Err(ExitError::Config(format!("--api {server:?}: write it like http://127.0.0.1:8053")));
-        }
-        let config = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).http_status_as_error(false);
-        Ok(Self {
-            url: format!("{}{path}", server.trim_end_matches('/')),
-            agent: ureq::Agent::new_with_config(config.build()),
-        })
+    /// `server` is what `--api` says.
+    pub(super) fn new(server: &str, credentials: &Credentials) -> Result<Self, ExitError> {
+        Self::patient(server, credentials, PATIENCE)
     }
 
-    /// Reads it.
-    pub(super) fn get<T: DeserializeOwned>(&self, query: &[(&str, String)]) -> Result<T, ExitError> {
-        let query = query.iter().map(|(key, value)| (*key, value));
-        self.read(self.agent.get(&self.url).query_pairs(query).call())
+    /// For answers that take this long.
+    pub(super) fn patient(server: &str, credentials: &Credentials, patience: Duration) -> Result<Self, ExitError> {
+        let client = Client::new(server, &credentials.access(), patience)
+            .map_err(|error| ExitError::Config(format!("--api: {error}")))?;
+        Ok(Self { server: server.trim_end_matches('/').to_owned(), client })
+    }
+
+    /// Reads JSON.
+    pub(super) fn get<T: DeserializeOwned>(&self, path: &str, query: &Query<'_>) -> Result<T, ExitError> {
+        self.read(path, &self.fetch(path, query)?)
     }
 
     /// Asks it to act.
-    pub(super) fn post<T: DeserializeOwned>(&self, query: &[(&str, String)]) -> Result<T, ExitError> {
-        let query = query.iter().map(|(key, value)| (*key, value));
-        self.read(self.agent.post(&self.url).query_pairs(query).send_empty())
+    pub(super) fn post<T: DeserializeOwned>(&self, path: &str, query: &Query<'_>) -> Result<T, ExitError> {
+        let pairs = query.iter().map(|(key, value)| (*key, value));
+        let sent = self.client.post(&self.url(path)).query_pairs(pairs).send_empty();
+        self.read(path, &self.answer(path, sent)?)
     }
 
     /// Asks it to act on these octets.
-    pub(super) fn send<T: DeserializeOwned>(&self, query: &[(&str, String)], body: &[u8]) -> Result<T, ExitError> {
-        let query = query.iter().map(|(key, value)| (*key, value));
-        self.read(self.agent.post(&self.url).query_pairs(query).send(body))
+    pub(super) fn send<T: DeserializeOwned>(&self, path: &str, query: &Query<'_>, body: &[u8]) -> Result<T, ExitError> {
+        self.read(path, &self.deliver(path, query, "application/octet-stream", body)?)
     }
 
-    fn read<T: DeserializeOwned>(&self, response: Result<Response<Body>, ureq::Error>) -> Result<T, ExitError> {
-        let failed = |error: String| ExitError::Runtime(format!("{}: {error}", self.url));
-        let mut response = response.map_err(|error| failed(error.to_string()))?;
-        let body = response.body_mut().read_to_string().map_err(|error| failed(error.to_string()))?;
-        if !response.status().is_success() {
-            return Err(failed(in_words(&body).unwrap_or_else(|| format!("{}: {body}", response.status()))));
+    /// Reads whatever it is.
+    pub(super) fn fetch(&self, path: &str, query: &Query<'_>) -> Result<Answer, ExitError> {
+        let pairs = query.iter().map(|(key, value)| (*key, value));
+        self.answer(path, self.client.get(&self.url(path)).query_pairs(pairs).call())
+    }
+
+    /// Hands over a body of that type.
+    pub(super) fn deliver(&self, path: &str, query: &Query<'_>, media: &str, body: &[u8]) -> Result<Answer, ExitError> {
+        let pairs = query.iter().map(|(key, value)| (*key, value));
+        let request = self.client.post(&self.url(path)).query_pairs(pairs).header("content-type", media);
+        self.answer(path, request.send(body))
+    }
+
+    /// A body that should be JSON, or what is wrong.
+    pub(super) fn read<T: DeserializeOwned>(&self, path: &str, answer: &Answer) -> Result<T, ExitError> {
+        if !answer.is_success() {
+            return Err(self.failed(path, answer.in_words()));
         }
-        serde_json::from_str(&body).map_err(|error| failed(format!("not the answer of a pagar: {error}")))
+        serde_json::from_slice(&answer.body)
+            .map_err(|error| self.failed(path, format!("not the answer of a pagar: {error}")))
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.server)
+    }
+
+    fn failed(&self, path: &str, error: impl std::fmt::Display) -> ExitError {
+        ExitError::Runtime(format!("{}: {error}", self.url(path)))
+    }
+
+    fn answer(&self, path: &str, response: Result<Response<Body>, ureq::Error>) -> Result<Answer, ExitError> {
+        let mut response = response.map_err(|error| self.failed(path, reason(&error)))?;
+        let status = response.status().as_u16();
+        let header = response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+        let body = response.body_mut().with_config().limit(LARGEST).read_to_vec();
+        let body = body.map_err(|error| self.failed(path, reason(&error)))?;
+        Ok(Answer { status, retry_after: header.map(Duration::from_secs), body })
     }
 }
 
-/// A problem as the log would say it; `None` if it is none, since anybody may answer there.
-fn in_words(body: &str) -> Option<String> {
-    let Problem { detail, hint } = serde_json::from_str(body).ok()?;
-    Some(match hint {
-        Some(hint) => format!("{detail} (hint: {hint})"),
-        None => detail,
-    })
+impl Answer {
+    pub(super) fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// The problem it is; `None` if it is none.
+    pub(super) fn problem(&self) -> Option<Problem> {
+        let problem: Problem = serde_json::from_slice(&self.body).ok()?;
+        (!self.is_success() && !problem.detail.is_empty()).then_some(problem)
+    }
+
+    /// What is wrong, as the log would say it.
+    pub(super) fn in_words(&self) -> String {
+        match self.problem() {
+            Some(Problem { detail, hint: Some(hint), .. }) => format!("{detail} (hint: {hint})"),
+            Some(Problem { detail, .. }) => detail,
+            None => format!("status {}: {}", self.status, String::from_utf8_lossy(&self.body).trim()),
+        }
+    }
+}
+
+/// What went wrong on the way; a refused connection has the address already.
+fn reason(error: &ureq::Error) -> String {
+    match error {
+        ureq::Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            "nobody listens there; is pagar serve running?".to_owned()
+        }
+        error => error.to_string(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn words(status: u16, body: &str) -> String {
+        Answer { status, retry_after: None, body: body.into() }.in_words()
+    }
+
     #[test]
-    fn a_problem_is_said_in_words_and_anything_else_is_none() {
+    fn a_problem_is_said_in_words_and_anything_else_as_it_came() {
         let problem = r#"{"title":"Bad Request","status":400,"detail":"no name","hint":"write one"}"#;
-        assert_eq!(in_words(problem).unwrap(), "no name (hint: write one)");
-        assert_eq!(in_words(r#"{"title":"Bad Request","status":400,"detail":"no name"}"#).unwrap(), "no name");
-        assert_eq!(in_words("<html>"), None);
+        assert_eq!(words(400, problem), "no name (hint: write one)");
+        assert_eq!(words(400, r#"{"title":"Bad Request","status":400,"detail":"no name"}"#), "no name");
+        assert_eq!(words(502, "<html>\n"), "status 502: <html>");
     }
 }

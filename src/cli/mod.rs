@@ -5,12 +5,14 @@ mod api;
 mod approve;
 mod cache;
 mod check;
+mod completions;
 mod keys;
 mod ledger;
 mod lift;
 mod notice;
 mod operator;
 mod preview;
+mod screen;
 mod why;
 
 use std::io::{self, Write};
@@ -51,7 +53,7 @@ struct Global {
     /// Log errors only
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     quiet: bool,
-    /// Colour in the log, in its form for people
+    /// Colour in what is for people: results, and the log
     #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
     color: Color,
 }
@@ -81,7 +83,7 @@ enum Command {
     Check(check::Options),
     /// Say which notice restricts a name, and why; exit code 0 listed, 1 not listed
     Why(why::Options),
-    /// Check, sign and verify notices
+    /// Write, check, sign, verify and deliver notices
     #[command(subcommand)]
     Notice(notice::Command),
     /// Make and show Ed25519 keys
@@ -99,6 +101,11 @@ enum Command {
     /// Verify or export the record of what the node was told and did
     #[command(subcommand)]
     Ledger(ledger::Command),
+    /// Print what a shell completes
+    Completions {
+        /// For this shell
+        shell: completions::Known,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -136,6 +143,7 @@ fn run(cli: Cli) -> Result<(), ExitError> {
         Color::Always => Some(true),
         Color::Never => Some(false),
     };
+    let screen = screen::Screen::new(colour);
     match cli.command {
         Command::Serve { config, log, strict } => {
             let format = log.map(|format| match format {
@@ -148,13 +156,14 @@ fn run(cli: Cli) -> Result<(), ExitError> {
         }
         Command::Check(options) => check::run(&options),
         Command::Why(options) => why::run(&options),
-        Command::Notice(command) => notice::run(&command),
+        Command::Notice(command) => notice::run(&command, screen),
         Command::Keys(command) => keys::run(&command),
         Command::Lift(options) => lift::run(&options),
         Command::Approve(options) => approve::run(&options),
         Command::Cache(command) => cache::run(&command),
         Command::Preview(options) => preview::run(&options),
         Command::Ledger(command) => ledger::run(&command),
+        Command::Completions { shell } => completions::run(shell),
     }
 }
 

@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use jiff::SignedDuration;
 
-use super::api::{Api, server};
+use super::api::{Api, Credentials, server};
 use super::{print, print_json};
 use crate::control::preview::{self, DEFAULT, LONGEST, MAX_SIZE, PreviewReport};
 use crate::error::ExitError;
 use crate::model::Scope;
 
+const PATH: &str = "/v1/preview";
 /// How often the server is asked whether it has ended, once its time is over.
 const LOOK: Duration = Duration::from_millis(100);
 /// How long after its time it may end.
@@ -38,6 +39,8 @@ pub(super) struct Options {
     /// Print the figures as JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    credentials: Credentials,
 }
 
 fn parse_time(text: &str) -> Result<Duration, String> {
@@ -48,11 +51,11 @@ fn parse_time(text: &str) -> Result<Duration, String> {
 }
 
 pub(super) fn run(options: &Options) -> Result<(), ExitError> {
-    let Options { file, time, scope, config, api, json } = options;
+    let Options { file, time, scope, config, api, json, credentials } = options;
     let octets = read(file, scope)?;
-    let api = Api::new(&server(config.as_deref(), api.as_deref())?, "/v1/preview")?;
+    let api = Api::new(&server(config.as_deref(), api.as_deref())?, credentials)?;
     let query = [("seconds", time.as_secs().to_string()), ("scope", scope.clone())];
-    let started: PreviewReport = api.send(&query, &octets)?;
+    let started: PreviewReport = api.send(PATH, &query, &octets)?;
     if std::io::stderr().is_terminal() {
         eprintln!("counting for {time:?} what {} names would block", started.candidate);
     }
@@ -87,7 +90,7 @@ fn ended(api: &Api, time: Duration) -> Result<PreviewReport, ExitError> {
     let last = Instant::now() + time + PATIENCE;
     sleep(time);
     loop {
-        let report: PreviewReport = api.get(&[])?;
+        let report: PreviewReport = api.get(PATH, &[])?;
         if !report.running {
             return Ok(report);
         }

@@ -7,7 +7,7 @@ use clap::Args;
 use hickory_proto::rr::RecordType;
 use jiff::Timestamp;
 
-use super::api::Api;
+use super::api::{Api, Credentials};
 use super::{print, print_json};
 use crate::config;
 use crate::control::{self, Explanation};
@@ -36,6 +36,8 @@ pub(super) struct Options {
     /// Print the explanation as JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    credentials: Credentials,
 }
 
 fn parse_type(text: &str) -> Result<RecordType, String> {
@@ -80,5 +82,5 @@ fn offline(path: &std::path::Path, name: &DnsName, options: &Options) -> Result<
 fn online(api: &str, name: &DnsName, options: &Options) -> Result<Explanation, ExitError> {
     let mut query = vec![("name", name.to_string()), ("type", u16::from(options.qtype).to_string())];
     query.extend(options.client.map(|client| ("client", client.to_string())));
-    Api::new(api, "/v1/check")?.get(&query)
+    Api::new(api, &options.credentials)?.get("/v1/check", &query)
 }

@@ -72,6 +72,7 @@ pub(super) static ROOT: Table = Table {
         table(&BLOCK, "block"),
         tables(&AUTHORITY, "authority"),
         Key { name: "source", kind: Kind::Sources, required: None },
+        tables(&FEED, "feed"),
         tables(&LOCAL_ZONE, "local_zone"),
         table(&GUARD, "guard"),
         table(&CACHE, "cache"),
@@ -202,6 +203,32 @@ pub(super) static LIST: Table = Table {
     ],
 };
 
+pub(super) static PULL: Table = Table {
+    name: "[[source]] of kind \"pull\"",
+    keys: &[
+        value("kind"),
+        value("url").or_write("url = \"https://feed.authority.example/v1/feed/mcmc/\""),
+        value("authority").or_write("authority = \"mcmc\""),
+        value("keys"),
+        value("ca"),
+        value("system_ca"),
+        value("certificate"),
+        value("certificate_key"),
+        value("token_file"),
+        value("interval"),
+    ],
+};
+
+static FEED: Table = Table {
+    name: "[[feed]]",
+    keys: &[
+        value("authority").or_write("authority = \"mcmc\""),
+        value("key").or_write("key = \"keys/mcmc-feed.jwk\", the private key of the feed"),
+        value("notices").or_write("notices = \"notices\", the directory of its signed notices"),
+        value("validity"),
+    ],
+};
+
 static NOTICE: Table = Table {
     name: "the notice of [[source]]",
     keys: &[
@@ -277,13 +304,13 @@ static LOG: Table = Table { name: "[log]", keys: &[value("format"), value("level
 
 /// Every table, to find where a misplaced key belongs.
 #[rustfmt::skip] // in rows
-pub(super) static ALL: [&Table; 28] = [
+pub(super) static ALL: [&Table; 30] = [
     &ROOT, &DNS, &COOKIES, &RATE_LIMIT, &RRL, &TCP, &PROXY, &IDENTITY, &LOCAL, &LOCAL_ZONE, &UPSTREAM, &BLOCK,
     &BLOCK_PAGE, &AUTHORITY, &DIRECTORY, &LIST, &NOTICE, &CACHE, &LEDGER, &WEB, &LOG, &EXEMPT, &FORWARDING, &PROCESS,
-    &GUARD, &WEB_CLIENT, &WEB_TLS, &OPERATORS,
+    &GUARD, &WEB_CLIENT, &WEB_TLS, &OPERATORS, &PULL, &FEED,
 ];
 
 /// Kinds of source that are read.
-pub(super) const SOURCE_KINDS: [&str; 2] = ["directory", "list"];
+pub(super) const SOURCE_KINDS: [&str; 3] = ["directory", "list", "pull"];
 /// Kinds of source that are documented.
-pub(super) const SOURCE_KINDS_LATER: [&str; 2] = ["rpz", "pull"];
+pub(super) const SOURCE_KINDS_LATER: [&str; 1] = ["rpz"];

@@ -33,6 +33,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::dns;
+use crate::feed;
+use crate::http;
 use crate::ingest;
 use crate::ledger::seal::Key;
 use crate::model::{Authority, Client};
@@ -66,6 +68,8 @@ pub struct Config {
     pub keyring: Arc<Keyring>,
     /// `[[source]]`, in the order of the file.
     pub sources: Vec<ingest::Source>,
+    /// `[[feed]]`: what is published of signed notices, an authority each.
+    pub feeds: Vec<feed::Config>,
     /// `[guard]`, `[[authority]] domains` and the `[[local_zone]]`s: names that are not to be blocked unseen.
     pub guard: Arc<Guard>,
     /// `[guard]` and the lists' own: how much a list may shrink and grow unseen.
@@ -144,6 +148,8 @@ pub struct Environment {
     pub read_names: fn(&Path) -> Result<String, String>,
     /// Until when a certificate is good that can be served, or what is wrong with it.
     pub read_certificate: fn(&tls::Files) -> Result<Timestamp, tls::TlsError>,
+    /// Whether a server can be asked with these files, or what is wrong with one of them.
+    pub try_access: fn(&str, &http::Access) -> Result<(), String>,
     /// The time; finds exemptions that have ended.
     pub now: Timestamp,
 }
@@ -160,6 +166,7 @@ impl Environment {
             read_groups: || fs::read_to_string("/etc/group").map_err(|error| error.to_string()),
             read_names,
             read_certificate: |files| tls::Certificate::read(files).map(|certificate| certificate.expires()),
+            try_access,
             now: Timestamp::now(),
         }
     }
@@ -185,6 +192,11 @@ fn read_secret(path: &Path) -> Result<String, String> {
         Ok((text, _)) => Ok(text),
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// Reads the files; asks nobody.
+fn try_access(url: &str, access: &http::Access) -> Result<(), String> {
+    http::Client::new(url, access, Duration::from_secs(1)).map(drop).map_err(|error| error.to_string())
 }
 
 fn read_names(path: &Path) -> Result<String, String> {

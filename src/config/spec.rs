@@ -26,6 +26,8 @@ pub(super) struct Spec {
     #[serde(skip)]
     pub(super) source: Vec<Source>,
     #[serde(default)]
+    pub(super) feed: Vec<Feed>,
+    #[serde(default)]
     pub(super) local_zone: Vec<LocalZone>,
     #[serde(default)]
     pub(super) guard: Guard,
@@ -196,6 +198,7 @@ pub(super) struct Authority {
 pub(super) enum Source {
     Directory(Spanned<Directory>),
     List(Box<List>),
+    Pull(Box<Pull>),
 }
 
 #[derive(Deserialize)]
@@ -216,6 +219,31 @@ pub(super) struct List {
     pub(super) format: Spanned<String>,
     pub(super) notice: Notice,
     pub(super) guard: Option<Spanned<OwnGuard>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Pull {
+    #[serde(rename = "kind")]
+    _kind: String,
+    pub(super) url: Spanned<String>,
+    pub(super) authority: Spanned<String>,
+    pub(super) keys: Option<Spanned<Vec<Spanned<String>>>>,
+    pub(super) ca: Option<Spanned<String>>,
+    pub(super) system_ca: Option<Spanned<bool>>,
+    pub(super) certificate: Option<Spanned<String>>,
+    pub(super) certificate_key: Option<Spanned<String>>,
+    pub(super) token_file: Option<Spanned<String>>,
+    pub(super) interval: Option<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Feed {
+    pub(super) authority: Spanned<String>,
+    pub(super) key: Spanned<String>,
+    pub(super) notices: Spanned<String>,
+    pub(super) validity: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
@@ -366,16 +394,17 @@ impl Source {
         match self {
             Self::Directory(directory) => &directory.as_ref().path,
             Self::List(list) => &list.path,
+            Self::Pull(pull) => &pull.url,
         }
     }
 
     fn read(written: Spanned<DeValue<'_>>) -> Result<Self, Error> {
-        let is_list = written.as_ref().get("kind").and_then(|kind| kind.as_ref().as_str()) == Some("list");
+        let kind = written.as_ref().get("kind").and_then(|kind| kind.as_ref().as_str()).map(str::to_owned);
         let reader = ValueDeserializer::from(written);
-        if is_list {
-            List::deserialize(reader).map(|list| Self::List(Box::new(list)))
-        } else {
-            Spanned::deserialize(reader).map(Self::Directory)
+        match kind.as_deref() {
+            Some("list") => List::deserialize(reader).map(|list| Self::List(Box::new(list))),
+            Some("pull") => Pull::deserialize(reader).map(|pull| Self::Pull(Box::new(pull))),
+            _ => Spanned::deserialize(reader).map(Self::Directory),
         }
     }
 }

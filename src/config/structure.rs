@@ -4,7 +4,7 @@
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::{Reporter, Span};
-use super::keys::{ALL, DIRECTORY, Key, Kind, LIST, ROOT, SOURCE_KINDS, SOURCE_KINDS_LATER, Table};
+use super::keys::{ALL, DIRECTORY, Key, Kind, LIST, PULL, ROOT, SOURCE_KINDS, SOURCE_KINDS_LATER, Table};
 use super::suggest;
 
 /// The version this program reads.
@@ -97,6 +97,7 @@ fn source_keys(written: &DeTable<'_>, place: Option<Span>, report: &mut Reporter
     match kind.as_ref().as_str() {
         Some("directory") => table_keys(&DIRECTORY, written, place, report),
         Some("list") => table_keys(&LIST, written, place, report),
+        Some("pull") => table_keys(&PULL, written, place, report),
         Some(later) if SOURCE_KINDS_LATER.contains(&later) => {
             refuse_not_built(report, kind.span(), &format!("source kind {later:?}"));
         }

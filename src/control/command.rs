@@ -4,7 +4,7 @@
 //!
 //! | asked | by whom | what happens |
 //! |---|---|---|
-//! | lift | one person | at once, and recorded; it lasts until a notice lists the name anew or the lift is taken back |
+//! | lift | one person | at once, and recorded; it lasts until a new notice that lists the name is in force |
 //! | approve, a held list | one person | its new version is put in force |
 //! | approve, an item in quarantine | two different persons | the first proposes, the second carries it out |
 //! | held | anybody who may ask | what waits |

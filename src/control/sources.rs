@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use super::handle::SourceStatus;
 use super::state::State;
+use crate::ingest::pull::{self, FeedState};
 use crate::ingest::{DocumentKey, Problem, Severity, Update};
 use crate::observe::metrics::Metrics;
+use crate::verify::checkpoint::Fault;
 
 /// Problems logged from one look at a source, and kept as text from one file; the rest is counted.
 const SHOWN: usize = 50;
@@ -44,15 +46,20 @@ impl Sources {
     /// Forgets the sources that are not among these, and shows new ones from the start.
     pub(super) fn configure<'a>(&mut self, names: impl Iterator<Item = &'a str>) {
         let names: BTreeSet<&str> = names.collect();
-        self.status
-            .keys()
-            .filter(|name| !names.contains(name.as_str()))
-            .for_each(|gone| self.metrics.sources.forget(gone));
+        self.status.keys().filter(|name| !names.contains(name.as_str())).for_each(|gone| {
+            self.metrics.sources.forget(gone);
+            self.metrics.sources.forget_feed(gone, pull::faults());
+        });
         self.status.retain(|name, _| names.contains(name.as_str()));
         self.failures.retain(|name, _| names.contains(name.as_str()));
         self.unwatched.retain(|name, _| names.contains(name.as_str()));
         self.problems.retain(|(name, _), _| names.contains(name.as_str()));
         names.iter().for_each(|name| self.metrics.sources.declare(name));
+    }
+
+    /// Shows a feed from the start, before it has been looked at.
+    pub(super) fn declare_feed(&self, source: &str) {
+        self.metrics.sources.declare_feed(source, pull::faults());
     }
 
     /// Whether a source could not be read when it was looked at last.
@@ -82,7 +89,8 @@ impl Sources {
 
     /// Logs, counts and remembers what one look at a source found wrong.
     pub(super) fn report(&mut self, update: Update) {
-        let Update { source, at, failure, unwatched, problems, .. } = update;
+        let Update { source, at, failure, unwatched, problems, feed, faults, .. } = update;
+        self.report_feed(&source, feed, &faults);
         self.report_problems(&source, &problems);
         self.report_unwatched(&source, unwatched);
         self.refresh(&source);
@@ -139,6 +147,17 @@ impl Sources {
             None if self.unwatched.remove(source).is_some() => tracing::info!(source, "the source is watched again"),
             None => {}
         }
+    }
+
+    fn report_feed(&self, source: &str, feed: Option<FeedState>, faults: &[Fault]) {
+        let metrics = &self.metrics.sources;
+        for fault in faults {
+            metrics.feed_faults.with_label_values(&[source, fault.as_str()]).inc();
+        }
+        let Some(FeedState { highest, expires_at, missing }) = feed else { return };
+        metrics.checkpoint_expiry.with_label_values(&[source]).set(expires_at.as_second() as f64);
+        metrics.checkpoint_highest.with_label_values(&[source]).set(i64::try_from(highest).unwrap_or(i64::MAX));
+        metrics.checkpoint_missing.with_label_values(&[source]).set(missing as i64);
     }
 
     fn report_problems(&mut self, source: &str, problems: &[Problem]) {

@@ -38,7 +38,7 @@ use super::sources::Sources;
 use super::state::{Census, State};
 use super::store::Store;
 use super::together::{self, Together};
-use crate::ingest::{CODES, Document, Known, Loader, Mode, Problem, Source, Update, Watch, low_priority};
+use crate::ingest::{CODES, Document, Known, Loader, Problem, Source, Update, Watch, low_priority};
 use crate::ledger::seal::Key;
 use crate::ledger::{Event, Ledger};
 use crate::model::{Authority, Exemptions, Notice, Order, Sensitivity};
@@ -195,7 +195,7 @@ pub(super) struct First {
 impl First {
     fn look(source: &Source, known: Option<Known>, guard: &Arc<Guard>) -> Self {
         let mut loader = Loader::new(source.clone()).knowing(known).guarded(guard.clone());
-        let update = loader.scan(Timestamp::now(), Mode::Now);
+        let update = loader.first(Timestamp::now());
         Self { loader, update }
     }
 }

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::directory::Directory;
 use super::list::List;
+use super::pull::Pull;
 use super::{Document, DocumentKey, Kind, Problem, Severity, Source, Update};
 use crate::model::name::wire_to_text;
 use crate::model::{DnsName, Notice, Scope, Sensitivity, Targets};
@@ -90,6 +91,7 @@ pub struct Loader {
 enum State {
     Directory(Directory),
     List(Box<List>),
+    Pull(Box<Pull>),
 }
 
 impl Loader {
@@ -100,6 +102,7 @@ impl Loader {
             Kind::List { path, format, notice, scope } => {
                 State::List(Box::new(List::new(path.clone(), *format, (**notice).clone(), *scope)))
             }
+            Kind::Pull(feed) => State::Pull(Box::new(Pull::new(&source.name, feed.clone()))),
         };
         Self { source, state, guard: None }
     }
@@ -127,17 +130,42 @@ impl Loader {
         }
     }
 
+    /// Tells it the payloads that are recorded: a feed need not give them again.
+    pub fn recorded(&mut self, payloads: impl IntoIterator<Item = [u8; 32]>) {
+        if let State::Pull(pull) = &mut self.state {
+            pull.recorded(payloads);
+        }
+    }
+
+    /// What asks the feed, if it is one.
+    pub(super) fn into_pull(self) -> Result<Box<Pull>, Box<Self>> {
+        match self.state {
+            State::Pull(pull) => Ok(pull),
+            state => Err(Box::new(Self { state, ..self })),
+        }
+    }
+
     /// The source as configured.
     pub fn source(&self) -> &Source {
         &self.source
     }
 
-    /// Looks at the source; `now` becomes [`Update::at`].
+    /// Looks at the source for the first time, and asks a feed that has never been seen.
+    pub fn first(&mut self, now: Timestamp) -> Update {
+        let mut update = self.scan(now, Mode::Now);
+        if let State::Pull(pull) = &mut self.state {
+            pull.first(&mut update);
+        }
+        update
+    }
+
+    /// Looks at the source; `now` becomes [`Update::at`]. A feed is not asked.
     pub fn scan(&mut self, now: Timestamp, mode: Mode<'_>) -> Update {
         let mut update = Update::empty(&self.source.name, now);
         match &mut self.state {
             State::Directory(directory) => directory.scan(&mut update, mode),
             State::List(list) => list.scan(&mut update, mode),
+            State::Pull(_) => {}
         }
         if let Some(guard) = &self.guard {
             for (key, document) in &mut update.put {
@@ -153,6 +181,7 @@ impl Loader {
         match &self.state {
             State::Directory(directory) => directory.again(),
             State::List(list) => list.again(),
+            State::Pull(_) => None,
         }
     }
 }

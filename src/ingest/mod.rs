@@ -4,13 +4,15 @@
 //! A source never decides what is in force. It hands over documents that parse, says what did not and where, and keeps
 //! quiet about what it could not read: the control plane then keeps the last good content (DESIGN §4).
 //!
-//! [`mod@format`] reads bytes and nothing else; `directory` and `list` know one kind of source each, on top of `file`.
+//! [`mod@format`] reads bytes and nothing else; `directory` and `list` know one kind of source each, on top of `file`;
+//! [`pull`] asks a server.
 
 mod directory;
 mod file;
 pub mod format;
 mod list;
 mod loader;
+pub mod pull;
 #[cfg(test)]
 mod testing;
 mod watch;
@@ -22,10 +24,12 @@ pub use watch::{Watch, watch};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use crate::model::{DnsName, Notice, Scope, Targets};
+use crate::verify::checkpoint::Fault;
 
 /// Lets the calling thread, and those it starts, run when no worker wants to: reading and compiling long lists must not
 /// delay an answer. On Linux a priority is a thread's.
@@ -68,6 +72,8 @@ pub enum Kind {
         /// How far each name reaches.
         scope: Scope,
     },
+    /// Signed notices fetched from an authority's feed.
+    Pull(Arc<pull::Feed>),
 }
 
 impl Source {
@@ -77,14 +83,16 @@ impl Source {
             Kind::Directory { .. } => "notices".to_owned(),
             Kind::List { format: ListFormat::Hosts, scope, .. } => format!("hosts, {scope}"),
             Kind::List { format: ListFormat::Domains, scope, .. } => format!("domains, {scope}"),
+            Kind::Pull(_) => "feed".to_owned(),
         }
     }
 
-    /// The file a document of this source comes from.
+    /// The file a document of this source comes from, or its URL.
     pub fn file(&self, key: &DocumentKey) -> PathBuf {
         match &self.kind {
             Kind::Directory { path, .. } => path.join(key),
             Kind::List { path, .. } => path.clone(),
+            Kind::Pull(feed) => PathBuf::from(format!("{}notices/{key}", feed.url)),
         }
     }
 }
@@ -98,7 +106,8 @@ pub enum ListFormat {
     Domains,
 }
 
-/// Names one document within its source: the file name in a directory, the empty string for a list.
+/// Names one document within its source: the file name in a directory, the empty string for a list, the number of a pulled
+/// notice.
 pub type DocumentKey = String;
 
 /// A parsed notice with its names.
@@ -123,6 +132,10 @@ pub struct Update {
     pub samples: BTreeMap<DocumentKey, Vec<(DnsName, Scope)>>,
     /// New or changed signed notices, as they are.
     pub signed: BTreeMap<DocumentKey, Vec<u8>>,
+    /// How the feed is doing that they come from, and what was found wrong with it at this look.
+    pub feed: Option<pull::FeedState>,
+    /// See there.
+    pub faults: Vec<Fault>,
     /// Documents that are gone and are to be lifted.
     pub removed: Vec<DocumentKey>,
     /// Documents about which nothing is wrong any more though nothing changes: repaired to what is in force, deleted
@@ -148,6 +161,8 @@ impl Update {
             put: BTreeMap::new(),
             samples: BTreeMap::new(),
             signed: BTreeMap::new(),
+            feed: None,
+            faults: Vec::new(),
             removed: Vec::new(),
             settled: Vec::new(),
             failure: None,
@@ -168,7 +183,8 @@ impl Update {
     }
 }
 
-/// The values of [`Problem::code`]: they are in receipts and metrics and stay stable.
+/// The values of [`Problem::code`]: they are in receipts and metrics and stay stable. What is wrong with a feed has words of
+/// its own ([`pull::faults`], and `http`), since nothing is refused for it.
 pub const CODES: [&str; 46] = [
     "action",
     "address",

@@ -27,7 +27,7 @@ use jiff::Timestamp;
 
 use self::layout::{Armed, Layout};
 use self::pending::Pending;
-use super::{Kind, Loader, Mode, Problem, Severity, Update, low_priority};
+use super::{Kind, Loader, Mode, Problem, Severity, Update, low_priority, pull};
 
 /// Watches the loader's source from now on and hands every change to `deliver`, on a thread of its own.
 ///
@@ -38,7 +38,8 @@ pub fn watch(loader: Loader, deliver: impl FnMut(Update) + Send + 'static) -> io
     watch_with(loader, Timing::default(), deliver)
 }
 
-/// A watched source; dropping it stops and joins its thread.
+/// A watched source; dropping it stops and joins its thread. That of a feed is not waited for: it may be in the middle of
+/// a request.
 #[derive(Debug)]
 pub struct Watch {
     messages: Sender<Message>,
@@ -67,7 +68,7 @@ impl Drop for Watch {
 }
 
 #[derive(Debug)]
-enum Message {
+pub(super) enum Message {
     Event(notify::Result<notify::Event>),
     Stop,
 }
@@ -99,6 +100,13 @@ fn watch_with(loader: Loader, timing: Timing, deliver: impl FnMut(Update) + Send
     let name = format!("watch-{}", loader.source().order);
     let now = Instant::now();
     let looking = Arc::new(AtomicBool::new(false));
+    let loader = match loader.into_pull() {
+        Ok(pull) => {
+            pull::spawn(*pull, name, inbox, deliver)?;
+            return Ok(Watch { messages, looking, thread: None }); // no list waits for a feed
+        }
+        Err(loader) => *loader,
+    };
     let watcher = Watcher {
         timing,
         pending: Pending::new(Layout::of(&loader.source().kind).quiet()),

@@ -83,7 +83,8 @@ pub enum Event {
         from: String,
         /// The state it is in.
         to: String,
-        /// The id of the notice that ordered it, `time`, or `operator`.
+        /// The id of the notice that ordered it, `time`, or `lift-ended`: it stands where it stood, and names of it that a
+        /// person had lifted are blocked again.
         cause: Option<String>,
     },
     /// A policy was published.

@@ -38,6 +38,8 @@
 //! | `pagar-asker` | 1 | asks the node's own sockets about notices; nice 19 (`control/asker.rs`) | answers, 10 s a notice at most |
 //! | `pagar-preview` | 1 while a preview runs | waits for its end, frees it; nice 19 ([`Previewer`](crate::control::preview::Previewer)) | time |
 //! | `watch-N` | one a source | watches, reads and parses files ([`ingest::watch`](crate::ingest::watch)) | the disk |
+//! | `watch-N` of a feed | 1 | asks it and fetches notices; nice 19 ([`ingest::pull`](crate::ingest::pull)) | the network, a minute a request at most; nobody waits for it after the start |
+//! | `feed-ID` and its watch | 1 a `[[feed]]` | lists notices, signs checkpoints; nice 19 ([`feed`](crate::feed)) | the disk |
 //! | `pagar-web` | 1 | tokio: HTTP, the operators' socket, words to the service manager, the watchdog | nothing; requests of operators run on threads of their own |
 //! | main | 1 | waits for signals; on SIGHUP reads the configuration and sources that are new in it | the disk |
 //!

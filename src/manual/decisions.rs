@@ -881,9 +881,11 @@
 //! - **A list that is held needs one person, an item two.** *Why:* the list has been ordered, and its size alone is odd; an
 //!   item would block what somebody wrote down as not to be blocked. The list waits as one version: with the numbers of
 //!   names before and after it. *Change:* nothing.
-//! - **A lift covers the name and all below it, takes one person and one record, and ends when a notice is accepted that
-//!   lists it anew.** *Why:* harm must be ended faster than it was done, and by name, since that is what the caller
-//!   knows. An authority that lists it again has had a second look. *Change:* nothing.
+//! - **A lift covers the name and all below it, takes one person and one record, and ends when an order that was accepted
+//!   after it is in force and lists the name.** *Why:* harm must be ended faster than it was done, and by name, since that
+//!   is what the caller knows. An authority that lists it again has had a second look; but an order for next week, or an
+//!   item that the guard holds, restricts nothing yet, and must not bring back what older orders do. What was accepted
+//!   before and is resumed is no second look. *Change:* nothing.
 //! - **A receipt is a flattened JWS with the same text, readable, in its member `receipt`.** *Why:* people read receipts,
 //!   and base64url is none; RFC 7515 §7.2.1 has verifiers ignore members they do not know. What is signed is the payload:
 //!   who verifies reads that. *Change:* nothing.
@@ -925,3 +927,34 @@
 //! - **A connection is read on for five seconds after the last answer.** *Why:* closed with octets unread it is reset, and the
 //!   client that sent too much never reads why it was refused. *Change:* nothing.
 //! - **A client and an account of one name are one person.** *Why:* they are more likely one human than two. *Change:* nothing.
+//!
+//! # Feeds
+//!
+//! - **A checkpoint lists everything that there is, by pages, rather than what has changed.** *Why:* a reader that has missed any
+//!   number of checkpoints compares two sets and is done; a chain of changes would have to be kept, fetched and walked. A
+//!   new notice changes the last page, so a look costs the checkpoint, a page and the notice. *Change:* more than two
+//!   million notices of one authority.
+//! - **One key of the feed is enough for a checkpoint, whatever `required_signatures` says, and it may be one that signs no
+//!   notices.** *Why:* it lies on a machine that the network reaches and signs without a person. It can hide notices and make
+//!   none, which is what TUF's timestamp role is for. *Change:* nothing.
+//! - **`typ` tells a checkpoint from a notice, and is required.** *Why:* both may be signed by one key. A notice needs none:
+//!   nothing but a notice reads as one. *Change:* nothing.
+//! - **A checkpoint that has expired is read all the same, with an alarm.** TUF refuses it. *Why:* the notices in it are
+//!   authentic by themselves, and an order that waits for a gateway's clock is an order not carried out. *Change:* nothing.
+//! - **What is wrong with a feed ends nothing, and what it lists beside that is fetched.** *Why:* restrictions end by notice.
+//!   Of what is found the authority's people have to be told by another way. *Change:* nothing.
+//! - **A node that has never seen its feed asks it before it answers anybody; one that has, does not.** *Why:* the first would
+//!   answer as if nothing were restricted; the second has its ledger. *Change:* nothing.
+//! - **Who vouches for the server must be written, `ca` or `system_ca = true`.** *Why:* a regulator's feed has one authority, and
+//!   a default of 150 would go unnoticed. The notices are signed anyway: TLS keeps the token and secret names to
+//!   those two. *Change:* nothing.
+//! - **What a published feed has listed it lists for ever, even if the file is deleted.** The format lets orders leave that
+//!   have ended (`ended_before`); `[[feed]]` does not do it yet. *Why:* what leaves too early is missed by a node that was away,
+//!   and a list of some thousand numbers costs nothing. *Change:* a feed so long that new nodes take hours.
+//! - **The label of a pull source is its URL.** It has the name of the authority's server in it, which is no listed name.
+//!   *Why:* sources are known by what is written in the configuration. *Change:* nothing.
+//! - **What is fetched is not kept but in the ledger.** A mirror on disk would spare a fetch after a crash. *Why:* secret names
+//!   would lie there unsealed. *Change:* nothing.
+//! - **`ureq` with rustls on ring asks, for the command line as well.** The system's store is read as a file. *Why:* one
+//!   provider of cryptography, no roots compiled in, two crates fewer than `rustls-native-certs`. *Change:* systems
+//!   that keep their certificates elsewhere.

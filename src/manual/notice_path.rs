@@ -74,11 +74,25 @@
 //!
 //! The control task takes all updates at hand before it compiles, so a burst of files is one publication.
 //!
+//! # From a feed
+//!
+//! A notice that is fetched ([`ingest::pull`](crate::ingest::pull)) enters at the same place as a file that was dropped, with
+//! its number in place of a file name, and is judged, recorded and put in force by the same code. What is special happens
+//! before: a feed's [`Checkpoint`](crate::verify::checkpoint), which is where its format is written down, says what there is;
+//! what the ledger does not have is fetched. A checkpoint is compared with the one before, which the state directory
+//! remembers (`feeds/AUTHORITY-…/`), before anything follows from it. After a restart the ledger says what need not be
+//! fetched; a notice that was fetched and not recorded is fetched again.
+//!
+//! [`feed`](crate::feed) is the other end: it lists the signed notices of a directory, signs, and serves them by
+//! `web/feed.rs`.
+//!
 //! # What ends a signed notice
 //!
 //! A notice, its expiry, or a person. Its file does not matter once it is accepted: it may be deleted, changed or lost
-//! with its directory, and whether its source is still configured does not matter either. A lift by a person ends for a
-//! name when a notice is accepted that lists this name, one below it, or a subtree around it.
+//! with its directory, and whether its source is still configured does not matter either. A lift by a person ends
+//! when an order that was accepted after it is in force with this name, one below it, or a subtree around it: not while
+//! the order is to take effect later, rests, or has the item held or revoked. What is in force by then and lists the name
+//! is asked for anew; the ledger says `lift-ended` and, of each such notice, a `transition` that leaves it in force.
 //!
 //! An authority that is taken out of the configuration cannot order any more, and what it has ordered is not in force until
 //! it is configured again; the cases go on in [`Life`](crate::control::life::Life) meanwhile.
@@ -131,6 +145,8 @@
 //! | more bad lines than good ones | the list's last good state | `pagar_source_failures_total` |
 //! | a list is empty or gone, a directory is gone | its last good state | `pagar_source_failures_total` |
 //! | an empty directory stands in the place of one with notices | its last good state | `pagar_source_failures_total` |
+//! | a feed cannot be asked | as before | `pagar_source_failures_total` |
+//! | a feed lies, stands still or withholds | as before, and what of it can be believed | `pagar_source_feed_faults_total`, ledger, log |
 //! | two files claim one notice id or sequence number | the one known first | log, `pagar_source_problems` |
 //! | compiling fails or panics | the last good policy | log, `pagar_policy_compile_failures_total` |
 //! | the state directory cannot be written | the new policy all the same | `pagar_state_write_failures_total` |

@@ -55,6 +55,13 @@
 //! | … | notices in another order | an order about a notice that is not there waits for it; what comes together is taken by number |
 //! | … | filling the disk or memory with junk | what nobody is known to have sent is counted, not stored; 64 MiB of files wait; a file has 22 MiB at the most |
 //! | … | forged receipts | receipts are signed by the node (`node.jwk`), and the sender has its public half from elsewhere; the readable member is not what is signed |
+//! | who has a feed, its line or its key | orders of its own | each notice needs its authority's signatures as if it came as a file; the feed's key puts nothing in force |
+//! | … | an older feed, or a rewritten one | the last checkpoint is remembered: `feed-rollback`, `feed-contradiction`; not seen by a node that has never read it |
+//! | … | standing still | a checkpoint expires: `feed-frozen`, at the latest after its validity |
+//! | … | keeping notices or pages back, or others in their place | all that is listed must come, bound by hashes: `feed-withheld`, `feed-altered`, and a metric of how many are missing; not seen: what the authority does not list, unless it leaves a gap in its numbers |
+//! | … | octets without end, or one a minute | every answer has a size and an end, so has a look: `feed-oversized`, `feed-slow` |
+//! | … | one feed for this node, another for that one | seen once both come to one node; nodes do not compare ([`ingest::pull`](crate::ingest::pull) has the table of TUF's threats) |
+//! | a server that a feed's name leads to | being taken for the feed's, sending the token elsewhere | certificates lead to the pinned authority; redirects are not followed ([`http`](crate::http)) |
 //! | one signer, or who has one stolen key | orders in the authority's name | nothing where one signature is required; with `required_signatures = 2` it takes two keys, told apart by thumbprint. Then: `revoked` or `exp` in the key file and a reload, or the key taken out; what it signed before stays in force and is revoked by notices |
 //! | a sender of crafted envelopes | another algorithm, an own key in the header, members twice, odd encodings | one algorithm, keys from the configuration only, strict JSON and base64url ([`jws`](crate::verify::jose::jws)) |
 //! | whoever can write the state directory | changing the record | each record is hashed with the one before; a start and `pagar ledger verify` name the first that does not fit |

@@ -45,6 +45,8 @@ pub struct Metrics {
     pub policy: PolicyMetrics,
     /// The sources of notices and lists.
     pub sources: SourceMetrics,
+    /// What is published for other nodes.
+    pub feeds: FeedMetrics,
     /// The servers that are forwarded to.
     pub upstreams: UpstreamMetrics,
     /// The record of what the node was told and did.
@@ -83,6 +85,7 @@ impl Metrics {
         Ok(Self {
             policy: PolicyMetrics::new(&registry)?,
             sources: SourceMetrics::new(&registry)?,
+            feeds: FeedMetrics::new(&registry)?,
             upstreams: UpstreamMetrics::new(&registry)?,
             ledger: LedgerMetrics::new(&registry)?,
             cache_bytes: registered(&registry, Sampled::new(CACHE_BYTES))?,
@@ -266,6 +269,14 @@ pub struct SourceMetrics {
     pub entries: IntGaugeVec,
     /// `pagar_source_problems{source}`
     pub problems: IntGaugeVec,
+    /// `pagar_source_checkpoint_expiry_timestamp_seconds{source}`
+    pub checkpoint_expiry: GaugeVec,
+    /// `pagar_source_checkpoint_highest{source}`
+    pub checkpoint_highest: IntGaugeVec,
+    /// `pagar_source_checkpoint_missing{source}`
+    pub checkpoint_missing: IntGaugeVec,
+    /// `pagar_source_feed_faults_total{source,fault}`
+    pub feed_faults: IntCounterVec,
 }
 
 impl SourceMetrics {
@@ -278,11 +289,23 @@ impl SourceMetrics {
             "source_problems",
             "Problems with the source now; of a list's bad lines the first 20, and one for all others.",
         );
+        let expiry = opts(
+            "source_checkpoint_expiry_timestamp_seconds",
+            "Until when the feed's last good checkpoint is good; 0 if there is none.",
+        );
+        let highest =
+            opts("source_checkpoint_highest", "The highest number that the feed's last good checkpoint lists.");
+        let missing = opts("source_checkpoint_missing", "Notices that the feed lists and that have not come yet.");
+        let faults = opts("source_feed_faults_total", "Looks at the feed that found this wrong with it.");
         Ok(Self {
             last_success: registered(registry, GaugeVec::new(success, &["source"]))?,
             failures: registered(registry, IntCounterVec::new(failures, &["source"]))?,
             entries: registered(registry, IntGaugeVec::new(entries, &["source"]))?,
             problems: registered(registry, IntGaugeVec::new(problems, &["source"]))?,
+            checkpoint_expiry: registered(registry, GaugeVec::new(expiry, &["source"]))?,
+            checkpoint_highest: registered(registry, IntGaugeVec::new(highest, &["source"]))?,
+            checkpoint_missing: registered(registry, IntGaugeVec::new(missing, &["source"]))?,
+            feed_faults: registered(registry, IntCounterVec::new(faults, &["source", "fault"]))?,
         })
     }
 
@@ -294,6 +317,22 @@ impl SourceMetrics {
         self.problems.with_label_values(&[source]);
     }
 
+    /// Starts the series of a feed at 0.
+    pub fn declare_feed<'a>(&self, source: &str, faults: impl Iterator<Item = &'a str>) {
+        self.checkpoint_expiry.with_label_values(&[source]);
+        self.checkpoint_highest.with_label_values(&[source]);
+        self.checkpoint_missing.with_label_values(&[source]);
+        faults.for_each(|fault| drop(self.feed_faults.with_label_values(&[source, fault])));
+    }
+
+    /// Ends the series of a feed that left the configuration.
+    pub fn forget_feed<'a>(&self, source: &str, faults: impl Iterator<Item = &'a str>) {
+        let _ = self.checkpoint_expiry.remove_label_values(&[source]);
+        let _ = self.checkpoint_highest.remove_label_values(&[source]);
+        let _ = self.checkpoint_missing.remove_label_values(&[source]);
+        faults.for_each(|fault| drop(self.feed_faults.remove_label_values(&[source, fault])));
+    }
+
     /// Ends the series of a source that left the configuration.
     pub fn forget(&self, source: &str) {
         // an error here means that there was no such series
@@ -301,6 +340,50 @@ impl SourceMetrics {
         let _ = self.failures.remove_label_values(&[source]);
         let _ = self.entries.remove_label_values(&[source]);
         let _ = self.problems.remove_label_values(&[source]);
+    }
+}
+
+/// What is published for other nodes to fetch.
+#[derive(Clone, Debug)]
+pub struct FeedMetrics {
+    /// `pagar_feed_notices{authority}`
+    pub notices: IntGaugeVec,
+    /// `pagar_feed_missing{authority}`
+    pub missing: IntGaugeVec,
+    /// `pagar_feed_problems{authority}`
+    pub problems: IntGaugeVec,
+    /// `pagar_feed_checkpoint_expiry_timestamp_seconds{authority}`
+    pub expiry: GaugeVec,
+    /// `pagar_feed_failures_total{authority}`
+    pub failures: IntCounterVec,
+}
+
+impl FeedMetrics {
+    fn new(registry: &Registry) -> Result<Self, Error> {
+        let notices = opts("feed_notices", "Notices that the published feed lists.");
+        let missing = opts("feed_missing", "Notices that it lists and whose file has gone.");
+        let problems = opts("feed_problems", "Files in its directory that it does not list.");
+        let expiry = opts(
+            "feed_checkpoint_expiry_timestamp_seconds",
+            "Until when its checkpoint is good; 0 if nothing has been published.",
+        );
+        let failures = opts("feed_failures_total", "Times a new checkpoint could not be published.");
+        Ok(Self {
+            notices: registered(registry, IntGaugeVec::new(notices, &["authority"]))?,
+            missing: registered(registry, IntGaugeVec::new(missing, &["authority"]))?,
+            problems: registered(registry, IntGaugeVec::new(problems, &["authority"]))?,
+            expiry: registered(registry, GaugeVec::new(expiry, &["authority"]))?,
+            failures: registered(registry, IntCounterVec::new(failures, &["authority"]))?,
+        })
+    }
+
+    /// Starts the series of an authority's feed at 0.
+    pub fn declare(&self, authority: &str) {
+        self.notices.with_label_values(&[authority]);
+        self.missing.with_label_values(&[authority]);
+        self.problems.with_label_values(&[authority]);
+        self.expiry.with_label_values(&[authority]);
+        self.failures.with_label_values(&[authority]);
     }
 }
 

@@ -9,7 +9,7 @@ use super::compile::{Entry, Rule};
 use super::index::{Index, SetId};
 use super::lifts::Lifts;
 use super::register::Entries;
-use crate::model::{Notice, Scope};
+use crate::model::{DnsName, Notice, Scope};
 
 /// The policy in force. Immutable; a change is a new one.
 #[derive(Debug)]
@@ -97,6 +97,17 @@ impl Snapshot {
             let members = self.index.members(set).iter();
             members.filter_map(move |member| Some((&*self.entry(member.notice)?.notice, member.scope, suffix)))
         })
+    }
+
+    /// The notices that list a name or one below it, in force or not, once for each such name. Reads all names.
+    pub fn listings_from(&self, name: &DnsName) -> impl Iterator<Item = &Notice> {
+        let end = name.as_wire();
+        let is_of = move |wire: &[u8]| {
+            wire.ends_with(end) && DnsName::from_wire(wire).is_ok_and(|listed| listed.is_at_or_below(name))
+        };
+        let sets = self.index.iter().filter(move |(wire, _)| is_of(wire)).map(|(_, set)| set);
+        let members = sets.flat_map(|set| self.index.members(set));
+        members.filter_map(|member| Some(&*self.entry(member.notice)?.notice))
     }
 
     /// The notices it knows, in force or not.

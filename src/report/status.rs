@@ -7,6 +7,7 @@
 //! | `ordered` | all of them: the sum of the others |
 //! | `enforced` | seen to be blocked |
 //! | `waiting` | in the policy and not yet seen to work, or scheduled |
+//! | `tested` | of an authority that only rehearses: judged, and never blocked |
 //! | `quarantined` | held for people to decide |
 //! | `refused` | cannot be carried out |
 //! | `lifted` | revoked, expired or suspended |
@@ -98,6 +99,8 @@ pub struct Counts {
     /// See the module's header.
     pub waiting: u64,
     /// See the module's header.
+    pub tested: u64,
+    /// See the module's header.
     pub quarantined: u64,
     /// See the module's header.
     pub refused: u64,
@@ -114,6 +117,8 @@ pub enum Fate {
     Enforced,
     /// Not yet.
     Waiting,
+    /// Of a rehearsal.
+    Tested,
     /// Held for people.
     Quarantined,
     /// Cannot be carried out.
@@ -126,13 +131,14 @@ pub enum Fate {
 
 impl Fate {
     /// In the order of reports.
-    pub const ALL: [Self; 6] =
-        [Self::Enforced, Self::Waiting, Self::Quarantined, Self::Refused, Self::Lifted, Self::Replaced];
+    pub const ALL: [Self; 7] =
+        [Self::Enforced, Self::Waiting, Self::Tested, Self::Quarantined, Self::Refused, Self::Lifted, Self::Replaced];
 
     /// Of an item's state.
     pub fn of(state: &str) -> Self {
         match state {
             "enforced" => Self::Enforced,
+            "tested" => Self::Tested,
             "quarantined" => Self::Quarantined,
             "refused" => Self::Refused,
             "revoked" | "expired" | "suspended" => Self::Lifted,
@@ -146,6 +152,7 @@ impl Fate {
         match self {
             Self::Enforced => phrase("enforced", "dikuatkuasakan"),
             Self::Waiting => phrase("waiting", "menunggu"),
+            Self::Tested => phrase("tested", "diuji"),
             Self::Quarantined => phrase("held for people to decide", "ditahan untuk keputusan manusia"),
             Self::Refused => phrase("refused", "ditolak"),
             Self::Lifted => phrase("lifted", "ditarik balik"),
@@ -169,6 +176,7 @@ impl Counts {
         match fate {
             Fate::Enforced => self.enforced,
             Fate::Waiting => self.waiting,
+            Fate::Tested => self.tested,
             Fate::Quarantined => self.quarantined,
             Fate::Refused => self.refused,
             Fate::Lifted => self.lifted,
@@ -181,6 +189,7 @@ impl Counts {
         *match fate {
             Fate::Enforced => &mut self.enforced,
             Fate::Waiting => &mut self.waiting,
+            Fate::Tested => &mut self.tested,
             Fate::Quarantined => &mut self.quarantined,
             Fate::Refused => &mut self.refused,
             Fate::Lifted => &mut self.lifted,
@@ -288,9 +297,9 @@ impl Status {
 
     fn totals(&self, head: &Letterhead) -> String {
         let ordered = (said(head, phrase("ordered", "diarahkan")), self.items.ordered);
-        let [enforced, waiting, quarantined, refused, lifted, replaced] =
+        let [enforced, waiting, tested, quarantined, refused, lifted, replaced] =
             Fate::ALL.map(|fate| (said(head, fate.phrase()), self.items.of_fate(fate)));
-        let all = [ordered, enforced, waiting, quarantined, refused, lifted, replaced];
+        let all = [ordered, enforced, waiting, tested, quarantined, refused, lifted, replaced];
         let columns = all.clone().map(|(heading, _)| (heading, "number"));
         lines(&columns, std::iter::once(all.map(|(_, number)| number.to_string())))
     }
@@ -369,8 +378,9 @@ mod tests {
         let status = Status::of(&[enforced(), refused(), revocation(), lifted], at(9_000));
         let Status { orders, orders_refused, late, items, .. } = status;
         assert_eq!((orders, orders_refused, late), (4, 1, 0));
-        let Counts { ordered, enforced, waiting, quarantined, refused, lifted, replaced } = items;
-        assert_eq!((ordered, enforced, waiting, quarantined, refused, lifted, replaced), (6, 1, 0, 2, 2, 1, 0));
+        let Counts { ordered, enforced, waiting, tested, quarantined, refused, lifted, replaced } = items;
+        assert_eq!((ordered, enforced, waiting, tested, quarantined), (6, 1, 0, 0, 2));
+        assert_eq!((refused, lifted, replaced), (2, 1, 0));
         assert_eq!(ordered, Fate::ALL.map(|fate| items.of_fate(fate)).iter().sum::<u64>());
         assert_eq!(status.not_carried_out.len(), 4);
         let json = serde_json::to_string(&status).unwrap();
@@ -395,7 +405,7 @@ mod tests {
         let page = Status::of(&[enforced(), refused(), revocation()], at(9_000)).html(&head);
         for part in [
             "<th>As of</th><td>2026-11-01 03:30:00 +00:00</td>",
-            "<tr><td class=\"number\">3</td><td class=\"number\">1</td><td class=\"number\">0</td><td class=\"number\">1</td>",
+            "<tr><td class=\"number\">3</td><td class=\"number\">1</td><td class=\"number\">0</td><td class=\"number\">0</td><td class=\"number\">1</td>",
             "<tr><td class=\"id\">MCMC-1</td><td>enforced</td><td>2026-11-01 01:00:00</td>",
             "<td>refused: number 2 is used, by &quot;another&quot; notice</td>",
             "<tr><td>MCMC-1</td><td>3</td><td>refused</td><td>a URL; the DNS can only block whole names</td></tr>",

@@ -39,13 +39,20 @@ pub(super) const fn phrase(en: &'static str, ms: &'static str) -> Phrase {
     Phrase { en, ms }
 }
 
-const STATES: [(&str, Phrase); 12] = [
+const STATES: [(&str, Phrase); 13] = [
     ("accepted", phrase("accepted", "diterima")),
     ("refused", phrase("refused", "ditolak")),
     ("quarantined", phrase("held for people to decide", "ditahan untuk keputusan manusia")),
     ("scheduled", phrase("scheduled", "dijadualkan")),
     ("published", phrase("in the policy, not yet seen to work", "dalam dasar, belum dilihat berfungsi")),
     ("enforced", phrase("enforced", "dikuatkuasakan")),
+    (
+        "tested",
+        phrase(
+            "tested: it would be enforced, and nothing is blocked",
+            "diuji: ia akan dikuatkuasakan, tiada yang disekat",
+        ),
+    ),
     ("amended", phrase("replaced by an amendment", "diganti oleh pindaan")),
     ("suspended", phrase("suspended", "digantung")),
     ("revoked", phrase("revoked", "dibatalkan")),

@@ -207,6 +207,12 @@ impl Keyring {
         Ok(())
     }
 
+    /// The keys of one authority, each of which is enough: for what orders nothing.
+    pub fn for_one(&self, authority: &AuthorityId) -> Self {
+        let held = self.held.get(authority).map(|held| Held { required: 1, keys: held.keys.clone() });
+        Self { held: held.into_iter().map(|held| (authority.clone(), held)).collect() }
+    }
+
     /// The keys of an authority, with the files they came from.
     pub fn keys(&self, authority: &AuthorityId) -> impl Iterator<Item = (&PublicKey, &str)> {
         let keys = self.held.get(authority).into_iter().flat_map(|held| &held.keys);

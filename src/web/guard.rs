@@ -19,7 +19,7 @@ use super::auth::Access;
 use super::problem::{Code, Problem};
 
 /// Lets a request through if it is what its sender meant, and marks the answer as not to be sniffed or stored: a policy
-/// of a minute ago, from some cache, would be taken for the one in force.
+/// of a minute ago, from some cache, would be taken for the one in force. An endpoint may say otherwise of its own.
 pub(super) async fn check(State(access): State<Access>, request: Request, next: Next) -> Response {
     let host = if access.asks() { Ok(()) } else { host(request.uri(), request.headers()) };
     let mut response = match host.and_then(|()| not_from_a_page(request.method(), request.headers())) {
@@ -28,7 +28,7 @@ pub(super) async fn check(State(access): State<Access>, request: Request, next: 
     };
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }
 

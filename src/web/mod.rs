@@ -11,6 +11,7 @@
 //!                                                                      |     +-- /v1/notices  api::notices
 //!                                                                      |     +-- /v1/ledger   api::ledger
 //!                                                                      |     +-- /v1/overrides api::overrides
+//!                                                                      |     +-- /v1/feed/..  feed
 //!                                                                      +-- anything          problem (404, 405)
 //! ```
 //!
@@ -48,6 +49,7 @@ pub mod api;
 mod audit;
 mod auth;
 mod body;
+mod feed;
 mod guard;
 pub mod health;
 mod listen;
@@ -68,6 +70,7 @@ pub use auth::Access;
 pub use tls::Tls;
 
 use crate::control::{self, Desk};
+use crate::feed::Feeds;
 use crate::observe::Metrics;
 
 /// What the endpoints read.
@@ -89,6 +92,8 @@ pub struct State {
     pub access: Access,
     /// The certificate it is served with, if any.
     pub tls: Tls,
+    /// What is published for other nodes.
+    pub feeds: Feeds,
 }
 
 /// Serves until `shutdown`, then lets the requests under way finish, two seconds at most.
@@ -102,10 +107,10 @@ pub async fn serve(listener: TcpListener, state: State, shutdown: impl Future<Ou
 }
 
 fn router(state: State) -> Router {
-    let State { control, metrics, health, flush, desk, operators, access, tls: _ } = state;
+    let State { control, metrics, health, flush, desk, operators, feeds, access, tls: _ } = state;
     let ready = health::State { control: control.clone(), metrics: metrics.clone(), health };
     let for_readers = from_fn_with_state(access.clone(), auth::local_or_reader);
-    let restricted = restricted(control, desk, flush, operators)
+    let restricted = restricted(control, desk, flush, feeds, operators)
         .route_layer(from_fn(audit::record))
         .route_layer(from_fn_with_state(access.clone(), auth::identify)); // the last is the first to see a request
     let counted = metrics.clone();
@@ -127,6 +132,7 @@ fn restricted(
     control: control::Handle,
     desk: Desk,
     flush: api::cache::Flush,
+    feeds: Feeds,
     operators: api::overrides::Operators,
 ) -> Router {
     Router::new()
@@ -139,6 +145,7 @@ fn restricted(
         .route("/v1/notices/{id}", api::notices::one(desk.clone()))
         .route("/v1/notices/{id}/receipt", api::notices::receipt(desk.clone()))
         .route("/v1/ledger", api::ledger::route(desk))
+        .merge(feed::route(feeds))
 }
 
 const INDEX: &str = concat!(
@@ -155,6 +162,7 @@ const INDEX: &str = concat!(
      GET /v1/ledger?from=               records and their hashes\n\
      GET /v1/overrides                  what waits for people; POST lifts a name, or approves\n\
      GET /metrics                       for Prometheus\n\
+     GET /v1/feed/AUTHORITY/checkpoint  what is published of an authority's notices, if it has a [[feed]] here\n\
      GET /healthz                       200 while the process runs\n\
      GET /readyz                        200 while a policy is in force and the DNS sockets answer\n"
 );
@@ -204,6 +212,7 @@ mod tests {
             metrics: metrics.clone(),
             health: health::Health::new(Instant::now(), Vec::new()),
             flush: api::cache::Flush::new(|_, _| 0),
+            feeds: Feeds::default(),
             desk: Desk::unattended(),
             operators: api::overrides::Operators(Arc::new(|_| OperatorReply::List(Vec::new()))),
             tls: Tls::new(access.clone(), metrics),
@@ -274,11 +283,12 @@ mod tests {
         assert_eq!(status, StatusCode::OK);
         let paths: Vec<_> =
             index.lines().filter_map(|line| line.strip_prefix("GET ")?.split([' ', '?']).next()).collect();
-        assert_eq!(paths.len(), 9);
+        assert_eq!(paths.len(), 10);
         for path in paths {
             let (status, _, body) = get(path).await;
-            // before there is a preview it says so
-            assert!(status != StatusCode::NOT_FOUND || path == "/v1/preview" && body.contains("preview"), "{path}");
+            // before there is a preview or a feed it says so
+            let says_so = path == "/v1/preview" && body.contains("preview") || body.contains("nothing is published");
+            assert!(status != StatusCode::NOT_FOUND || says_so, "{path}");
         }
         assert!(index.contains("POST /v1/cache/flush?name="));
         assert_eq!(request(Method::POST, "localhost", "/v1/cache/flush?name=a.example").await.0, StatusCode::OK);

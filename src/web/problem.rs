@@ -62,6 +62,12 @@ pub(super) enum Code {
     PreviewFailed,
     /// No such order was taken, or none that this client may see.
     NoNotice,
+    /// Secret notices are not for this client.
+    Secret,
+    /// The orders of another authority are not for this client.
+    OtherAuthority,
+    /// The feed has nothing to give yet.
+    Unpublished,
     /// The server failed over it.
     Internal,
 }
@@ -69,7 +75,7 @@ pub(super) enum Code {
 impl Code {
     /// Every one of them, for the API's description.
     #[allow(dead_code)] // which reads it
-    pub(super) const ALL: [Self; 24] = [
+    pub(super) const ALL: [Self; 27] = [
         Self::NotFound,
         Self::Method,
         Self::Host,
@@ -93,6 +99,9 @@ impl Code {
         Self::NoPreview,
         Self::PreviewFailed,
         Self::NoNotice,
+        Self::Secret,
+        Self::OtherAuthority,
+        Self::Unpublished,
         Self::Internal,
     ];
 
@@ -123,6 +132,11 @@ impl Code {
             Self::NoPreview => (S::NOT_FOUND, "no-preview", "There has been no preview"),
             Self::PreviewFailed => (S::SERVICE_UNAVAILABLE, "preview-failed", "The preview could not be started"),
             Self::NoNotice => (S::NOT_FOUND, "no-notice", "No such order was taken"),
+            Self::Secret => (S::FORBIDDEN, "secret", "Secret notices are not for this client"),
+            Self::OtherAuthority => {
+                (S::FORBIDDEN, "foreign-authority", "Another authority's orders are not for this client")
+            }
+            Self::Unpublished => (S::SERVICE_UNAVAILABLE, "unpublished", "The feed has nothing to give yet"),
             Self::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "The server failed over it"),
         }
     }
@@ -308,7 +322,8 @@ mod tests {
             "404 not-found\n405 method\n400 host\n403 foreign-host\n403 from-page\n422 request\n400 parameters\n\
              401 unauthenticated\n403 role\n403 unknown-person\n429 guessing\n429 rate\n408 slow-body\n400 body\n\
              415 media-type\n413 too-large\n503 busy\n503 not-ready\n422 candidate\n409 preview-running\n\
-             404 no-preview\n503 preview-failed\n404 no-notice\n500 internal\n"
+             404 no-preview\n503 preview-failed\n404 no-notice\n403 secret\n403 foreign-authority\n503 unpublished\n\
+             500 internal\n"
         );
         let codes: BTreeSet<_> = Code::ALL.map(Code::as_str).into();
         assert_eq!(codes.len(), Code::ALL.len());

@@ -16,14 +16,18 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("verify", &["model"]),
     ("ingest", &["model", "verify", "http"]),
     ("control", &["model", "policy", "ledger", "observe", "verify", "ingest"]),
+    ("feed", &["model", "observe", "verify", "ingest"]),
     ("report", &["model"]),
     ("tls", &[]),
-    ("web", &["model", "observe", "control", "report", "tls"]),
-    ("config", &["model", "policy", "ledger", "verify", "ingest", "control", "dns", "observe", "http", "tls"]),
+    ("web", &["model", "observe", "control", "report", "tls", "feed"]),
+    ("config", &["model", "policy", "ledger", "verify", "ingest", "control", "dns", "observe", "http", "tls", "feed"]),
     ("process", &["dns"]),
     ("error", &[]),
     ("zones", &["model", "ingest", "dns"]),
-    ("serve", &["model", "policy", "observe", "dns", "control", "tls", "web", "config", "process", "zones", "error"]),
+    (
+        "serve",
+        &["model", "policy", "observe", "dns", "control", "tls", "web", "config", "process", "zones", "error", "feed"],
+    ),
     (
         "cli",
         &[

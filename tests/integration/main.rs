@@ -20,6 +20,7 @@
 //! | [`stored`] | long lists over a restart: compiled, sealed, unreadable, changed meanwhile |
 //! | [`signed`] | signed notices from the file to the receipt, and what people decide |
 //! | [`push`] | signed orders handed in over HTTP, and what became of them |
+//! | [`pull`] | notices fetched from a feed, that of a node and one that lies |
 //! | [`secrecy`] | names of secret notices are in nothing that a run leaves behind or says |
 //! | [`selftest`] | the node asks itself whether it does what notices order |
 //! | [`preview`] | what a notice would block, counted before it is in force |
@@ -31,12 +32,14 @@
 //! | [`memory`] | what a list costs in memory, and at most while it is swapped |
 //! | [`attacks`] | floods, hoards of connections, silence, shortage: what clients notice, and how long |
 //! | [`readiness`] | `/readyz` while the service address is attacked |
+//! | [`regulator_walk`] | the guides of `deploy/`, every command of theirs executed |
 //! | [`reload`] | SIGHUP |
 //! | [`shutdown`] | SIGTERM with questions under way, and a delay before the end |
 //! | [`upgrade`] | SIGUSR2: a new process takes over under load, or fails to |
 //! | [`systemd`] | what the service manager is told, and sockets it opened |
 //! | [`operators`] | the operators' socket: lifting and approving, strangers and slow clients, an upgrade |
 //! | [`web_access`] | who may call the API: clients, roles, TLS, limits; persons who decide over HTTP |
+//! | [`people`] | the command line from a list of names to the receipt and the letter |
 //! | [`operations`] | the man page has every metric, the rules of alerts are tested both ways |
 //! | [`startup`] | what keeps it from starting, and what `pagar check` says of it |
 //! | [`logging`] | what the log holds, and what it must not |
@@ -72,10 +75,13 @@ mod operations;
 mod operators;
 mod packets;
 mod peers;
+mod people;
 mod preview;
+mod pull;
 mod push;
 mod quickstart;
 mod readiness;
+mod regulator_walk;
 mod reload;
 mod scenario;
 mod secrecy;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use crate::harness::pagar;
 use crate::signed::Signed;
 
 fn deployed(file: &str) -> String {
@@ -20,14 +21,20 @@ fn documented() -> BTreeSet<String> {
     words.map(|word| word.trim_end_matches([' ', ',']).split('{').next().unwrap().to_owned()).collect()
 }
 
+/// A feed that is read, in vain, and one that is published.
+const FEEDS: &str = "[[source]]\nkind = \"pull\"\nurl = \"http://127.0.0.1:1/\"\nauthority = \"mcmc\"\n\
+    [[feed]]\nauthority = \"mcmc\"\nkey = \"feed.jwk\"\nnotices = \"notices\"\n";
+
 #[test]
 fn the_man_page_has_every_metric_and_no_other() {
-    // a source and an upstream, whose series depend on the configuration, and an authority that has numbered a notice
-    let signed = Signed::new(1);
-    let pagar = signed.start();
+    // sources, an upstream and a feed, whose series depend on the configuration, and an authority that has numbered a notice
+    let signed = Signed::with(1, FEEDS);
+    let feed = pagar(&["keys", "generate", "--out", signed.site.path("feed.jwk").to_str().unwrap()]);
+    assert_eq!(feed.code, Some(0), "{feed:?}");
+    let server = signed.start();
     signed.order("1.jws", &signed.mcmc.restrict(1, &["bad.example"]));
     signed.receipt("1.jws", "enforced");
-    let (_, text) = pagar.get("/metrics");
+    let (_, text) = server.get("/metrics");
     let served: BTreeSet<String> =
         text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next().map(str::to_owned)).collect();
     assert!(served.len() > 50, "{served:?}");

@@ -81,7 +81,7 @@ fn key_files(
     files
 }
 
-fn key_file(
+pub(super) fn key_file(
     written: &Spanned<String>,
     authority: &Authority,
     keyring: &mut Keyring,

@@ -9,6 +9,7 @@ mod block;
 mod cache;
 mod dns;
 mod exempt;
+mod feed;
 mod forwarding;
 mod guard;
 mod identity;
@@ -17,6 +18,7 @@ mod local;
 mod operators;
 mod process;
 mod proxy;
+mod pull;
 mod resolv_conf;
 mod source;
 mod standing;
@@ -52,11 +54,15 @@ pub(super) fn config(spec: Spec, path: &Path, env: &Environment, report: &mut Re
     let web_listen = web.as_ref().and_then(|web| web.as_ref().map(|web| web.listen));
     let dns = dns::config(&spec, web_listen, &mut cx);
     let pages = block::pages(&spec.block, &authorities, &mut cx);
-    let sources = source::all(&spec.source, &authorities, &mut cx);
+    let ledger =
+        spec.ledger.path.as_ref().map_or_else(|| Some(base.join("state")), |written| path_of(written, &mut cx));
+    let state = ledger.as_deref().unwrap_or(base);
+    let sources = source::all(&spec.source, &authorities, &keyring, state, &mut cx);
+    let keyring = Arc::new(keyring);
+    let feeds = feed::all(&spec.feed, &authorities, &keyring, state, spec.web.is_some(), &mut cx);
     let guard = guard::guard(&spec, &mut cx);
     let sizes = guard::sizes(&spec.guard, &spec.source, cx.report);
     let ledger_key = values::optional(spec.ledger.key_file.as_ref(), |file| ledger::key(file, &mut cx));
-    let ledger = spec.ledger.path.map_or_else(|| Some(base.join("state")), |written| path_of(&written, &mut cx));
     let operators = ledger.as_ref().and_then(|state| operators::operators(&spec.operators, state, &mut cx));
     let log = log(&spec.log, &mut cx);
     let process = process::process(&spec.process, cx.report);
@@ -64,8 +70,9 @@ pub(super) fn config(spec: Spec, path: &Path, env: &Environment, report: &mut Re
         dns: dns?,
         pages: pages?,
         authorities,
-        keyring: Arc::new(keyring),
+        keyring,
         sources,
+        feeds,
         guard: guard?,
         sizes: sizes?,
         ledger: ledger?,

@@ -2,18 +2,26 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use super::{Context, path_of, standing, values};
+use super::{Context, path_of, pull, standing, values};
 use crate::config::spec::{self, Spanned};
 use crate::ingest::{Kind, ListFormat, Source};
 use crate::model::{Authority, Notice};
+use crate::verify::keyring::Keyring;
 
 /// Every source that could be resolved, in the order of the file.
-pub(super) fn all(written: &[spec::Source], authorities: &[Authority], cx: &mut Context<'_, '_>) -> Vec<Source> {
+pub(super) fn all(
+    written: &[spec::Source],
+    authorities: &[Authority],
+    keyring: &Keyring,
+    state: &Path,
+    cx: &mut Context<'_, '_>,
+) -> Vec<Source> {
     let mut all: Vec<Source> = Vec::with_capacity(written.len());
     for (order, one) in (0..).zip(written) {
         let kind = match one {
             spec::Source::Directory(source) => directory(source, cx),
             spec::Source::List(source) => list(source, authorities, cx),
+            spec::Source::Pull(source) => pull::feed(source, authorities, keyring, state, cx),
         };
         let Some(kind) = kind else { continue };
         let source = Source { name: one.path().as_ref().clone(), order, kind };
@@ -68,13 +76,14 @@ fn unique(source: &Source, written: &spec::Source, others: &[Source], cx: &mut C
 fn standing_of(source: &Source) -> Option<&Notice> {
     match &source.kind {
         Kind::List { notice, .. } => Some(notice),
-        Kind::Directory { .. } => None,
+        Kind::Directory { .. } | Kind::Pull(_) => None,
     }
 }
 
 fn file(source: &Source) -> &Path {
     match &source.kind {
         Kind::Directory { path, .. } | Kind::List { path, .. } => path,
+        Kind::Pull(feed) => &feed.memory,
     }
 }
 

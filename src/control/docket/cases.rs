@@ -13,8 +13,11 @@ use crate::model::{Item, Order, Restriction};
 impl Docket {
     /// Lets time pass for the cases and for the orders about them.
     pub(super) fn advance(&mut self, now: Timestamp) {
-        let steps = self.life.at(now);
-        self.note(&steps);
+        // an instant at a time: what was in force in between is no other than if this had been called then
+        while let Some(at) = self.life.next_change().filter(|at| *at <= now) {
+            let steps = self.life.at(at);
+            self.note(&steps);
+        }
         while let Some((_, payload)) = self.to_bind.first().filter(|(at, _)| *at <= now).copied() {
             self.to_bind.pop_first();
             // it may change nothing: what it is about has ended, or rests already
@@ -51,6 +54,7 @@ impl Docket {
             if *to != Phase::InForce {
                 self.rests(key);
             }
+            self.end_lifts(key);
             if self.replaying {
                 continue;
             }

@@ -64,7 +64,7 @@ impl Docket {
         for (order, signed) in twins {
             match self.orders.contains_key(&order.digest) {
                 true => self.known(&order.digest, signed, &mut taken),
-                false if signed.way == Way::File => self.keep(signed, Waits::Ledger), // its twin waits, and that was said
+                false if matches!(signed.way, Way::File | Way::Feed) => self.keep(signed, Waits::Ledger), // its twin waits, and that was said
                 false => self.wait(signed, "ledger", "the ledger cannot be written", &mut taken),
             }
         }
@@ -116,9 +116,6 @@ impl Docket {
             let id = &good.order.id;
             tracing::info!(source = signed.source, notice = %id, authority = %good.order.authority, record, "accepted");
             self.holds.accept(&good, record, now);
-            for (_, ended) in self.end_lifts(&good.order, good.secret) {
-                self.book.later(ended);
-            }
             let mut filed = filed(&good.order, envelope, record, signed.received_at);
             filed.signers.clone_from(&good.signers);
             filed.test = good.test;
@@ -127,6 +124,7 @@ impl Docket {
                     filed.files.insert(signed.file.clone());
                     self.moves_in(&signed.file, Some(good.order.digest));
                 }
+                Way::Feed => {}
                 Way::Push(ticket, _) => taken.answers.push((ticket, Answer::taken(good.order.digest, true))),
             }
             self.file(&good.order, filed, good.quarantined.into_iter().map(|(item, _)| item).collect(), now);
@@ -164,11 +162,13 @@ impl Docket {
         if let Way::Push(ticket, _) = signed.way {
             return taken.answers.push((ticket, Answer::taken(*payload, false)));
         }
-        self.moves_in(&signed.file, Some(*payload));
-        let Some(filed) = self.orders.get_mut(payload) else { return };
-        filed.files.insert(signed.file.clone());
-        if !receipt::is_of(&signed.file, &Digest::new(*payload)) {
-            self.undelivered.insert(*payload);
+        if signed.way == Way::File {
+            self.moves_in(&signed.file, Some(*payload));
+            let Some(filed) = self.orders.get_mut(payload) else { return };
+            filed.files.insert(signed.file.clone());
+            if !receipt::is_of(&signed.file, &Digest::new(*payload)) {
+                self.undelivered.insert(*payload);
+            }
         }
         taken.settled.push((signed.source, signed.file));
     }
@@ -226,9 +226,11 @@ impl Docket {
             let answer = self.refusal(&signed, why, record, now);
             return taken.answers.push((ticket, Answer::Refused(Box::new(answer))));
         }
-        self.moves_in(&signed.file, None);
-        if is_new || !receipt::is_refusal(&signed.file) {
-            self.write_refusal(&signed, &why, record, now);
+        if signed.way == Way::File {
+            self.moves_in(&signed.file, None);
+            if is_new || !receipt::is_refusal(&signed.file) {
+                self.write_refusal(&signed, &why, record, now);
+            }
         }
         let (source, file, again) = (signed.source.clone(), signed.file.clone(), signed.again);
         if why.later {

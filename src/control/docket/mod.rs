@@ -20,6 +20,7 @@
 //! | [`book`] | the ledger, and what waits for it |
 //! | [`holds`] | what waits for people, and what they decided |
 //! | [`people`] | what people decide |
+//! | [`lifts`] | what they have lifted, and what ends that |
 //! | [`mod@offline`] | what files would do, without a ledger |
 //! | [`telling`], [`receipt`] | what the sender is told, and the file it stands in |
 //! | [`desk`] | those who handed an order in and wait, and those who ask |
@@ -32,6 +33,7 @@ mod desk;
 mod holds;
 mod intake;
 mod judge;
+mod lifts;
 mod offline;
 mod people;
 mod receipt;
@@ -56,6 +58,7 @@ use self::holds::Holds;
 pub(super) use self::holds::ListVersion;
 use self::judge::Good;
 pub(super) use self::judge::{Bench, CODES as REFUSALS};
+use self::lifts::{Ended, Lift};
 pub(super) use self::offline::offline;
 pub(super) use self::people::Decided;
 use super::SIGNED;
@@ -93,6 +96,8 @@ pub(super) struct Signed {
 pub(super) enum Way {
     /// As a file: its receipt is written beside it.
     File,
+    /// From a feed: its receipt is read by who asks for it.
+    Feed,
     /// Somebody handed it in and waits for the answer, under this number; perhaps for one authority only.
     Push(u64, Option<AuthorityId>),
 }
@@ -272,8 +277,10 @@ pub(super) struct Docket {
     holds: Holds,
     /// Versions of lists that people have approved.
     approved_lists: BTreeSet<ListVersion>,
-    /// Names that people have lifted, and whether they were secret then.
-    lifts: BTreeMap<DnsName, bool>,
+    /// Names that people have lifted.
+    lifts: BTreeMap<DnsName, Lift>,
+    /// Lifts that have ended, and that is not recorded yet.
+    ended: Vec<Ended>,
     lifts_changed: bool,
     /// What secrets are sealed with.
     key: Option<seal::Key>,
@@ -352,6 +359,7 @@ impl Docket {
             holds: Holds::default(),
             approved_lists: BTreeSet::new(),
             lifts: BTreeMap::new(),
+            ended: Vec::new(),
             lifts_changed: false,
             key,
             replaying: false,
@@ -388,6 +396,11 @@ impl Docket {
     /// Whether changes are refused because the ledger cannot be trusted.
     pub(super) fn is_read_only(&self) -> bool {
         self.read_only
+    }
+
+    /// The digests of the payloads that were taken.
+    pub(super) fn payloads(&self) -> impl Iterator<Item = [u8; 32]> {
+        self.orders.keys().copied()
     }
 
     /// When something becomes of a notice by itself.

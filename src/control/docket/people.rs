@@ -1,16 +1,15 @@
 //! What people decide: emergency lifts, and the approval of what is held.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 
 use super::Docket;
-use super::holds::{Held, ListVersion, Waits, case_of, held_list};
+use super::holds::{Held, ListVersion, Waits, held_list};
+use super::lifts::Lift;
 use crate::control::command::{OperatorReply, OperatorRequest, may_be_same};
 use crate::control::life::Key;
 use crate::ledger::Event;
 use crate::ledger::event::{Action, Secretable};
-use crate::model::{DnsName, ItemId, Order, Scope, Sensitivity};
+use crate::model::{DnsName, ItemId, Sensitivity};
 use crate::verify::guard::size::Hold;
 
 /// What a request changes, beside what it is answered.
@@ -74,9 +73,10 @@ impl Docket {
         let event = Event::Operator { action: Action::Lift, person, reason, held: None, name: Some(text) };
         match self.book.append(vec![event], &[], now) {
             Ok(head) => {
-                self.lifts.insert(name.clone(), sensitivity == Sensitivity::Secret);
+                let secret = sensitivity == Sensitivity::Secret;
+                self.lifts.insert(name.clone(), Lift { secret, record: head.sequence });
                 (self.names_went, self.news) = (true, true);
-                let text = "lifted; it stays so until a notice lists it anew".to_owned();
+                let text = "lifted; it stays so until a new notice that lists it takes effect".to_owned();
                 (OperatorReply::Ok { text, ledger: Some(head.sequence) }, Decided { lifts: true, ..Decided::default() })
             }
             Err(error) => refused("ledger", &error),
@@ -114,6 +114,7 @@ impl Docket {
             Waits::Item(key, item, payload) => {
                 if self.life.release(&key, &item, &payload) {
                     self.seen.remove(&key);
+                    self.end_lifts(&key);
                     self.moved.insert(key);
                 }
                 None
@@ -155,32 +156,6 @@ impl Docket {
         self.holds.forget_list(source);
     }
 
-    /// The names that are lifted.
-    pub(in crate::control) fn lifts(&self) -> impl Iterator<Item = &DnsName> {
-        self.lifts.keys()
-    }
-
-    /// Ends the lifts of names that an order lists anew; returns what is to be recorded of it. A name that is secret by
-    /// the order, or was when it was lifted, is sealed; without a key it is not recorded.
-    pub(super) fn end_lifts(&mut self, order: &Order, secret: bool) -> Vec<(DnsName, Event)> {
-        let Some(restriction) = order.act.restriction().filter(|_| !self.lifts.is_empty()) else { return Vec::new() };
-        let (authority, notice) = case_of(order);
-        let targets: Vec<_> = restriction.items.iter().filter_map(|item| item.target.as_ref().ok()).collect();
-        let listed = |lift: &DnsName| targets.iter().any(|(name, scope)| is_about(name, *scope, lift));
-        let (ended, rest): (BTreeMap<_, _>, _) =
-            std::mem::take(&mut self.lifts).into_iter().partition(|(lift, _)| listed(lift));
-        self.lifts = rest;
-        self.lifts_changed |= !ended.is_empty();
-        let event = |(name, was_secret)| {
-            let text = match (secret || was_secret, &self.key) {
-                (true, key) => Secretable::seal(&DnsName::to_string(&name), key.as_ref()?).ok()?,
-                (false, _) => Secretable::Plain(name.to_string()),
-            };
-            Some((name, Event::LiftEnded { name: text, authority: authority.clone(), notice: notice.clone() }))
-        };
-        ended.into_iter().filter_map(event).collect()
-    }
-
     /// What an item is called; of a secret notice only with `secret`.
     fn name_for_people(&self, item: &ItemId, payload: &[u8; 32], secret: bool) -> Option<String> {
         let restriction = self.restriction(payload)?;
@@ -188,9 +163,4 @@ impl Docket {
         let is_withheld = restriction.notice.sensitivity == Sensitivity::Secret && !secret;
         item.target.as_ref().ok().filter(|_| !is_withheld).map(|(name, _)| name.to_string())
     }
-}
-
-/// Whether a target lists a lifted name, or a name below it, anew.
-fn is_about(name: &DnsName, scope: Scope, lift: &DnsName) -> bool {
-    name.is_at_or_below(lift) || (scope == Scope::Subtree && lift.is_at_or_below(name))
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::holds::{Held, ListVersion, Waits};
+use super::lifts::{LIFT_ENDED, Lift};
 use super::{Docket, Filed, Seen, Shown, filed, judge};
 use crate::control::life::{Key, Phase};
 use crate::ledger::event::{Action, Held as What, Secretable};
@@ -21,8 +22,6 @@ struct Tape {
     accepted: [u8; 32],
     /// Where each case stood by the last record about it.
     told: BTreeMap<Key, String>,
-    /// Lifts that ended, and nothing says so yet.
-    ended: Vec<(DnsName, Event)>,
     /// Digests of the latest policies by serial.
     policies: BTreeMap<u32, String>,
 }
@@ -49,12 +48,12 @@ impl Docket {
         let played = records.into_iter().try_for_each(|record| self.play(record, &mut tape));
         self.replaying = false;
         played?;
-        self.catch_up(&mut tape, now);
+        self.catch_up(&tape, now);
         Ok(())
     }
 
     /// Records what a crash kept from being recorded, and lets the time since then pass.
-    fn catch_up(&mut self, tape: &mut Tape, now: Timestamp) {
+    fn catch_up(&mut self, tape: &Tape, now: Timestamp) {
         let stands = |phase: Phase| phase.as_str().to_owned();
         let missing: Vec<_> = self
             .life
@@ -68,7 +67,6 @@ impl Docket {
             let (authority, notice) = key;
             self.book.later(Event::Transition { authority, notice, from, to, cause: None });
         }
-        tape.ended.drain(..).for_each(|(_, ended)| self.book.later(ended));
         self.advance(now);
         self.moved = self.life.cases().map(|(key, _)| key.clone()).collect();
         // nothing good was seen of them: if there is nothing to ask either, their receipts at least are due
@@ -100,13 +98,12 @@ impl Docket {
     fn play(&mut self, Record { sequence, at, event }: Record, tape: &mut Tape) -> Result<(), String> {
         self.advance(at); // before it: what was seen later is not about what was said before
         match event {
-            Event::Accepted { payload, signers, received_at, quarantined, notice, secret, test, .. } => {
+            Event::Accepted { payload, signers, received_at, quarantined, notice, test, .. } => {
                 let octets = self.book.payload(&payload).map_err(|error| error.to_string())?;
                 let octets = octets.ok_or_else(|| format!("record {sequence}: notice {notice} is missing"))?;
                 let order = judge::order_in(&octets);
                 let order = order.ok_or_else(|| format!("record {sequence}: notice {notice} cannot be read"))?;
                 let quarantined = quarantined.into_iter().map(|item| ItemId::from(item.item)).collect();
-                tape.ended.extend(self.end_lifts(&order, secret));
                 let filed = Filed { signers, test, ..filed(&order, payload, sequence, received_at) };
                 tape.accepted = order.digest;
                 self.file(&order, filed, quarantined, at);
@@ -115,7 +112,10 @@ impl Docket {
             Event::Refused { payload, .. } => {
                 self.refused.insert(payload);
             }
-            Event::Transition { authority, notice, to, .. } => {
+            Event::Transition { authority, notice, to, cause, .. } => {
+                if cause.as_deref() == Some(LIFT_ENDED) {
+                    self.had_a_break(&(authority.clone(), notice.clone()));
+                }
                 tape.told.insert((authority, notice), to);
             }
             Event::Published { serial, digest, .. } => {
@@ -160,7 +160,7 @@ impl Docket {
             Event::Operator { action, person, held, name, .. } => match (action, held, name) {
                 (Action::Lift, _, Some(name)) => {
                     let secret = matches!(name, Secretable::Sealed { .. });
-                    self.lifts.extend(self.opened(&name).map(|name| (name, secret)));
+                    self.lifts.extend(self.opened(&name).map(|name| (name, Lift { secret, record: sequence })));
                 }
                 (Action::Propose, Some(id), _) => self.holds.propose(id, &person),
                 (Action::Approve, Some(id), _) => {
@@ -169,8 +169,7 @@ impl Docket {
                 _ => {}
             },
             Event::LiftEnded { name, .. } => {
-                let name = self.opened(&name);
-                tape.ended.retain(|(ended, _)| Some(ended) != name.as_ref());
+                self.opened(&name).iter().for_each(|name| self.was_told(name));
             }
             Event::Held { .. }
             | Event::Started { .. }

@@ -16,6 +16,9 @@ impl Task {
         First { mut loader, update }: First,
         changes: &mut Changes,
     ) -> Watched {
+        if let Kind::Pull(_) = source.kind {
+            self.sources.declare_feed(&source.name);
+        }
         if update.failure.is_some() {
             let last_good = self.state.notices_of(&source.name);
             if !last_good.is_empty() {
@@ -29,6 +32,7 @@ impl Task {
             gone.for_each(|key| self.state.remove(&(source.name.clone(), key)));
         }
         self.take(&source, update, changes);
+        loader.recorded(self.docket.payloads());
         self.watches += 1;
         let (number, commands) = (self.watches, self.commands.clone());
         let deliver = move |update| {
@@ -76,7 +80,7 @@ impl Task {
             file: source.file(&key),
             octets,
             received_at: update.at,
-            way: Way::File,
+            way: if let Kind::Pull(_) = source.kind { Way::Feed } else { Way::File },
             again: false,
         }));
         let mut documents: Vec<_> =

@@ -99,6 +99,7 @@ fn is_of(document: &StoredDocument, source: &Source, judges: &Judges) -> bool {
     let same_order = match &source.kind {
         Kind::List { notice, .. } => document.notice == Notice { digest: document.notice.digest, ..(**notice).clone() },
         Kind::Directory { allow_unsigned, .. } => *allow_unsigned,
+        Kind::Pull(_) => false, // what it gives is signed
     };
     document.source == source.name && document.reading == judges.reading(source) && same_order
 }

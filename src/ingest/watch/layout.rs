@@ -27,6 +27,7 @@ const MAX_DIRECTORIES: usize = 256;
 pub(super) fn root(kind: &Kind) -> &Path {
     match kind {
         Kind::Directory { path, .. } | Kind::List { path, .. } => path,
+        Kind::Pull(feed) => &feed.memory, // which is not watched
     }
 }
 
@@ -61,6 +62,7 @@ impl Layout {
                     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
                 (parent, path.file_name().map(OsStr::to_owned))
             }
+            Kind::Pull(feed) => (feed.memory.as_path(), None),
         };
         let mut directories = BTreeSet::new();
         let directory = resolve(parent, &mut directories).filter(|path| path.is_dir());

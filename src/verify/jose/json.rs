@@ -31,7 +31,7 @@ pub(super) fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Complaint
 }
 
 /// Reads the members of an object with everything below them; for short texts, since it takes many times their size.
-pub(super) fn object(text: &str) -> Result<Map<String, Value>, Complaint> {
+pub(in crate::verify) fn object(text: &str) -> Result<Map<String, Value>, Complaint> {
     match read(text)? {
         Strict(Value::Object(members)) => Ok(members),
         _ => Err(Complaint { what: "expected an object".to_owned(), line: 1, column: 1 }),

@@ -332,6 +332,13 @@ impl PrivateKey {
     }
 }
 
+impl PartialEq for PrivateKey {
+    /// A public half has one private half.
+    fn eq(&self, other: &Self) -> bool {
+        self.public == other.public
+    }
+}
+
 impl fmt::Debug for PrivateKey {
     /// Without the secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -6,7 +6,8 @@
 //! | `alg` or `kid` outside the protected header | not believed: they count as missing |
 //! | `crit`, whatever it lists; `b64` other than `true` (RFC 7797) | refused: nothing critical is understood |
 //! | `jwk`, `jku`, `x5c`, `x5u` | refused: keys come from the configuration alone, and a sender who thinks otherwise is to hear it. Such a rule can be dropped later; the opposite one could not be made later |
-//! | other header parameters, protected or not: `typ`, `cty` ... | ignored (RFC 7515 §4) |
+//! | `typ` in the protected header | read for those who ask; notices are told by their content ([`super::super::checkpoint`] asks) |
+//! | other header parameters, protected or not: `cty` ... | ignored (RFC 7515 §4) |
 //! | other members beside `payload` | ignored (RFC 7515 §7.2) |
 //! | a parameter both protected and unprotected, a member twice | refused |
 //! | base64url with padding, white space or bits after the end | refused, so that octets have one spelling |
@@ -191,6 +192,7 @@ pub struct Signature {
     protected: String, // as it stands in the envelope: it is part of what is signed
     alg: Alg,
     kid: String,
+    typ: Option<String>,
     octets: [u8; 64],
 }
 
@@ -205,11 +207,20 @@ impl Signature {
         self.alg
     }
 
-    fn by(key: &PrivateKey, payload: &[u8]) -> Self {
+    /// What it says it signs: `typ` of its protected header, if that is a string.
+    pub fn typ(&self) -> Option<&str> {
+        self.typ.as_deref()
+    }
+
+    fn by(key: &PrivateKey, payload: &[u8], typ: Option<&str>) -> Self {
         let (alg, kid) = (key.alg(), key.public().kid().to_owned());
-        let protected = BASE64URL_NOPAD.encode(json!({ "alg": alg.as_str(), "kid": kid }).to_string().as_bytes());
+        let mut header = json!({ "alg": alg.as_str(), "kid": kid });
+        if let Some(typ) = typ {
+            header["typ"] = typ.into();
+        }
+        let protected = BASE64URL_NOPAD.encode(header.to_string().as_bytes());
         let octets = key.sign(signing_input(&protected, payload).as_bytes());
-        Self { protected, alg, kid, octets }
+        Self { protected, alg, kid, typ: typ.map(str::to_owned), octets }
     }
 
     fn to_json(&self) -> Map<String, Value> {
@@ -222,10 +233,10 @@ impl Signature {
 
     /// Reads the three parts of a signature.
     fn read(protected: &str, unprotected: &Names, signature: &str) -> Result<Self, JwsError> {
-        let (alg, kid) = header(protected, unprotected)?;
+        let (alg, kid, typ) = header(protected, unprotected)?;
         let octets = decode(signature, "signature")?;
         let octets = octets.try_into().map_err(|octets: Vec<u8>| JwsError::SignatureLength(octets.len()))?;
-        Ok(Self { protected: protected.to_owned(), alg, kid, octets })
+        Ok(Self { protected: protected.to_owned(), alg, kid, typ, octets })
     }
 }
 
@@ -333,8 +344,8 @@ fn payload_of(text: &str) -> Result<Vec<u8>, JwsError> {
     decode(text, "payload")
 }
 
-/// What the headers say: the algorithm and the key.
-fn header(protected: &str, unprotected: &Names) -> Result<(Alg, String), JwsError> {
+/// What the headers say: the algorithm, the key, and the type of what is signed.
+fn header(protected: &str, unprotected: &Names) -> Result<(Alg, String, Option<String>), JwsError> {
     if protected.len() > BASE64URL_NOPAD.encode_len(MAX_HEADER) {
         return Err(JwsError::HeaderTooLarge);
     }
@@ -349,8 +360,9 @@ fn header(protected: &str, unprotected: &Names) -> Result<(Alg, String), JwsErro
         None => return Err(JwsError::NoAlg),
     };
     nothing_else_is_asked(&members, unprotected)?;
+    let typ = members.get("typ").and_then(Value::as_str).map(str::to_owned);
     match members.get("kid") {
-        Some(Value::String(kid)) if (1..=MAX_KID).contains(&kid.len()) => Ok((alg, kid.clone())),
+        Some(Value::String(kid)) if (1..=MAX_KID).contains(&kid.len()) => Ok((alg, kid.clone(), typ)),
         Some(_) => Err(JwsError::Kid),
         None => Err(JwsError::NoKid),
     }
@@ -546,20 +558,29 @@ impl<'de> Deserialize<'de> for HasPayload {
 
 /// Signs with every key, in the general serialisation: what several people sign.
 pub fn sign(payload: &[u8], keys: &[&PrivateKey]) -> String {
-    let signatures: Vec<_> = keys.iter().map(|key| Signature::by(key, payload)).collect();
+    let signatures: Vec<_> = keys.iter().map(|key| Signature::by(key, payload, None)).collect();
     general(payload, &signatures)
 }
 
 /// Signs in the flattened serialisation: receipts.
 pub fn flattened(payload: &[u8], key: &PrivateKey) -> String {
-    let mut envelope = Signature::by(key, payload).to_json();
+    flat(payload, &Signature::by(key, payload, None))
+}
+
+/// The same, saying in `typ` what is signed, for those who take nothing else under this key.
+pub fn typed(payload: &[u8], typ: &str, key: &PrivateKey) -> String {
+    flat(payload, &Signature::by(key, payload, Some(typ)))
+}
+
+fn flat(payload: &[u8], signature: &Signature) -> String {
+    let mut envelope = signature.to_json();
     envelope.insert("payload".to_owned(), BASE64URL_NOPAD.encode(payload).into());
     Value::Object(envelope).to_string()
 }
 
 /// Signs in the compact serialisation, which carries one signature.
 pub fn compact(payload: &[u8], key: &PrivateKey) -> String {
-    let signature = Signature::by(key, payload);
+    let signature = Signature::by(key, payload, None);
     format!("{}.{}", signing_input(&signature.protected, payload), BASE64URL_NOPAD.encode(&signature.octets))
 }
 
@@ -574,7 +595,7 @@ pub fn add_signature(envelope: &Envelope, key: &PrivateKey) -> Result<String, Jw
         return Err(JwsError::TooManySignatures);
     }
     let mut signatures = envelope.signatures.clone();
-    signatures.push(Signature::by(key, &envelope.payload));
+    signatures.push(Signature::by(key, &envelope.payload, None));
     Ok(general(&envelope.payload, &signatures))
 }
 

@@ -14,6 +14,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 pub use json::Complaint;
+pub(super) use json::object;
 pub use jwk::{Jwk, JwkError, PrivateKey, PublicKey, Thumbprint, Window};
 pub use jws::{Envelope, Form, JwsError};
 

@@ -15,6 +15,7 @@ fuzz_target!(|octets: &[u8]| {
         read_names: |_| Ok("*.bank.example\nocsp.example\n".into()),
         read_groups: || Err(String::new()),
         read_certificate: |_| Ok(Default::default()),
+        try_access: |_, _| Ok(()),
         now: Default::default(),
     };
     if let Err(diagnostics) = parse(text, "/etc/pagar.toml".as_ref(), &environment) {

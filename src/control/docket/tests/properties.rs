@@ -70,8 +70,10 @@ fn deed() -> impl Strategy<Value = Deed> {
 #[derive(Default)]
 struct Model {
     notices: Vec<Accepted>,
-    /// Names lifted and not yet listed anew.
-    lifted: Vec<DnsName>,
+    /// Names lifted and not yet listed anew, each with the number of the last order before.
+    lifted: Vec<(DnsName, u64)>,
+    /// Until when it was looked for what ends lifts.
+    looked: Timestamp,
 }
 
 /// A notice with what was ordered about it later.
@@ -86,6 +88,8 @@ struct Accepted {
 /// What an order lists and when: an item that waits for people is `None`, and has its own switch.
 #[derive(Clone, Debug)]
 struct Content {
+    /// Of the order.
+    number: u64,
     targets: Vec<Target>,
     from: Timestamp,
     until: Option<Timestamp>,
@@ -113,8 +117,8 @@ fn name(at: usize) -> DnsName {
 }
 
 impl Accepted {
-    /// What it lists at an instant; `None` if it has ended by then.
-    fn lists(&self, now: Timestamp) -> Option<Vec<Target>> {
+    /// What it lists at an instant, and the number of the order that says so; `None` if it has ended by then.
+    fn says(&self, now: Timestamp) -> Option<(u64, Vec<Target>)> {
         let mut later: Vec<_> = self.later.iter().filter(|(at, _)| *at <= now).collect();
         later.sort_by_key(|(at, _)| *at);
         let (mut content, mut suspended, mut gone) = (&self.first, false, Vec::new());
@@ -137,7 +141,20 @@ impl Accepted {
         let kept = items
             .filter(|(item, target)| !gone.contains(item) && (!is_held(**target) || content.approved.contains(item)));
         let listed = kept.map(|(_, target)| *target).collect();
-        Some(if suspended || now < content.from { Vec::new() } else { listed })
+        Some((content.number, if suspended || now < content.from { Vec::new() } else { listed }))
+    }
+
+    fn lists(&self, now: Timestamp) -> Option<Vec<Target>> {
+        self.says(now).map(|(_, listed)| listed)
+    }
+
+    /// When it may come to list something else.
+    fn instants(&self) -> impl Iterator<Item = Timestamp> {
+        let later = self.later.iter().flat_map(|(at, order)| match order {
+            Order::Amend(content) => [Some(*at), Some(content.from)],
+            _ => [Some(*at), None],
+        });
+        later.flatten().chain([self.first.from])
     }
 }
 
@@ -149,15 +166,24 @@ impl Model {
     }
 
     fn is_lifted(&self, asked: &DnsName) -> bool {
-        self.lifted.iter().any(|lifted| asked.is_at_or_below(lifted))
+        self.lifted.iter().any(|(lifted, _)| asked.is_at_or_below(lifted))
     }
 
-    /// A notice lists names anew, which ends lifts.
-    fn lists_anew(&mut self, targets: &[Target]) {
+    /// Lets time pass: what takes effect and lists names anew ends lifts.
+    fn look(&mut self, now: Timestamp) {
+        let instants = self.notices.iter().flat_map(Accepted::instants);
+        let mut instants: Vec<_> = instants.filter(|at| self.looked < *at && *at < now).chain([now]).collect();
+        instants.sort_unstable();
         let about = |lifted: &DnsName, (at, below): Target| {
             name(at).is_at_or_below(lifted) || (below && lifted.is_at_or_below(&name(at)))
         };
-        self.lifted.retain(|lifted| !targets.iter().any(|target| about(lifted, *target)));
+        for at in instants {
+            for (number, listed) in self.notices.iter().filter_map(|notice| notice.says(at)) {
+                self.lifted
+                    .retain(|(lifted, last)| number <= *last || !listed.iter().any(|target| about(lifted, *target)));
+            }
+        }
+        self.looked = now;
     }
 
     /// Every content that was ever ordered.
@@ -218,7 +244,7 @@ impl Pair {
             more["expires_at"] = until.to_string().into();
         }
         let (targets, approved) = (targets.to_vec(), Vec::new());
-        (more, Content { targets, from, until, approved, said_by: String::new() })
+        (more, Content { number: self.numbers + 1, targets, from, until, approved, said_by: String::new() })
     }
 
     /// What is held of an order that was accepted: its receipt knows no more than that.
@@ -256,7 +282,6 @@ impl Pair {
                 let (id, accepted) = self.send(court, "restrict", from, more);
                 assert!(accepted);
                 let first = Content { said_by: id.clone(), ..first };
-                self.model.lists_anew(&targets);
                 self.holds(&first);
                 self.model.notices.push(Accepted { id, court, first, later: Vec::new() });
             }
@@ -270,7 +295,6 @@ impl Pair {
                 assert_eq!(accepted, !ended);
                 if accepted {
                     let content = Content { said_by: id, ..content };
-                    self.model.lists_anew(&targets);
                     self.holds(&content);
                     let at = self.after(from);
                     self.model.notices[of].later.push((at, Order::Amend(content)));
@@ -297,7 +321,7 @@ impl Pair {
                 let reply = self.node.operate(request);
                 assert_eq!(reply.word() == "done", listed, "{reply:?}");
                 if listed {
-                    self.model.lifted.push(name);
+                    self.model.lifted.push((name, self.numbers));
                 }
             }
             Deed::Pass { minutes } => {
@@ -334,6 +358,7 @@ impl Pair {
 
     /// The policy is the model's, name by name, and what is compiled anew from what is accepted.
     fn check(&mut self) {
+        self.model.look(self.node.now);
         for asked in NAMES.iter().chain(&ASKED) {
             let wanted = self.model.blocks(&DnsName::from_text(asked).unwrap(), self.node.now);
             assert_eq!(self.node.blocks(asked), wanted, "{asked} at {}", self.node.now);
