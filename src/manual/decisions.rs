@@ -927,6 +927,7 @@
 //! - **A connection is read on for five seconds after the last answer.** *Why:* closed with octets unread it is reset, and the
 //!   client that sent too much never reads why it was refused. *Change:* nothing.
 //! - **A client and an account of one name are one person.** *Why:* they are more likely one human than two. *Change:* nothing.
+//!
 //! # Feeds
 //!
 //! - **A checkpoint lists everything that there is, by pages, rather than what has changed.** *Why:* a reader that has missed any

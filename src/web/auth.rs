@@ -40,7 +40,6 @@ use crate::observe::metrics::AuthFailure;
 /// Who may read what is everybody's: figures, previews.
 pub(super) const READERS: &[Role] = &[Role::Viewer, Role::Operator];
 /// Who may send orders.
-#[allow(dead_code)] // for POST /v1/notices
 pub(super) const SENDERS: &[Role] = &[Role::Authority, Role::Operator];
 /// Who may change what the node does.
 pub(super) const OPERATORS: &[Role] = &[Role::Operator];

@@ -283,7 +283,7 @@ mod tests {
         assert_eq!(status, StatusCode::OK);
         let paths: Vec<_> =
             index.lines().filter_map(|line| line.strip_prefix("GET ")?.split([' ', '?']).next()).collect();
-        assert_eq!(paths.len(), 7);
+        assert_eq!(paths.len(), 10);
         for path in paths {
             let (status, _, body) = get(path).await;
             // before there is a preview or a feed it says so

@@ -13,6 +13,8 @@ fuzz_target!(|octets: &[u8]| {
         read_key: |_| Ok(r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#.into()),
         read_secret: |_| Ok("000102030405060708090a0b0c0d0e0f\n".into()),
         read_names: |_| Ok("*.bank.example\nocsp.example\n".into()),
+        read_groups: || Err(String::new()),
+        read_certificate: |_| Ok(Default::default()),
         try_access: |_, _| Ok(()),
         now: Default::default(),
     };
