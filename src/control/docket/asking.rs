@@ -44,13 +44,16 @@ impl Docket {
             return None;
         }
         let in_force = case.phase() == Phase::InForce;
-        if lifted.is_empty() && is_over(case) {
-            lifted = self.gone(case); // of one that was suspended when it was revoked, too
-        }
-        lifted.retain(|item| !is_listed(item, policy)); // another notice lists it, or it does again
         let shown = self.shown.get(&key).filter(|_| in_force).cloned();
         let mut blocked = shown.map_or_else(Vec::new, |shown| self.items(&shown));
         blocked.retain(|item| item.target.as_ref().is_ok_and(|(name, _)| !policy.is_lifted(name.as_wire())));
+        if is_over(case) || (in_force && blocked.is_empty()) {
+            let gone = self.gone(case); // what went before by itself, too: as after a restart
+            let again: BTreeMap<_, _> = gone.iter().map(|item| (&item.id, item)).collect();
+            lifted.retain(|item| again.get(&item.id) != Some(&item));
+            lifted.extend(gone);
+        }
+        lifted.retain(|item| !is_listed(item, policy)); // another notice lists it, or it does again
         if blocked.is_empty() && lifted.is_empty() {
             if !self.is_seen(&key) {
                 self.seen.remove(&key); // what failed is not asked for any more
@@ -65,6 +68,9 @@ impl Docket {
     /// Nothing is to be asked about a case now: what it lists no more, others do.
     fn wait_for_others(&mut self, key: &Key) {
         let (Some(case), false) = (self.life.case(key), self.is_seen(key)) else { return };
+        if case.phase() == Phase::Scheduled {
+            return; // it has listed nothing yet
+        }
         let mut gone = self.gone(case);
         gone.truncate(SAMPLE);
         if !gone.is_empty() && self.listed_elsewhere.len() < MOST_ELSEWHERE {
