@@ -2,7 +2,7 @@
 //!
 //! A lift ends when something is in force that lists its name anew: content of a signed notice that was accepted after the
 //! lift, from when it takes effect, and of it the items that are in force. What is refused, waits for people or takes
-//! effect later ends nothing yet, and what was accepted before, not even when it is resumed. All of that follows from the
+//! effect later ends nothing yet, and what was accepted before, not even when it is resumed. A person may take it back. All of that follows from the
 //! records, so a ledger that is played gives the same; `lift-ended` only says it.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,23 +57,36 @@ impl Docket {
             std::mem::take(&mut self.lifts).into_iter().partition(|(name, lift)| is_ended(name, lift));
         self.lifts = rest;
         for (name, lift) in ended {
-            let event = self.ended_by(&name, key, secret || lift.secret);
+            let event = self.ended(&name, Some(key), secret || lift.secret);
             self.lift_ends(name, event);
         }
     }
 
-    pub(super) fn lift_ends(&mut self, name: DnsName, event: Option<Event>) {
+    fn lift_ends(&mut self, name: DnsName, event: Option<Event>) {
         (self.lifts_changed, self.news) = (true, true);
         self.ended.push(Ended { name, event });
     }
 
-    /// The record of a lift that a notice ends. A name that is secret by the notice, or was when it was lifted, is sealed.
-    fn ended_by(&self, name: &DnsName, (authority, notice): &Key, secret: bool) -> Option<Event> {
-        let name = match (secret, &self.key) {
-            (true, key) => Secretable::seal(&name.to_string(), key.as_ref()?).ok()?,
-            (false, _) => Secretable::Plain(name.to_string()),
-        };
-        Some(Event::LiftEnded { name, authority: authority.clone(), notice: notice.clone() })
+    /// A person has taken a lift back, and that is recorded.
+    pub(super) fn restored(&mut self, name: DnsName) {
+        let Some(lift) = self.lifts.remove(&name) else { return };
+        let event = self.ended(&name, None, lift.secret);
+        self.lift_ends(name, event);
+    }
+
+    /// The record of the end of a lift, by a notice or a person. A name that is secret by the notice, or was when it was
+    /// lifted, is sealed.
+    fn ended(&self, name: &DnsName, by: Option<&Key>, secret: bool) -> Option<Event> {
+        let (authority, notice) = by.cloned().unzip();
+        Some(Event::LiftEnded { name: self.written(name, secret)?, authority, notice })
+    }
+
+    /// A name as the ledger has it; `None` if it is secret and there is no key.
+    pub(super) fn written(&self, name: &DnsName, secret: bool) -> Option<Secretable> {
+        match (secret, &self.key) {
+            (true, key) => Secretable::seal(&name.to_string(), key.as_ref()?).ok(),
+            (false, _) => Some(Secretable::Plain(name.to_string())),
+        }
     }
 
     /// Records the lifts that have ended, and whose names are blocked again by that: those are asked for anew.
@@ -105,10 +118,9 @@ impl Docket {
         keys.filter(|key| self.life.case(key).is_some_and(|case| case.phase() == Phase::InForce)).collect()
     }
 
-    /// The end of a lift is recorded.
+    /// The end of a lift is recorded. The name may have been lifted once more in between.
     pub(super) fn was_told(&mut self, name: &DnsName) {
         self.ended.retain(|ended| ended.name != *name);
-        self.lifts.remove(name);
     }
 }
 

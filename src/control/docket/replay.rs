@@ -162,6 +162,9 @@ impl Docket {
                     let secret = matches!(name, Secretable::Sealed { .. });
                     self.lifts.extend(self.opened(&name).map(|name| (name, Lift { secret, record: sequence })));
                 }
+                (Action::Restore, _, Some(name)) => {
+                    self.opened(&name).into_iter().for_each(|name| self.restored(name));
+                }
                 (Action::Propose, Some(id), _) => self.holds.propose(id, &person),
                 (Action::Approve, Some(id), _) => {
                     self.approved(id);
