@@ -23,6 +23,7 @@ impl Docket {
     /// What to ask after a policy was published: of cases that changed, what is to be blocked, and what was and is not.
     pub(in crate::control) fn queries(&mut self, policy: &Snapshot) -> Vec<Query> {
         self.news = false;
+        self.tell_begun(policy);
         self.tell_ended(policy);
         self.look_elsewhere(policy);
         let keys = std::mem::take(&mut self.to_ask);
@@ -168,7 +169,8 @@ impl Docket {
 
     /// Whether something is to be asked again.
     pub(in crate::control) fn has_questions(&self) -> bool {
-        !self.to_ask.is_empty() || !self.ended.is_empty() || (self.names_went && !self.listed_elsewhere.is_empty())
+        let lifts = !self.begun.is_empty() || !self.ended.is_empty();
+        !self.to_ask.is_empty() || lifts || (self.names_went && !self.listed_elsewhere.is_empty())
     }
 
     /// Records what waits and writes the receipts that are due. What no receipt waits for is recorded once a second: what is

@@ -7,11 +7,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
+
 use super::{Docket, Shown};
-use crate::control::life::{Key, Phase};
+use crate::control::life::{Case, Content, Key, Phase};
 use crate::ledger::Event;
 use crate::ledger::event::Secretable;
-use crate::model::{DnsName, Scope, Sensitivity};
+use crate::model::{DnsName, Item, Restriction, Scope, Sensitivity};
 use crate::policy::Snapshot;
 
 /// The cause of a transition that leaves a case in force, with names of its blocked again.
@@ -22,8 +24,28 @@ pub(super) const LIFT_ENDED: &str = "lift-ended";
 pub(super) struct Lift {
     /// Some notice that listed it then was secret.
     pub(super) secret: bool,
-    /// The record of it.
+    /// The record of it, and the time that has.
     pub(super) record: u64,
+    pub(super) at: Timestamp,
+}
+
+/// How much of a target, or of a notice in force, is lifted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lifted {
+    None,
+    Part,
+    All,
+}
+
+impl Lifted {
+    /// The word for it in receipts.
+    pub(super) const fn code(self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Part => Some("lifted-in-part"),
+            Self::All => Some("operator"),
+        }
+    }
 }
 
 /// The end of a lift that is not recorded yet.
@@ -42,7 +64,7 @@ impl Docket {
 
     /// A case may have come into force, or an item of it: ends the lifts of what it lists anew.
     pub(super) fn end_lifts(&mut self, key: &Key) {
-        let Some(case) = self.life.case(key).filter(|case| case.phase() == Phase::InForce) else { return };
+        let Some(case) = self.life.case(key).filter(|case| self.restricts(key, case)) else { return };
         let record = self.orders.get(&case.content.payload).map_or(0, |filed| filed.record);
         if self.lifts.values().all(|lift| lift.record > record) {
             return; // none, as a rule: the ledger is not read for nothing
@@ -86,6 +108,46 @@ impl Docket {
         match (secret, &self.key) {
             (true, key) => Secretable::seal(&name.to_string(), key.as_ref()?).ok(),
             (false, _) => Some(Secretable::Plain(name.to_string())),
+        }
+    }
+
+    /// Whether a case is in force, and no rehearsal.
+    pub(super) fn restricts(&self, key: &Key, case: &Case) -> bool {
+        case.phase() == Phase::InForce && !self.tests.contains(key)
+    }
+
+    /// How much of a target is lifted, and since when.
+    pub(super) fn lift_of(&self, (target, scope): &(DnsName, Scope)) -> Option<(Lifted, Timestamp)> {
+        let whole = self.lifts.iter().filter(|(name, _)| target.is_at_or_below(name));
+        let below = self.lifts.iter().filter(|(name, _)| *scope == Scope::Subtree && name.is_at_or_below(target));
+        let first = |lift: Option<(&DnsName, &Lift)>, lifted| lift.map(|(_, lift)| (lifted, lift.at));
+        let (whole, below) = (whole.min_by_key(|(_, lift)| lift.record), below.min_by_key(|(_, lift)| lift.record));
+        first(whole, Lifted::All).or_else(|| first(below, Lifted::Part))
+    }
+
+    /// How much is lifted of what a case in force says in this restriction.
+    pub(super) fn lifted_of(&self, key: &Key, case: &Case, restriction: &Restriction) -> Lifted {
+        if self.lifts.is_empty() || !self.restricts(key, case) {
+            return Lifted::None;
+        }
+        let Content { quarantined, .. } = &case.content;
+        let is_out = |item: &Item| quarantined.contains(&item.id) || case.revoked_items.contains(&item.id);
+        let targets =
+            restriction.items.iter().filter(|item| !is_out(item)).filter_map(|item| item.target.as_ref().ok());
+        let mut all: Vec<_> = targets.map(|target| self.lift_of(target).map_or(Lifted::None, |(it, _)| it)).collect();
+        all.dedup();
+        match all[..] {
+            [] | [Lifted::None] => Lifted::None,
+            [Lifted::All] => Lifted::All,
+            _ => Lifted::Part,
+        }
+    }
+
+    /// Lifts have begun: the receipts of what lists their names are due.
+    pub(super) fn tell_begun(&mut self, policy: &Snapshot) {
+        for name in std::mem::take(&mut self.begun) {
+            let keys = self.in_force_about(&name, policy);
+            self.unwritten.extend(keys);
         }
     }
 

@@ -279,6 +279,8 @@ pub(super) struct Docket {
     approved_lists: BTreeSet<ListVersion>,
     /// Names that people have lifted.
     lifts: BTreeMap<DnsName, Lift>,
+    /// Names whose lift no receipt says yet.
+    begun: Vec<DnsName>,
     /// Lifts that have ended, and that is not recorded yet.
     ended: Vec<Ended>,
     lifts_changed: bool,
@@ -359,6 +361,7 @@ impl Docket {
             holds: Holds::default(),
             approved_lists: BTreeSet::new(),
             lifts: BTreeMap::new(),
+            begun: Vec::new(),
             ended: Vec::new(),
             lifts_changed: false,
             key,

@@ -70,7 +70,8 @@ impl Docket {
         let event = Event::Operator { action: Action::Lift, person, reason, held: None, name: Some(text) };
         match self.book.append(vec![event], &[], now) {
             Ok(head) => {
-                self.lifts.insert(name.clone(), Lift { secret, record: head.sequence });
+                self.lifts.insert(name.clone(), Lift { secret, record: head.sequence, at: now });
+                self.begun.push(name.clone());
                 (self.names_went, self.news) = (true, true);
                 let text = "lifted; it stays so until a new notice that lists it takes effect".to_owned();
                 (OperatorReply::Ok { text, ledger: Some(head.sequence) }, Decided { lifts: true, ..Decided::default() })
