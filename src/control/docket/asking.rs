@@ -92,10 +92,14 @@ impl Docket {
         gone.into_iter().for_each(|(key, items)| self.lifted.entry(key).or_default().extend(items));
     }
 
-    /// A case has changed since it was asked about: whatever was found, there is or will be another query.
+    /// A case has changed since it was asked about, or is gone: whatever was found, there is another query, or will be.
     pub(super) fn overtaken(&mut self, key: Key, number: u64, lifted: Vec<Item>) {
         if self.asked.get(&key) == Some(&number) {
             self.asked.remove(&key);
+            if self.life.case(&key).is_some() || self.unsigned.contains_key(&key) {
+                self.to_ask.insert(key.clone());
+                self.news = true;
+            }
         }
         if !lifted.is_empty() {
             self.lifted.entry(key).or_default().extend(lifted);
@@ -122,11 +126,15 @@ impl Docket {
 
     /// Takes note of what was found, records it and writes receipts.
     pub(in crate::control) fn found(&mut self, found: Vec<Found>, serial: u32, policy: &str, now: Timestamp) {
-        for Found { key, number, asked, had_blocked, lifted, failed } in found {
-            if self.asked.get(&key) != Some(&number) || self.to_ask.contains(&key) {
+        // what was asked before its time came is no failure after it
+        self.advance(now);
+        for Found { key, number, asked, had_blocked, lifted, failed, failures } in found {
+            let has_changed = self.asked.get(&key) != Some(&number) || self.to_ask.contains(&key);
+            if has_changed || (failed.is_some() && self.is_lifting()) {
                 self.overtaken(key, number, lifted);
                 continue;
             }
+            self.metrics.selftest.failures.inc_by(failures);
             self.asked.remove(&key);
             if self.lifted.get(&key).is_some_and(|left| !left.is_empty()) {
                 self.to_ask.insert(key.clone()); // of a query that this one overtook
@@ -169,8 +177,8 @@ impl Docket {
 
     /// Whether something is to be asked again.
     pub(in crate::control) fn has_questions(&self) -> bool {
-        let lifts = !self.begun.is_empty() || !self.ended.is_empty();
-        !self.to_ask.is_empty() || lifts || (self.names_went && !self.listed_elsewhere.is_empty())
+        let gone = self.names_went && !self.listed_elsewhere.is_empty();
+        !self.to_ask.is_empty() || self.is_lifting() || gone
     }
 
     /// Records what waits and writes the receipts that are due. What no receipt waits for is recorded once a second: what is

@@ -143,10 +143,16 @@ impl Docket {
         }
     }
 
-    /// Lifts have begun: the receipts of what lists their names are due.
+    /// Whether lifts have begun or ended since cases were asked about.
+    pub(super) fn is_lifting(&self) -> bool {
+        !self.begun.is_empty() || !self.ended.is_empty()
+    }
+
+    /// Lifts have begun: the receipts of what lists their names are due. What is being asked about is asked anew.
     pub(super) fn tell_begun(&mut self, policy: &Snapshot) {
         for name in std::mem::take(&mut self.begun) {
             let keys = self.in_force_about(&name, policy);
+            self.to_ask.extend(keys.iter().filter(|key| self.asked.contains_key(*key)).cloned());
             self.unwritten.extend(keys);
         }
     }

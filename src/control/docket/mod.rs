@@ -214,6 +214,8 @@ pub(super) struct Found {
     pub(super) asked: u64,
     pub(super) had_blocked: bool,
     pub(super) failed: Option<&'static str>,
+    /// How many questions failed.
+    pub(super) failures: u64,
     /// Names that were to resolve again: if that failed, they are asked for once more.
     pub(super) lifted: Vec<Item>,
 }
