@@ -1,4 +1,5 @@
-//! `pagar lift`: one person lifts a name at once, because waiting for the authority would do harm.
+//! `pagar lift`: one person lifts a name at once, because waiting for the authority would do harm; or takes
+//! that back.
 
 use clap::Args;
 
@@ -13,10 +14,14 @@ pub(super) struct Options {
     /// Why: a line of text that goes into the ledger
     #[arg(long, value_name = "TEXT")]
     reason: String,
+    /// Take the lift back: notices that list the name block it again
+    #[arg(long)]
+    undo: bool,
     #[command(flatten)]
     server: Server,
 }
 
 pub(super) fn run(options: &Options) -> Result<(), ExitError> {
-    options.server.ask(&Ask::Lift { name: options.name.clone(), reason: options.reason.clone() })
+    let (name, reason) = (options.name.clone(), options.reason.clone());
+    options.server.ask(&if options.undo { Ask::Restore { name, reason } } else { Ask::Lift { name, reason } })
 }

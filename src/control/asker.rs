@@ -80,6 +80,7 @@ fn ask(test: &mut SelfTest, query: Query, kinds: &BTreeMap<AuthorityId, Authorit
         had_blocked: !query.blocked.is_empty(),
         lifted: query.lifted,
         failed,
+        failures: outcome.failures,
     }
 }
 

@@ -5,6 +5,7 @@
 //! | asked | by whom | what happens |
 //! |---|---|---|
 //! | lift | one person | at once, and recorded; it lasts until a new notice that lists the name is in force |
+//! | restore | one person | a lift is taken back, at once, and recorded: older notices block the name again |
 //! | approve, a held list | one person | its new version is put in force |
 //! | approve, an item in quarantine | two different persons | the first proposes, the second carries it out |
 //! | held | anybody who may ask | what waits |
@@ -23,13 +24,20 @@ pub const SOCKET: &str = "control.sock";
 pub const LONGEST_REASON: usize = 1_000;
 
 /// A request as it stands on the socket, one line of JSON: `{"lift":{"name":"a.example","reason":"…"}}`,
-/// `{"approve":{"id":7,"reason":"…"}}` or `{"held":{}}`.
+/// `{"restore":{"name":"a.example","reason":"…"}}`, `{"approve":{"id":7,"reason":"…"}}` or `{"held":{}}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Ask {
     /// Lift a name at once.
     Lift {
         /// As written.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+    /// Take a lift back.
+    Restore {
+        /// As it was lifted.
         name: String,
         /// Why.
         reason: String,
@@ -50,6 +58,7 @@ impl Ask {
     pub const fn word(&self) -> &'static str {
         match self {
             Self::Lift { .. } => "lift",
+            Self::Restore { .. } => "restore",
             Self::Approve { .. } => "approve",
             Self::Held {} => "held",
         }
@@ -59,14 +68,19 @@ impl Ask {
     pub fn by(self, person: String) -> Result<OperatorRequest, OperatorReply> {
         Ok(match self {
             Self::Lift { name, reason } => {
-                let name =
-                    asked(&name).map_err(|error| OperatorReply::refused("name", format!("{name:?}: {error}")))?;
-                OperatorRequest::Lift { name, reason: reason_of(&reason)?, person }
+                OperatorRequest::Lift { name: name_of(&name)?, reason: reason_of(&reason)?, person }
+            }
+            Self::Restore { name, reason } => {
+                OperatorRequest::Restore { name: name_of(&name)?, reason: reason_of(&reason)?, person }
             }
             Self::Approve { id, reason } => OperatorRequest::Approve { id, reason: reason_of(&reason)?, person },
             Self::Held {} => OperatorRequest::Held { secret: false },
         })
     }
+}
+
+fn name_of(written: &str) -> Result<DnsName, OperatorReply> {
+    asked(written).map_err(|error| OperatorReply::refused("name", format!("{written:?}: {error}")))
 }
 
 /// A reason somebody can be held to: a line of text.
@@ -89,6 +103,15 @@ fn reason_of(written: &str) -> Result<String, OperatorReply> {
 pub enum OperatorRequest {
     /// Lift a name, whichever notices list it.
     Lift {
+        /// The name.
+        name: DnsName,
+        /// Why, for the ledger.
+        reason: String,
+        /// Who asks.
+        person: String,
+    },
+    /// Take the lift of a name back.
+    Restore {
         /// The name.
         name: DnsName,
         /// Why, for the ledger.
@@ -230,6 +253,8 @@ mod tests {
         let lift = Ask::Lift { name: "a.example".into(), reason: "ticket 7".into() };
         assert_eq!(ask(r#"{"lift":{"name":"a.example","reason":"ticket 7"}}"#), Ok(lift.clone()));
         assert_eq!(ask(&serde_json::to_string(&lift).unwrap()), Ok(lift));
+        let restore = Ask::Restore { name: "a.example".into(), reason: "r".into() };
+        assert_eq!(ask(r#"{"restore":{"name":"a.example","reason":"r"}}"#), Ok(restore));
         assert_eq!(ask(r#"{"approve":{"id":7,"reason":"r"}}"#), Ok(Ask::Approve { id: 7, reason: "r".into() }));
         assert_eq!(ask(r#"{"held":{}}"#), Ok(Ask::Held {}));
         for bad in [
@@ -267,6 +292,8 @@ mod tests {
             ("a.example", &"x".repeat(LONGEST_REASON + 1), "reason"),
         ] {
             assert_eq!(lift(name, reason), Err(code.to_owned()), "{name} {reason}");
+            let restore = Ask::Restore { name: name.into(), reason: reason.into() }.by("alice".into());
+            assert_eq!(restore.unwrap_err().word(), code, "{name} {reason}");
         }
         let approve = Ask::Approve { id: 1, reason: String::new() }.by("alice".into());
         assert_eq!(approve.unwrap_err().word(), "reason");

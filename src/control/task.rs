@@ -647,6 +647,7 @@ impl Task {
             change = change + self.state.update(&self.pages, slots);
         }
         let lifts = Lifts::new(self.docket.lifts());
+        self.metrics.policy.lifted_names.set(self.docket.lifts().count() as i64);
         change.differs |= self.state.register().lift(lifts);
         let published = self.publisher.publish(self.state.register(), change, self.pages.ttl, started);
         published.into_iter().for_each(|event| self.docket.later(event));

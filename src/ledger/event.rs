@@ -169,14 +169,16 @@ pub enum Event {
         /// The name it is about.
         name: Option<Secretable>,
     },
-    /// What a person lifted is listed anew, and so blocked again.
+    /// What a person lifted is listed anew, or the lift is taken back: it is blocked again.
     LiftEnded {
         /// The name.
         name: Secretable,
-        /// Whose notice lists it.
-        authority: AuthorityId,
+        /// Whose notice lists it; nobody's, if a person took the lift back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        authority: Option<AuthorityId>,
         /// Which.
-        notice: NoticeId,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        notice: Option<NoticeId>,
     },
     /// A list was read and taken over.
     ListRead {
@@ -288,6 +290,8 @@ pub enum Held {
 pub enum Action {
     /// Lifted a name in an emergency.
     Lift,
+    /// Took that back.
+    Restore,
     /// Approved, as the second person.
     Approve,
     /// Proposed, as the first.

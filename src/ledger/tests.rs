@@ -79,8 +79,8 @@ pub(super) fn an_event_of_each_kind() -> Vec<Event> {
         },
         Event::LiftEnded {
             name: Secretable::Plain("lifted.example.".into()),
-            authority: authority.clone(),
-            notice: notice.clone(),
+            authority: Some(authority.clone()),
+            notice: Some(notice.clone()),
         },
         Event::ListRead { source: text("lists/scam.hosts"), authority, notice, digest: digest("list"), names: 4 },
         Event::SourceFailed { source: text("lists/scam.hosts"), reason: text("no such file") },

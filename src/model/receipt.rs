@@ -5,12 +5,15 @@
 //! | `refused` | it was not taken; `code` and `reason` say why |
 //! | `scheduled` | it takes effect later |
 //! | `published` | it is in the policy, and the node has not seen it work yet; `code` says what it saw |
-//! | `enforced` | the node asked its own sockets and got the blocked answers |
+//! | `enforced` | the node asked its own sockets and got the blocked answers; `code` is `lifted-in-part` while a person has lifted some of its names |
 //! | `tested` | as `enforced`, for an authority that only rehearses: it would be in force, and nothing is |
+//! | `lifted` | it is in force, and a person has lifted all of its names |
 //! | `amended`, `suspended`, `revoked`, `expired` | it is not in force any more, or not now |
 //!
 //! What is about earlier notices is `scheduled`, `published` or `carried-out`. An item is what the whole is, or
-//! `quarantined`, `refused` or `revoked` by itself.
+//! `quarantined`, `refused`, `revoked` or `lifted` by itself. An item whose own name a person has lifted is `lifted` with
+//! the code `operator`; one with a lifted name below it is what the whole is, with the code `lifted-in-part`; `since` is the
+//! time of the lift in the ledger. It is not called enforced again before the node has asked anew.
 
 use std::borrow::Cow;
 
@@ -100,6 +103,16 @@ pub struct ItemState {
     /// What `pagar approve` knows it by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<u64>,
+    /// When a person lifted its name, or one below it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+}
+
+impl ItemState {
+    /// One that says no more than this.
+    pub fn new(item: &str, state: &'static str) -> Self {
+        Self { item: item.to_owned(), state: state.into(), code: None, held: None, since: None }
+    }
 }
 
 /// Where an earlier notice stands.

@@ -131,6 +131,8 @@ impl Metrics {
 pub struct PolicyMetrics {
     /// `pagar_policy_names`
     pub names: IntGauge,
+    /// `pagar_policy_lifted_names`
+    pub lifted_names: IntGauge,
     /// `pagar_policy_serial`
     pub serial: IntGauge,
     /// `pagar_policy_built_timestamp_seconds`
@@ -199,6 +201,10 @@ impl PolicyMetrics {
         let reloads = opts("config_reload_failures_total", "Configurations that were not taken over on SIGHUP.");
         let policy = Self {
             names: gauge("policy_names", "Names in force.")?,
+            lifted_names: gauge(
+                "policy_lifted_names",
+                "Names that persons have lifted in an emergency, each with all below.",
+            )?,
             serial: gauge("policy_serial", "Serial of the policy in force.")?,
             built_timestamp: registered(registry, Gauge::with_opts(built))?,
             swap_duration: histogram("policy_swap_duration_seconds", "From a change to its publication.", &SWAP)?,

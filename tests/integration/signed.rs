@@ -525,6 +525,31 @@ fn one_person_lifts_at_once_and_a_new_notice_ends_the_lift() {
 }
 
 #[test]
+fn a_lift_is_taken_back_at_once_and_stays_so() {
+    let signed = Signed::new(1);
+    let pagar = signed.start();
+    signed.order("1.jws", &signed.mcmc.restrict(1, &["bad.example"]));
+    signed.receipt("1.jws", "enforced");
+    let run = |more: &[&str]| signed.site.run(&[&["lift", "bad.example", "--reason", "ticket 7"], more].concat());
+    assert!(run(&["--undo"]).err.starts_with("refused (not-lifted): "));
+    assert_eq!(run(&[]).code, Some(0));
+    assert!(!is_blocked(&pagar, "bad.example."));
+    assert_eq!(pagar.metric("pagar_policy_lifted_names"), 1.0);
+    let taken_back = run(&["--undo"]);
+    assert!(taken_back.code == Some(0) && taken_back.out.starts_with("the lift is taken back"), "{taken_back:?}");
+    assert!(is_blocked(&pagar, "bad.example."));
+    assert_eq!(pagar.metric("pagar_policy_lifted_names"), 0.0);
+    let why = pagar.json("/v1/check?name=bad.example");
+    assert_eq!((&why["listed"], &why["lifted"]), (&json!(true), &json!(false)));
+    drop(pagar);
+    let pagar = signed.start();
+    assert!(is_blocked(&pagar, "bad.example."));
+    drop(pagar);
+    let ledger = signed.site.run(&["ledger", "export"]).out;
+    assert!(ledger.contains("\"action\":\"restore\"") && ledger.contains("\"cause\":\"lift-ended\""), "{ledger}");
+}
+
+#[test]
 fn a_list_that_shrinks_too_much_waits_for_a_person() {
     let list: String = (0..500).map(|n| format!("n{n}.list.example\n")).collect();
     let source = "[[source]]\nkind = \"list\"\npath = \"scam.txt\"\nformat = \"domains\"\n\

@@ -23,6 +23,7 @@ impl Docket {
     /// What to ask after a policy was published: of cases that changed, what is to be blocked, and what was and is not.
     pub(in crate::control) fn queries(&mut self, policy: &Snapshot) -> Vec<Query> {
         self.news = false;
+        self.tell_begun(policy);
         self.tell_ended(policy);
         self.look_elsewhere(policy);
         let keys = std::mem::take(&mut self.to_ask);
@@ -44,13 +45,16 @@ impl Docket {
             return None;
         }
         let in_force = case.phase() == Phase::InForce;
-        if lifted.is_empty() && is_over(case) {
-            lifted = self.gone(case); // of one that was suspended when it was revoked, too
-        }
-        lifted.retain(|item| !is_listed(item, policy)); // another notice lists it, or it does again
         let shown = self.shown.get(&key).filter(|_| in_force).cloned();
         let mut blocked = shown.map_or_else(Vec::new, |shown| self.items(&shown));
         blocked.retain(|item| item.target.as_ref().is_ok_and(|(name, _)| !policy.is_lifted(name.as_wire())));
+        if is_over(case) || (in_force && blocked.is_empty()) {
+            let gone = self.gone(case); // what went before by itself, too: as after a restart
+            let again: BTreeMap<_, _> = gone.iter().map(|item| (&item.id, item)).collect();
+            lifted.retain(|item| again.get(&item.id) != Some(&item));
+            lifted.extend(gone);
+        }
+        lifted.retain(|item| !is_listed(item, policy)); // another notice lists it, or it does again
         if blocked.is_empty() && lifted.is_empty() {
             if !self.is_seen(&key) {
                 self.seen.remove(&key); // what failed is not asked for any more
@@ -65,6 +69,9 @@ impl Docket {
     /// Nothing is to be asked about a case now: what it lists no more, others do.
     fn wait_for_others(&mut self, key: &Key) {
         let (Some(case), false) = (self.life.case(key), self.is_seen(key)) else { return };
+        if case.phase() == Phase::Scheduled {
+            return; // it has listed nothing yet
+        }
         let mut gone = self.gone(case);
         gone.truncate(SAMPLE);
         if !gone.is_empty() && self.listed_elsewhere.len() < MOST_ELSEWHERE {
@@ -85,10 +92,14 @@ impl Docket {
         gone.into_iter().for_each(|(key, items)| self.lifted.entry(key).or_default().extend(items));
     }
 
-    /// A case has changed since it was asked about: whatever was found, there is or will be another query.
+    /// A case has changed since it was asked about, or is gone: whatever was found, there is another query, or will be.
     pub(super) fn overtaken(&mut self, key: Key, number: u64, lifted: Vec<Item>) {
         if self.asked.get(&key) == Some(&number) {
             self.asked.remove(&key);
+            if self.life.case(&key).is_some() || self.unsigned.contains_key(&key) {
+                self.to_ask.insert(key.clone());
+                self.news = true;
+            }
         }
         if !lifted.is_empty() {
             self.lifted.entry(key).or_default().extend(lifted);
@@ -115,11 +126,15 @@ impl Docket {
 
     /// Takes note of what was found, records it and writes receipts.
     pub(in crate::control) fn found(&mut self, found: Vec<Found>, serial: u32, policy: &str, now: Timestamp) {
-        for Found { key, number, asked, had_blocked, lifted, failed } in found {
-            if self.asked.get(&key) != Some(&number) || self.to_ask.contains(&key) {
+        // what was asked before its time came is no failure after it
+        self.advance(now);
+        for Found { key, number, asked, had_blocked, lifted, failed, failures } in found {
+            let has_changed = self.asked.get(&key) != Some(&number) || self.to_ask.contains(&key);
+            if has_changed || (failed.is_some() && self.is_lifting()) {
                 self.overtaken(key, number, lifted);
                 continue;
             }
+            self.metrics.selftest.failures.inc_by(failures);
             self.asked.remove(&key);
             if self.lifted.get(&key).is_some_and(|left| !left.is_empty()) {
                 self.to_ask.insert(key.clone()); // of a query that this one overtook
@@ -162,7 +177,8 @@ impl Docket {
 
     /// Whether something is to be asked again.
     pub(in crate::control) fn has_questions(&self) -> bool {
-        !self.to_ask.is_empty() || !self.ended.is_empty() || (self.names_went && !self.listed_elsewhere.is_empty())
+        let gone = self.names_went && !self.listed_elsewhere.is_empty();
+        !self.to_ask.is_empty() || self.is_lifting() || gone
     }
 
     /// Records what waits and writes the receipts that are due. What no receipt waits for is recorded once a second: what is

@@ -125,7 +125,9 @@ impl Docket {
 
     /// An unsigned notice is gone.
     pub(in crate::control) fn ask_no_more(&mut self, key: &Key) {
-        self.unsigned.remove(key);
+        if self.unsigned.remove(key).is_some() {
+            self.asked.remove(key); // what comes of it is past
+        }
     }
 
     /// What is ordered by the payload of this digest.

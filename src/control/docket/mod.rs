@@ -214,6 +214,8 @@ pub(super) struct Found {
     pub(super) asked: u64,
     pub(super) had_blocked: bool,
     pub(super) failed: Option<&'static str>,
+    /// How many questions failed.
+    pub(super) failures: u64,
     /// Names that were to resolve again: if that failed, they are asked for once more.
     pub(super) lifted: Vec<Item>,
 }
@@ -279,6 +281,8 @@ pub(super) struct Docket {
     approved_lists: BTreeSet<ListVersion>,
     /// Names that people have lifted.
     lifts: BTreeMap<DnsName, Lift>,
+    /// Names whose lift no receipt says yet.
+    begun: Vec<DnsName>,
     /// Lifts that have ended, and that is not recorded yet.
     ended: Vec<Ended>,
     lifts_changed: bool,
@@ -359,6 +363,7 @@ impl Docket {
             holds: Holds::default(),
             approved_lists: BTreeSet::new(),
             lifts: BTreeMap::new(),
+            begun: Vec::new(),
             ended: Vec::new(),
             lifts_changed: false,
             key,

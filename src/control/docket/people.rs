@@ -8,7 +8,7 @@ use super::lifts::Lift;
 use crate::control::command::{OperatorReply, OperatorRequest, may_be_same};
 use crate::control::life::Key;
 use crate::ledger::Event;
-use crate::ledger::event::{Action, Secretable};
+use crate::ledger::event::Action;
 use crate::model::{DnsName, ItemId, Sensitivity};
 use crate::verify::guard::size::Hold;
 
@@ -38,11 +38,12 @@ impl Docket {
                 let held = self.holds.list(matters, |item, payload| self.name_for_people(item, payload, secret));
                 (OperatorReply::List(held), Decided::default())
             }
-            OperatorRequest::Lift { .. } | OperatorRequest::Approve { .. } if self.read_only => {
+            _ if self.read_only => {
                 let reason = "the ledger cannot be used, so nothing can be recorded, and nothing is changed";
                 (OperatorReply::refused("read-only", reason), Decided::default())
             }
             OperatorRequest::Lift { name, reason, person } => self.lift(&name, reason, person, listed(&name), now),
+            OperatorRequest::Restore { name, reason, person } => self.take_lift_back(&name, reason, person, now),
             OperatorRequest::Approve { id, reason, person } => self.approve(id, reason, person, now),
         }
     }
@@ -62,21 +63,42 @@ impl Docket {
         let Some(sensitivity) = listed else {
             return refused("not-listed", "no notice in force lists it, nor a name above it");
         };
-        let text = match (sensitivity, &self.key) {
-            (Sensitivity::Secret, Some(key)) => Secretable::seal(&name.to_string(), key).ok(),
-            (Sensitivity::Secret, None) => None,
-            _ => Some(Secretable::Plain(name.to_string())),
-        };
-        let Some(text) = text else {
+        let secret = sensitivity == Sensitivity::Secret;
+        let Some(text) = self.written(name, secret) else {
             return refused("needs-key", "the name is secret, and there is no [ledger] key_file to record it with");
         };
         let event = Event::Operator { action: Action::Lift, person, reason, held: None, name: Some(text) };
         match self.book.append(vec![event], &[], now) {
             Ok(head) => {
-                let secret = sensitivity == Sensitivity::Secret;
-                self.lifts.insert(name.clone(), Lift { secret, record: head.sequence });
+                self.lifts.insert(name.clone(), Lift { secret, record: head.sequence, at: now });
+                self.begun.push(name.clone());
                 (self.names_went, self.news) = (true, true);
                 let text = "lifted; it stays so until a new notice that lists it takes effect".to_owned();
+                (OperatorReply::Ok { text, ledger: Some(head.sequence) }, Decided { lifts: true, ..Decided::default() })
+            }
+            Err(error) => refused("ledger", &error),
+        }
+    }
+
+    fn take_lift_back(
+        &mut self,
+        name: &DnsName,
+        reason: String,
+        person: String,
+        now: Timestamp,
+    ) -> (OperatorReply, Decided) {
+        let refused = |code, reason: &str| (OperatorReply::refused(code, reason), Decided::default());
+        let Some(Lift { secret, .. }) = self.lifts.get(name).copied() else {
+            return refused("not-lifted", "no person has lifted it; a lift is taken back under the name it has");
+        };
+        let Some(text) = self.written(name, secret) else {
+            return refused("needs-key", "the name is secret, and there is no [ledger] key_file to record it with");
+        };
+        let event = Event::Operator { action: Action::Restore, person, reason, held: None, name: Some(text) };
+        match self.book.append(vec![event], &[], now) {
+            Ok(head) => {
+                self.restored(name.clone());
+                let text = "the lift is taken back; notices that list the name block it again".to_owned();
                 (OperatorReply::Ok { text, ledger: Some(head.sequence) }, Decided { lifts: true, ..Decided::default() })
             }
             Err(error) => refused("ledger", &error),

@@ -78,6 +78,7 @@ impl Docket {
             }
             self.to_ask.insert(key);
         }
+        self.begun = self.lifts.keys().cloned().collect(); // a crash may have kept receipts from saying so
         self.news = true;
     }
 
@@ -160,7 +161,10 @@ impl Docket {
             Event::Operator { action, person, held, name, .. } => match (action, held, name) {
                 (Action::Lift, _, Some(name)) => {
                     let secret = matches!(name, Secretable::Sealed { .. });
-                    self.lifts.extend(self.opened(&name).map(|name| (name, Lift { secret, record: sequence })));
+                    self.lifts.extend(self.opened(&name).map(|name| (name, Lift { secret, record: sequence, at })));
+                }
+                (Action::Restore, _, Some(name)) => {
+                    self.opened(&name).into_iter().for_each(|name| self.restored(name));
                 }
                 (Action::Propose, Some(id), _) => self.holds.propose(id, &person),
                 (Action::Approve, Some(id), _) => {

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
-use super::super::life::{Key, Phase};
+use super::super::life::{Case, Key, Phase};
 use super::holds::case_of;
 use super::judge::Refused;
+use super::lifts::Lifted;
 use super::{Docket, Filed, Seen, Signed, receipt};
 use crate::ledger::Digest;
 use crate::model::receipt::{ItemState, LedgerRef, NoticeState, PolicyRef};
@@ -99,22 +100,25 @@ impl Docket {
         let key = case_of(order);
         let Some(case) = self.life.case(&key) else { return };
         let says = case.content.payload == order.digest;
-        let seen = self.seen.get(&key).filter(|_| says);
+        let lifted = if says { self.lifted_of(&key, case, restriction) } else { Lifted::None };
+        let seen = self.seen.get(&key).filter(|_| says && lifted != Lifted::All);
         receipt.deadline_at = restriction.notice.deadline_at;
         let (as_word, enforced) = match (says, case.phase(), seen) {
             (false, ..) if order.effective_at > receipt.written_at => ("scheduled", false),
             (false, phase, _) if case.was_too_late(&order.digest) => (phase.as_str(), false),
             (false, ..) => ("amended", false),
             (true, Phase::InForce, _) if self.tests.contains(&key) => ("tested", false),
+            (true, Phase::InForce, _) if lifted == Lifted::All => ("lifted", false),
             (true, Phase::InForce, Some(Seen { blocked: true, failed: None, .. })) => ("enforced", true),
             (true, Phase::InForce, _) => ("published", false),
             (true, phase, _) => (phase.as_str(), false),
         };
         receipt.state = as_word.into();
+        receipt.code = lifted.code().map(str::to_owned);
         if let Some(seen) = seen {
             receipt.policy = Some(PolicyRef { serial: seen.serial, digest: seen.policy.clone() });
             receipt.asked = Some(seen.asked);
-            receipt.code.clone_from(&seen.failed);
+            receipt.code = seen.failed.clone().or_else(|| receipt.code.take());
             if enforced {
                 // asked again for another reason, it is no later; after a rest it is, but not late for that
                 let blocked = self.blocked.get(&order.digest);
@@ -124,27 +128,29 @@ impl Docket {
             }
             receipt.lifted_at = seen.lifted_at.filter(|_| !enforced);
         }
-        receipt.items = restriction
-            .items
-            .iter()
-            .map(|item| self.item_state(&key, item, as_word, says.then_some(&order.digest)))
-            .collect();
+        receipt.items =
+            restriction.items.iter().map(|item| self.item_state(&key, item, as_word, says.then_some(case))).collect();
     }
 
-    pub(super) fn item_state(&self, key: &Key, item: &Item, whole: &'static str, says: Option<&[u8; 32]>) -> ItemState {
-        let name = item.id.to_string();
-        let case = self.life.case(key).filter(|_| says.is_some());
-        if let Err(code) = item.target {
-            return ItemState { item: name, state: "refused".into(), code: Some(code.to_owned()), held: None };
+    /// `says` is the case, if the order is what it says now.
+    fn item_state(&self, key: &Key, item: &Item, whole: &'static str, says: Option<&Case>) -> ItemState {
+        let target = match &item.target {
+            Ok(target) => target,
+            Err(code) => return ItemState { code: Some((*code).to_owned()), ..ItemState::new(&item.id, "refused") },
+        };
+        let Some(case) = says else { return ItemState::new(&item.id, whole) };
+        if case.content.quarantined.contains(&item.id) {
+            let (held, code) = self.holds.of_item(key, &item.id, &case.content.payload).unzip();
+            return ItemState { held, code, ..ItemState::new(&item.id, "quarantined") };
         }
-        if let Some(payload) = says
-            && case.is_some_and(|case| case.content.quarantined.contains(&item.id))
-        {
-            let (held, code) = self.holds.of_item(key, &item.id, payload).unzip();
-            return ItemState { item: name, state: "quarantined".into(), code, held };
+        if case.revoked_items.contains(&item.id) {
+            return ItemState::new(&item.id, "revoked");
         }
-        let revoked = case.is_some_and(|case| case.revoked_items.contains(&item.id));
-        ItemState { item: name, state: if revoked { "revoked" } else { whole }.into(), code: None, held: None }
+        let lift = self.lift_of(target).filter(|_| self.restricts(key, case));
+        let lifted = lift.map_or(Lifted::None, |(lifted, _)| lifted);
+        let state = if lifted == Lifted::All { "lifted" } else { whole };
+        let code = lifted.code().map(str::to_owned);
+        ItemState { code, since: lift.map(|(_, since)| since), ..ItemState::new(&item.id, state) }
     }
 
     pub(super) fn later_state(&self, order: &Order, receipt: &mut Receipt) {
@@ -173,13 +179,8 @@ impl Docket {
             receipt.items = items
                 .iter()
                 .map(|item| match has(item) {
-                    true => ItemState { item: item.to_string(), state: "revoked".into(), code: None, held: None },
-                    false => ItemState {
-                        item: item.to_string(),
-                        state: "refused".into(),
-                        code: Some("unknown-item".to_owned()),
-                        held: None,
-                    },
+                    true => ItemState::new(item, "revoked"),
+                    false => ItemState { code: Some("unknown-item".to_owned()), ..ItemState::new(item, "refused") },
                 })
                 .collect();
         }

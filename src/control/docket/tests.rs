@@ -16,6 +16,8 @@ mod stories;
 use serde_json::json;
 
 use self::node::{Node, payload};
+use crate::control::command::OperatorRequest;
+use crate::model::DnsName;
 
 #[test]
 fn an_answer_counts_for_what_was_asked_and_for_nothing_that_came_meanwhile() {
@@ -35,4 +37,57 @@ fn an_answer_counts_for_what_was_asked_and_for_nothing_that_came_meanwhile() {
     let found = node.asked();
     node.told(found);
     assert_eq!(node.receipt("N-2").unwrap()["state"], "enforced");
+}
+
+#[test]
+fn what_is_overtaken_while_it_is_asked_is_no_failure() {
+    let issued = "2026-01-01T00:00:00Z";
+    let order = |id: &str, number, kind: &str, more| payload("mcmc", id, number, kind, issued, more);
+    let name = |n: u64| format!("n{n}.example");
+    let restrict = |n: u64, more: serde_json::Value| {
+        let mut notice = json!({ "category": "scam", "action": "nodata" });
+        notice["targets"] = json!([{ "item": "1", "name": name(n), "scope": "exact" }]);
+        notice.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        order(&format!("N-{n}"), n, "restrict", notice)
+    };
+    let person = |node: &mut Node, request: &dyn Fn(DnsName) -> OperatorRequest| {
+        let reply = node.operate(request(DnsName::from_text(&name(3)).unwrap()));
+        assert_eq!(reply.word(), "done", "{reply:?}");
+    };
+    let (reason, alice) = (|| "why".to_owned(), || "alice".to_owned());
+    let mut node = Node::new(issued.parse().unwrap());
+    node.asks = false;
+    let ends = json!({ "expires_at": "2026-01-01T00:01:00Z" });
+    for (n, more) in [(1, json!({})), (2, ends), (3, json!({}))] {
+        node.sign("mcmc", &format!("N-{n}"), &restrict(n, more));
+    }
+    node.turn(["N-1", "N-2", "N-3"].map(str::to_owned).to_vec());
+    let asked = |node: &mut Node| {
+        let mut found = node.asked();
+        // the answers come from the policy after what happened meanwhile
+        found.iter_mut().for_each(|found| (found.failed, found.failures) = (Some("not-blocked"), 1));
+        found
+    };
+    let mut late = asked(&mut node);
+    assert_eq!(late.len(), 3);
+    // suspended by its authority
+    node.sign("mcmc", "N-4", &order("N-4", 4, "suspend", json!({ "suspends": ["N-1"] })));
+    node.turn(vec!["N-4".to_owned()]);
+    // lifted by a person
+    person(&mut node, &|name| OperatorRequest::Lift { name, reason: reason(), person: alice() });
+    // expired, and nothing has told the docket yet
+    node.now = "2026-01-01T00:01:00Z".parse().unwrap();
+    late.sort_by_key(|found| found.key.clone());
+    node.told(late);
+    assert_eq!(node.failures(), 0);
+    node.turn(Vec::new());
+    let found = node.asked();
+    node.told(found);
+    let state = |node: &Node, file: &str| node.receipt(file).unwrap()["state"].clone();
+    assert_eq!(["N-1", "N-2", "N-3"].map(|file| state(&node, file)), ["suspended", "expired", "lifted"]);
+    // what fails for no such reason counts
+    person(&mut node, &|name| OperatorRequest::Restore { name, reason: reason(), person: alice() });
+    let found = asked(&mut node);
+    node.told(found);
+    assert_eq!((node.failures(), state(&node, "N-3")), (1, "published".into()));
 }

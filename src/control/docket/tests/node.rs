@@ -256,6 +256,7 @@ impl Node {
                 asked,
                 had_blocked: !query.blocked.is_empty(),
                 failed,
+                failures: u64::from(failed.is_some()),
                 lifted: query.lifted,
             }
         };
@@ -352,6 +353,11 @@ impl Node {
             Some((file.clone(), receipt))
         };
         self.files.keys().filter_map(told).collect()
+    }
+
+    /// Questions that were not answered as they should be.
+    pub(super) fn failures(&mut self) -> u64 {
+        self.docket().metrics.selftest.failures.get()
     }
 
     /// How many numbers of an authority are missing.

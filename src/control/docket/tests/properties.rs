@@ -30,6 +30,7 @@ enum Deed {
     Resume { of: usize, from: i64 },
     Approve { person: usize, item: usize },
     Lift { person: usize, name: usize },
+    Restore { person: usize, name: usize },
     Pass { minutes: i64 },
     Again { of: usize },
     Configure,
@@ -58,6 +59,7 @@ fn deed() -> impl Strategy<Value = Deed> {
         2 => (of.clone(), from()).prop_map(|(of, from)| Deed::Resume { of, from }),
         2 => (0..PEOPLE.len(), 0..4_usize).prop_map(|(person, item)| Deed::Approve { person, item }),
         1 => (0..PEOPLE.len(), 0..NAMES.len()).prop_map(|(person, name)| Deed::Lift { person, name }),
+        1 => (0..PEOPLE.len(), 0..NAMES.len()).prop_map(|(person, name)| Deed::Restore { person, name }),
         3 => (1..20_i64).prop_map(|minutes| Deed::Pass { minutes }),
         1 => of.prop_map(|of| Deed::Again { of }),
         1 => Just(Deed::Configure),
@@ -323,6 +325,18 @@ impl Pair {
                 if listed {
                     self.model.lifted.push((name, self.numbers));
                 }
+            }
+            Deed::Restore { person, name: at } => {
+                let name = name(at);
+                let is_lifted = self.model.lifted.iter().any(|(lifted, _)| *lifted == name);
+                let request = OperatorRequest::Restore {
+                    name: name.clone(),
+                    reason: "why".into(),
+                    person: PEOPLE[person].into(),
+                };
+                let reply = self.node.operate(request);
+                assert_eq!(reply.word() == "done", is_lifted, "{reply:?}");
+                self.model.lifted.retain(|(lifted, _)| *lifted != name);
             }
             Deed::Pass { minutes } => {
                 let then = self.after(minutes);

@@ -19,7 +19,7 @@
 //! | `mcmc amends N-1 by N-2: block …` | clauses as above |
 //! | `mcmc revokes N-1, N-3 by N-4` | clauses: `items 1, 2`, `from T`, and as above. `suspends`, `resumes` likewise |
 //! | `mcmc sends N-1 again as F` | the same payload in another file |
-//! | `alice approves item 1 of N-1`, `alice lifts NAME` | a person acts |
+//! | `alice approves item 1 of N-1`, `alice lifts NAME`, `alice restores NAME` | a person acts |
 //! | `alice cannot approve item 1 of N-1: CODE`, `alice cannot lift NAME: CODE` | tries to, in vain |
 //! | `the node stops`, `the node starts` | what comes meanwhile lies in its directory |
 //! | `the configuration is read again` | |
@@ -45,6 +45,7 @@ use serde_json::{Value, json};
 use super::node::{AUTHORITIES, Node, payload};
 use crate::control::command::{OperatorReply, OperatorRequest};
 use crate::ledger::Event;
+use crate::ledger::event::Action;
 use crate::model::DnsName;
 
 /// When the node is started anew while a story is told.
@@ -294,6 +295,10 @@ impl Teller {
                 let name = DnsName::from_text(what).ok()?;
                 self.node.operate(OperatorRequest::Lift { name, reason, person })
             }
+            "restore" | "restores" => {
+                let name = DnsName::from_text(what).ok()?;
+                self.node.operate(OperatorRequest::Restore { name, reason, person })
+            }
             _ => return None,
         };
         Some(same(OperatorReply::word(&reply), wanted))
@@ -362,7 +367,7 @@ impl Teller {
                     let before = before.unwrap_or_else(|| "received".to_owned());
                     same(from, before).map_err(|why| format!("{notice} in the ledger: {why}"))?;
                 }
-                Event::Operator { name: Some(_), .. } => lifts += 1,
+                Event::Operator { action: Action::Lift, .. } => lifts += 1,
                 Event::LiftEnded { .. } => lifts -= 1,
                 _ => {}
             }
