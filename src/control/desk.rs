@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 
 use super::docket::{Docket, Look};
 use super::task::Command;
-use crate::ingest::Problem;
+pub use crate::ingest::Problem;
 use crate::model::{AuthorityId, NoticeId};
 
 /// Source of what is handed in, in records and in the log: `push:` and the client's name.

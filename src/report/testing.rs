@@ -18,6 +18,7 @@ pub(super) fn enforced() -> Receipt {
         state: state.into(),
         code: code.map(str::to_owned),
         held: code.filter(|_| state == "quarantined").map(|_| 7),
+        since: None,
     };
     let mut receipt = Receipt::new("node-thumb".into(), "enforced", at(0), at(120));
     receipt.authority = Some("mcmc".into());

@@ -144,6 +144,7 @@ fn restricted(
         .route("/v1/notices", api::notices::route(desk.clone()))
         .route("/v1/notices/{id}", api::notices::one(desk.clone()))
         .route("/v1/notices/{id}/receipt", api::notices::receipt(desk.clone()))
+        .route("/v1/receipts", api::receipts::route(desk.clone()))
         .route("/v1/ledger", api::ledger::route(desk))
         .merge(feed::route(feeds))
 }
@@ -159,6 +160,7 @@ const INDEX: &str = concat!(
      GET /v1/preview                    what has been counted; DELETE ends it\n\
      POST /v1/notices                   hand a signed order in; ?dry_run=true says what it would change\n\
      GET /v1/notices?state=&authority=  the notices; /v1/notices/{id} one, /v1/notices/{id}/receipt its receipt\n\
+     GET /v1/receipts?notice=&format=   what became of several orders: json, csv, html\n\
      GET /v1/ledger?from=               records and their hashes\n\
      GET /v1/overrides                  what waits for people; POST lifts a name, or approves\n\
      GET /metrics                       for Prometheus\n\
@@ -283,7 +285,7 @@ mod tests {
         assert_eq!(status, StatusCode::OK);
         let paths: Vec<_> =
             index.lines().filter_map(|line| line.strip_prefix("GET ")?.split([' ', '?']).next()).collect();
-        assert_eq!(paths.len(), 10);
+        assert_eq!(paths.len(), 11);
         for path in paths {
             let (status, _, body) = get(path).await;
             // before there is a preview or a feed it says so

@@ -45,7 +45,7 @@ fn receipt(items: usize) -> Receipt {
             _ => ("enforced", None),
         };
         let (item, code) = (number.to_string(), code.map(str::to_owned));
-        ItemState { item, state: state.into(), code, held: None }
+        ItemState { item, state: state.into(), code, held: None, since: None }
     };
     receipt.items = (1..=items).map(item).collect();
     receipt.policy = Some(PolicyRef { serial: 4_711, digest: "cd".repeat(32) });

@@ -304,6 +304,20 @@ impl<'a> Look<'a> {
         self.docket.told(self.docket.life.order(key)?, self.now)
     }
 
+    /// The orders of a selection, by authority and id; its state and position do not count, one more than its limit shows that
+    /// there are more.
+    pub fn orders(&self, selection: &Selection) -> Vec<Key> {
+        let Selection { authority, notices, limit, .. } = selection;
+        let keys = self.docket.orders.values().map(|filed| &filed.key).filter(|key| {
+            authority.as_ref().is_none_or(|authority| key.0 == *authority)
+                && (notices.is_empty() || notices.contains(key.1.as_str()))
+        });
+        let mut keys: Vec<_> = keys.cloned().collect();
+        keys.sort();
+        keys.truncate(limit.saturating_add(1));
+        keys
+    }
+
     /// Records from this one on, at most so many, with the hash before each, and where the chain ends.
     pub fn records(&self, from: u64, limit: usize) -> Result<(Vec<(Head, Stored)>, Head), String> {
         let Some(ledger) = self.docket.book.ledger() else { return Err("the ledger cannot be used".to_owned()) };

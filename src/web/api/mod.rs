@@ -7,3 +7,4 @@ pub(super) mod notices;
 pub mod overrides;
 pub(super) mod policy;
 pub(super) mod preview;
+pub(super) mod receipts;

@@ -7,7 +7,8 @@
 //! | `GET /v1/notices` | the notices, page by page |
 //! | `GET /v1/notices/{id}` | one notice, and the orders about it |
 //! | `GET /v1/notices/{id}/receipt` | the receipt of an order as it stands, signed by the node |
-//! | `GET /v1/receipts` | the receipts of several, for people |
+//!
+//! `format=csv` and `format=html` give the receipt to people; several at once are in `receipts`.
 //!
 //! A client of an authority sends and sees what is that authority's; of others it is not even said that they are there. The
 //! signature decides whether an order is believed, whoever brings it.
@@ -29,9 +30,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::control::desk::{NoAnswer, Push, Pushed, Refusal, Told};
+use super::receipts::{self, Format};
+use crate::control::desk::{self, NoAnswer, Push, Pushed, Refusal, Told};
 use crate::control::{Desk, OrderSummary, Selection, Summary};
-use crate::ingest;
 use crate::model::{AuthorityId, Caller, NoticeId};
 use crate::web::auth::{SENDERS, require};
 use crate::web::body::Envelope;
@@ -183,6 +184,7 @@ async fn show(
 struct Reading {
     authority: Option<String>,
     wait: Option<u64>,
+    format: Option<String>,
 }
 
 async fn read_receipt(
@@ -191,15 +193,15 @@ async fn read_receipt(
     Path(id): Path<String>,
     parameters: Result<Query<Reading>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let Query(Reading { authority, wait }) = parameters.map_err(|rejection| bad(rejection.body_text()))?;
-    let wait = waiting(wait)?;
+    let Query(Reading { authority, wait, format }) = parameters.map_err(|rejection| bad(rejection.body_text()))?;
+    let (wait, format) = (waiting(wait)?, Format::read(format.as_deref())?);
     let key = find(&desk, &caller, &id, authority.as_deref()).await?;
     let told = within(desk.look(move |look| look.receipt(&key))).await?;
     let mut told = told.ok_or_else(|| unknown(&id))?;
     if !told.is_final && !wait.is_zero() {
         told = held(&desk, told, wait).await?;
     }
-    Ok(signed(told))
+    Ok(receipts::for_people(&told.receipt, format)?.unwrap_or_else(|| signed(told)))
 }
 
 /// Whose order is meant: that of the caller's authority, the one that is named, or the only one with this id.
@@ -223,7 +225,7 @@ async fn find(
 }
 
 /// Whose orders are read: those of all, of one, or `None` of somebody this caller sees nothing of.
-fn readable(caller: &Caller, authority: Option<&str>) -> Option<Option<AuthorityId>> {
+pub(super) fn readable(caller: &Caller, authority: Option<&str>) -> Option<Option<AuthorityId>> {
     let asked = authority.map(AuthorityId::new);
     match (&caller.authority, asked) {
         (None, asked) => Some(asked),
@@ -299,7 +301,7 @@ fn unknown(id: &str) -> Problem {
     Problem::new(Code::NoNotice, format!("no order with the id {id:?} was taken"))
 }
 
-fn bad(detail: impl Into<String>) -> Problem {
+pub(super) fn bad(detail: impl Into<String>) -> Problem {
     Problem::new(Code::Parameters, detail)
 }
 
@@ -317,8 +319,8 @@ fn refused(refusal: Refusal) -> Problem {
     if problems.is_empty() { problem } else { problem.with("problems", problems.iter().map(cause).collect::<Vec<_>>()) }
 }
 
-fn cause(problem: &ingest::Problem) -> Value {
-    let ingest::Problem { severity, line, column, message, hint, code, .. } = problem;
+fn cause(problem: &desk::Problem) -> Value {
+    let desk::Problem { severity, line, column, message, hint, code, .. } = problem;
     json!({
         "severity": severity.to_string(), "code": code, "message": message, "hint": hint, "line": line, "column": column,
     })
