@@ -145,6 +145,23 @@ pub struct LedgerRef {
 }
 
 impl Receipt {
+    /// Every word that can be a `state`, of an order or of an item.
+    pub const STATES: [&str; 13] = [
+        "refused",
+        "quarantined",
+        "scheduled",
+        "published",
+        "enforced",
+        "tested",
+        "lifted",
+        "amended",
+        "suspended",
+        "revoked",
+        "expired",
+        "carried-out",
+        "accepted",
+    ];
+
     /// One that says no more than this; `node` is the thumbprint of the node's key.
     pub fn new(node: String, state: &'static str, received_at: Timestamp, written_at: Timestamp) -> Self {
         Self {

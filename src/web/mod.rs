@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! listen (connections, their limits) -> guard (Host, pages, headers) --+-- /healthz, /readyz  health
+//!                                                                      +-- /openapi.json     openapi
 //!                                                                      +-- /metrics          metrics (here, or a reader)
 //!                                                                      +-- auth (who calls)
 //!                                                                      |     +-- /v1/check    api::check
@@ -54,6 +55,7 @@ mod guard;
 pub mod health;
 mod listen;
 mod metrics;
+mod openapi;
 pub mod operator;
 mod places;
 mod problem;
@@ -118,6 +120,7 @@ fn router(state: State) -> Router {
         .route("/", get(async || INDEX))
         .route("/healthz", health::alive())
         .route("/readyz", health::ready(ready))
+        .route("/openapi.json", openapi::route(access.clone()))
         .route("/metrics", metrics::route(metrics).layer(for_readers))
         .merge(restricted)
         .fallback(problem::not_found)
@@ -163,6 +166,7 @@ const INDEX: &str = concat!(
      GET /v1/receipts?notice=&format=   what became of several orders: json, csv, html\n\
      GET /v1/ledger?from=               records and their hashes\n\
      GET /v1/overrides                  what waits for people; POST lifts a name, or approves\n\
+     GET /openapi.json                  all of this for programs (OpenAPI 3.1)\n\
      GET /metrics                       for Prometheus\n\
      GET /v1/feed/AUTHORITY/checkpoint  what is published of an authority's notices, if it has a [[feed]] here\n\
      GET /healthz                       200 while the process runs\n\
@@ -285,7 +289,7 @@ mod tests {
         assert_eq!(status, StatusCode::OK);
         let paths: Vec<_> =
             index.lines().filter_map(|line| line.strip_prefix("GET ")?.split([' ', '?']).next()).collect();
-        assert_eq!(paths.len(), 11);
+        assert_eq!(paths.len(), 12);
         for path in paths {
             let (status, _, body) = get(path).await;
             // before there is a preview or a feed it says so

@@ -74,7 +74,6 @@ pub(super) enum Code {
 
 impl Code {
     /// Every one of them, for the API's description.
-    #[allow(dead_code)] // which reads it
     pub(super) const ALL: [Self; 27] = [
         Self::NotFound,
         Self::Method,

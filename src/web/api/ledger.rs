@@ -17,7 +17,7 @@ use crate::web::problem::{Code, Problem};
 
 /// Records of an answer, unless it is said, and at most.
 const PAGE: usize = 100;
-const LARGEST_PAGE: usize = 1_000;
+pub(in crate::web) const LARGEST_PAGE: usize = 1_000;
 
 pub(in crate::web) fn route(desk: Desk) -> MethodRouter {
     get(read).with_state(desk)

@@ -39,12 +39,15 @@ use crate::web::body::Envelope;
 use crate::web::problem::{Code, Problem};
 
 /// Seconds that an answer may be held.
-pub(super) const LONGEST_WAIT: u64 = 60;
+pub(in crate::web) const LONGEST_WAIT: u64 = 60;
 /// How long the control plane may take over an order: a long list may be compiled before it.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Notices of a page, unless it is said, and at most.
 const PAGE: usize = 100;
-const LARGEST_PAGE: usize = 1_000;
+pub(in crate::web) const LARGEST_PAGE: usize = 1_000;
+/// The states that a notice can be in.
+pub(in crate::web) const STATES: [&str; 7] =
+    ["scheduled", "published", "enforced", "tested", "suspended", "revoked", "expired"];
 /// What signed receipts are (RFC 7515 §9.2.1).
 const JOSE: &str = "application/jose+json";
 
@@ -235,7 +238,6 @@ pub(super) fn readable(caller: &Caller, authority: Option<&str>) -> Option<Optio
 }
 
 fn known_state(state: Option<String>) -> Result<Option<String>, Problem> {
-    const STATES: [&str; 7] = ["scheduled", "published", "enforced", "tested", "suspended", "revoked", "expired"];
     match state {
         Some(state) if !STATES.contains(&state.as_str()) => {
             Err(bad("state: none that a notice can be in").hint(STATES.join(", ")))

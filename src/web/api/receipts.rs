@@ -74,6 +74,9 @@ async fn read(
         }
     }
     let format = Format::read(format.as_deref())?;
+    if state.as_deref().is_some_and(|state| !Receipt::STATES.contains(&state)) {
+        return Err(bad("state: none that an order can be in").hint(Receipt::STATES.join(", ")));
+    }
     let receipts = match readable(&caller, authority.as_deref()) {
         Some(authority) => {
             collect(&desk, Selection { authority, notices, limit: MOST, ..Selection::default() }).await?
