@@ -99,7 +99,8 @@ fn an_order_is_enforced_while_its_sender_waits_and_the_same_again_changes_nothin
     assert_eq!((again.status, receipt(&signed, &again)["payload"].clone()), (200, told["payload"].clone()));
     // the other serialisation, the same payload: it is the same order
     let compact: Value = serde_json::from_str(&envelope).unwrap();
-    let part = |name: &str| compact["signatures"][0][name].as_str().or(compact[name].as_str()).unwrap().to_owned();
+    let part =
+        |name: &str| compact["signatures"][0][name].as_str().or_else(|| compact[name].as_str()).unwrap().to_owned();
     let compact = format!("{}.{}.{}", part("protected"), part("payload"), part("signature"));
     let again = caller.post("/v1/notices", "application/jose", &compact);
     assert_eq!(again.status, 200, "{again:?}");
