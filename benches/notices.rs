@@ -95,7 +95,9 @@ fn pushes(site: &Site, server: &Server, before: u64, notices: u64) {
         let (_, envelope) = sign(n);
         let started = Instant::now();
         api.push("", &envelope);
-        started.elapsed()
+        let took = started.elapsed();
+        api.settle(n); // so that nothing is in line before the next
+        took
     };
     show("push: sent to 201, recorded", (before + notices + 1..=before + 2 * notices).map(taken).collect());
 }
@@ -125,6 +127,13 @@ impl Api {
         let body = answer.body_mut().read_to_string().expect("a body");
         assert_eq!(answer.status(), 201, "{body}");
         serde_json::from_str::<Value>(&body).expect("JSON")["receipt"].take()
+    }
+
+    /// Returns when the notice of this number is enforced.
+    fn settle(&self, number: u64) {
+        let mut answer = self.agent.get(format!("{}/N-{number}/receipt?wait=30", self.url)).call().expect("an answer");
+        let body = answer.body_mut().read_to_string().expect("a body");
+        assert_eq!(answer.status(), 200, "{body}");
     }
 }
 
