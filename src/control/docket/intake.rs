@@ -12,7 +12,7 @@ use super::{
     receipt,
 };
 use crate::ingest::{Problem, Severity};
-use crate::ledger::{Digest, Event, Payload};
+use crate::ledger::{Event, Payload};
 use crate::model::{Act, ItemId, Order};
 
 impl Docket {
@@ -39,7 +39,7 @@ impl Docket {
             if let Some(payload) = self.envelopes.get(&judge::digest(&signed.octets)).copied() {
                 match self.foreign(&signed, self.orders.get(&payload).map(|filed| &filed.key.0)) {
                     Some(why) => refused.push((signed, why)),
-                    None => self.known(&payload, signed, &mut taken), // keys may have come and gone since it was taken
+                    None => self.known(&payload, signed, &mut taken, now), // keys may have come and gone since it was taken
                 }
                 continue;
             }
@@ -56,14 +56,14 @@ impl Docket {
                     good.push(*one);
                     sent.push(signed);
                 }
-                Judged::Known(order) => self.known(&order.digest, signed, &mut taken),
+                Judged::Known(order) => self.known(&order.digest, signed, &mut taken, now),
                 Judged::Refused(why) => refused.push((signed, *why)),
             }
         }
         self.take_good(good, sent, &mut taken, now);
         for (order, signed) in twins {
             match self.orders.contains_key(&order.digest) {
-                true => self.known(&order.digest, signed, &mut taken),
+                true => self.known(&order.digest, signed, &mut taken, now),
                 false if matches!(signed.way, Way::File | Way::Feed) => self.keep(signed, Waits::Ledger), // its twin waits, and that was said
                 false => self.wait(signed, "ledger", "the ledger cannot be written", &mut taken),
             }
@@ -148,7 +148,7 @@ impl Docket {
                 self.unwritten.insert(key); // what takes effect later has nothing to be asked for yet
             }
         }
-        if order.effective_at > now && !filed.about.is_empty() {
+        if order.effective_at > now {
             self.to_bind.insert((order.effective_at, order.digest));
         }
         self.envelopes.insert(filed.envelope, order.digest);
@@ -158,7 +158,7 @@ impl Docket {
     }
 
     /// The same payload again: it is answered as before.
-    pub(super) fn known(&mut self, payload: &[u8; 32], signed: Signed, taken: &mut Taken) {
+    pub(super) fn known(&mut self, payload: &[u8; 32], signed: Signed, taken: &mut Taken, now: Timestamp) {
         if let Way::Push(ticket, _) = signed.way {
             return taken.answers.push((ticket, Answer::taken(*payload, false)));
         }
@@ -166,7 +166,7 @@ impl Docket {
             self.moves_in(&signed.file, Some(*payload));
             let Some(filed) = self.orders.get_mut(payload) else { return };
             filed.files.insert(signed.file.clone());
-            if !receipt::is_of(&signed.file, &Digest::new(*payload)) {
+            if !self.is_told(payload, &signed.file, now) {
                 self.undelivered.insert(*payload);
             }
         }

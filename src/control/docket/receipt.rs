@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::ingest::RECEIPT;
-use crate::ledger::Digest;
 use crate::model::Receipt;
 use crate::verify::jose::jws;
 use crate::verify::jose::{Alg, Jwk, PrivateKey};
@@ -49,22 +48,17 @@ pub(super) fn place(order: &Path) -> PathBuf {
     order.with_file_name(format!("{}{RECEIPT}", name.unwrap_or_default().to_string_lossy()))
 }
 
-/// Whether the receipt beside a file is one of the order with this payload.
-pub(super) fn is_of(order: &Path, payload: &Digest) -> bool {
-    shown(order).is_some_and(|receipt| receipt["payload"] == payload.to_string())
-}
-
 /// Whether the receipt beside a file says that it is refused.
 pub(super) fn is_refusal(order: &Path) -> bool {
-    shown(order).is_some_and(|receipt| receipt["state"] == "refused")
+    shown(order).is_some_and(|receipt| receipt.state == "refused")
 }
 
 /// The receipt beside a file, unverified: it is only looked at to see whether it has to be written.
-fn shown(order: &Path) -> Option<Value> {
+pub(super) fn shown(order: &Path) -> Option<Receipt> {
     let place = place(order);
     let is_plain = fs::symlink_metadata(&place).is_ok_and(|found| found.is_file() && found.len() < LARGEST);
     let envelope: Value = serde_json::from_slice(&is_plain.then(|| fs::read(&place).ok())??).ok()?;
-    envelope.get("receipt").cloned()
+    serde_json::from_value(envelope.get("receipt")?.clone()).ok()
 }
 
 /// The node's key; made at the first start.

@@ -45,6 +45,16 @@ impl Docket {
         false
     }
 
+    /// Whether the receipt beside a file says where its order stands: a process may have ended between the record of it and
+    /// the receipt.
+    pub(super) fn is_told(&self, payload: &[u8; 32], file: &Path, now: Timestamp) -> bool {
+        let Some(told) = receipt::shown(file) else { return false };
+        let (Some(order), Some(filed)) = (self.order(payload), self.orders.get(payload)) else { return true };
+        let now = self.receipt(&order, filed, now);
+        let state = |items: &[ItemState]| items.iter().map(|item| item.state.clone()).collect::<Vec<_>>();
+        told.payload == now.payload && told.state == now.state && state(&told.items) == state(&now.items)
+    }
+
     /// Writes a refusal beside its file.
     pub(super) fn write_refusal(&mut self, signed: &Signed, why: &Refused, record: Option<u64>, now: Timestamp) {
         let receipt = self.refusal_receipt(signed, why, record, now);

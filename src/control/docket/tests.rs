@@ -91,3 +91,28 @@ fn what_is_overtaken_while_it_is_asked_is_no_failure() {
     node.told(found);
     assert_eq!((node.failures(), state(&node, "N-3")), (1, "published".into()));
 }
+
+#[test]
+fn a_receipt_of_a_moment_before_a_kill_is_written_anew() {
+    let issued = "2026-01-01T00:00:00Z";
+    let mut node = Node::new(issued.parse().unwrap());
+    let targets = json!({
+        "category": "scam", "action": "nodata", "targets": [{ "item": "1", "name": "one.example", "scope": "exact" }]
+    });
+    node.sign("mcmc", "N-1", &payload("mcmc", "N-1", 1, "restrict", issued, targets));
+    node.asks = false;
+    node.turn(vec!["N-1".to_owned()]);
+    let now = node.now;
+    node.docket().finish(now);
+    let before = node.receipt_file("N-1");
+    assert_eq!(node.receipt("N-1").unwrap()["state"], "published");
+    let found = node.asked();
+    node.told(found);
+    assert_eq!(node.receipt("N-1").unwrap()["state"], "enforced");
+    // it was recorded, and the process ended before it was written down beside the file
+    std::fs::write(node.receipt_path("N-1"), before).unwrap();
+    node.reopen();
+    let now = node.now;
+    node.docket().finish(now);
+    assert_eq!(node.receipt("N-1").unwrap()["state"], "enforced");
+}

@@ -252,7 +252,12 @@ impl<'a> Reader<'a> {
         let Some(text) = written else {
             let place = self.key_place("sensitivity");
             let hint = "write public, restricted or secret, or leave it out, which means public".to_owned();
-            self.push(place, "sensitivity", "sensitivity is null, which does not say who may see the names", Some(hint));
+            self.push(
+                place,
+                "sensitivity",
+                "sensitivity is null, which does not say who may see the names",
+                Some(hint),
+            );
             return None;
         };
         let all = [Sensitivity::Public, Sensitivity::Restricted, Sensitivity::Secret];

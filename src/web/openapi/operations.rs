@@ -120,8 +120,7 @@ impl Operation {
 
     /// With a piece of the path.
     fn piece(mut self, name: &str, about: &str, schema: Value) -> Self {
-        let parameter =
-            json!({ "name": name, "in": "path", "required": true, "description": about, "schema": schema });
+        let parameter = json!({ "name": name, "in": "path", "required": true, "description": about, "schema": schema });
         self.parameters.push(parameter);
         self
     }
@@ -393,17 +392,22 @@ fn people() -> Vec<Operation> {
 /// What is published for other nodes.
 fn feed() -> Vec<Operation> {
     let part = |path, id, summary| {
-        get(path, id, summary)
-            .piece("authority", "Whose.", id_of("mcmc"))
-            .problems(&[Code::NotFound, Code::OtherAuthority, Code::Unpublished])
+        get(path, id, summary).piece("authority", "Whose.", id_of("mcmc")).problems(&[
+            Code::NotFound,
+            Code::OtherAuthority,
+            Code::Unpublished,
+        ])
     };
     let given = |operation: Operation, kinds: &[(&str, Value)]| {
         let given = operation.answers(200, "The part.", kinds).header("ETag", "SHA-256 of its octets.");
         given.answers(304, "The part that `If-None-Match` names is the one.", &[]).header("ETag", "The same.")
     };
     let checkpoint = part("/v1/feed/{authority}/checkpoint", "checkpoint", "The signed checkpoint of a feed");
-    let page = part("/v1/feed/{authority}/pages/{sha256}", "page", "A page of its index")
-        .piece("sha256", "Its hash, from the checkpoint.", kind("string"));
+    let page = part("/v1/feed/{authority}/pages/{sha256}", "page", "A page of its index").piece(
+        "sha256",
+        "Its hash, from the checkpoint.",
+        kind("string"),
+    );
     let notice = part("/v1/feed/{authority}/notices/{sequence}", "published", "A signed notice")
         .piece("sequence", "The authority's number.", kind("string"))
         .problems(&[Code::NotFound, Code::OtherAuthority, Code::Unpublished, Code::Secret]);

@@ -135,8 +135,16 @@ const FORMS: &[Form] = &[
             ("qtype", "count", "The type asked, as a number."),
             ("listed", "boolean", "Whether the policy answers."),
             ("rule", "Rule|null", "The rule that answers."),
-            ("others", "[Rule]", "Listings that do not answer: outranked, not yet effective, expired, or exact on a name above."),
-            ("nearest_listed_ancestor", "string|null", "For a name that is not listed: the closest name above it with a listing."),
+            (
+                "others",
+                "[Rule]",
+                "Listings that do not answer: outranked, not yet effective, expired, or exact on a name above.",
+            ),
+            (
+                "nearest_listed_ancestor",
+                "string|null",
+                "For a name that is not listed: the closest name above it with a listing.",
+            ),
             ("exempt", "Exempt|null", "Why the client asked about is not restricted, if it is not."),
             ("lifted", "boolean", "Whether a person has lifted it, or a name above it."),
             ("serial", "count", "Serial of the policy."),
@@ -144,7 +152,11 @@ const FORMS: &[Form] = &[
             ("at", "time", "The instant this is about."),
         ],
     ),
-    ("Exempt", "Why a client is not restricted.", &[("reason", "string", "The legal reason."), ("until", "time", "The end.")]),
+    (
+        "Exempt",
+        "Why a client is not restricted.",
+        &[("reason", "string", "The legal reason."), ("until", "time", "The end.")],
+    ),
     (
         "Rule",
         "A target of a notice.",
@@ -367,7 +379,11 @@ const FORMS: &[Form] = &[
         "Records of the ledger.",
         &[("records", "[Record]", "By their number."), ("head", "Head", "Where the chain ends.")],
     ),
-    ("Head", "Where the chain ends.", &[("sequence", "count", "Number of the last record."), ("hash", "sha256", "Its hash.")]),
+    (
+        "Head",
+        "Where the chain ends.",
+        &[("sequence", "count", "Number of the last record."), ("hash", "sha256", "Its hash.")],
+    ),
     (
         "Record",
         "A record as it was written, so that its hash can be computed.",

@@ -331,9 +331,19 @@ impl Node {
         held.iter().rev().find(is_it).map(|it| it.id)
     }
 
+    /// Where the receipt beside a file is.
+    pub(super) fn receipt_path(&self, file: &str) -> PathBuf {
+        receipt::place(&self.path(file))
+    }
+
+    /// That file as it is.
+    pub(super) fn receipt_file(&self, file: &str) -> Vec<u8> {
+        fs::read(self.receipt_path(file)).unwrap()
+    }
+
     /// The receipt beside a file.
     pub(super) fn receipt(&self, file: &str) -> Option<Value> {
-        let text = fs::read_to_string(receipt::place(&self.path(file))).ok()?;
+        let text = fs::read_to_string(self.receipt_path(file)).ok()?;
         let envelope: Value = serde_json::from_str(&text).unwrap();
         Some(envelope["receipt"].clone())
     }

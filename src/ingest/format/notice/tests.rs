@@ -418,7 +418,8 @@ fn what_an_order_about_others_must_not_say_is_refused() {
 #[test]
 fn what_means_nothing_in_an_order_about_others_is_warned_of_and_taken() {
     for (kind, about) in [("revoke", "revokes"), ("suspend", "suspends"), ("resume", "resumes")] {
-        let mut keys = json!({ "contact": ["mailto:a@b.example"], "appeal": { "body": "Court" }, "text": { "en": "x" } });
+        let mut keys =
+            json!({ "contact": ["mailto:a@b.example"], "appeal": { "body": "Court" }, "text": { "en": "x" } });
         keys[about] = json!(["A-1"]);
         let parsed = later(kind, keys);
         assert!(parsed.order.is_some(), "{kind}: {:?}", parsed.problems);
