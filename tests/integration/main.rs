@@ -39,6 +39,7 @@
 //! | [`systemd`] | what the service manager is told, and sockets it opened |
 //! | [`operators`] | the operators' socket: lifting and approving, strangers and slow clients, an upgrade |
 //! | [`web_access`] | who may call the API: clients, roles, TLS, limits; persons who decide over HTTP |
+//! | [`openapi`] | the API's description, held against what the API answers; schemathesis |
 //! | [`people`] | the command line from a list of names to the receipt and the letter |
 //! | [`operations`] | the man page has every metric, the rules of alerts are tested both ways |
 //! | [`startup`] | what keeps it from starting, and what `pagar check` says of it |
@@ -71,6 +72,7 @@ mod logging;
 mod manual;
 mod memory;
 mod no_lift;
+mod openapi;
 mod operations;
 mod operators;
 mod packets;

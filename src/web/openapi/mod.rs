@@ -160,7 +160,9 @@ fn problem(status: u16, why: &str) -> Value {
     });
     let header = match status {
         401 => ("WWW-Authenticate", json!({ "description": "RFC 6750.", "schema": { "type": "string" } })),
-        429 | 503 => ("Retry-After", json!({ "description": "Seconds.", "schema": { "type": "integer", "minimum": 0 } })),
+        429 | 503 => {
+            ("Retry-After", json!({ "description": "Seconds.", "schema": { "type": "integer", "minimum": 0 } }))
+        }
         _ => return answer,
     };
     answer["headers"] = json!({ header.0: header.1 });

@@ -24,6 +24,7 @@ pub(super) fn all() -> Value {
         schemas.insert((*name).to_owned(), form(about, members));
     }
     schemas.insert("Problem".to_owned(), problem());
+    schemas.insert("SignedNotice".to_owned(), signed_notice());
     schemas.insert("Decision".to_owned(), decision());
     schemas.into()
 }
@@ -72,9 +73,22 @@ fn problem() -> Value {
     problem
 }
 
+/// A JWS of one signature, or of several.
+fn signed_notice() -> Value {
+    const PAYLOAD: (&str, &str, &str) = ("payload", "string", "The notice, base64url.");
+    const PROTECTED: (&str, &str, &str) = ("protected", "string", "The protected header, base64url: `alg` and `kid`.");
+    const SIGNATURE: (&str, &str, &str) = ("signature", "string", "The signature, base64url.");
+    let mut flattened = form("Flattened: one signature.", &[PAYLOAD, PROTECTED, SIGNATURE]);
+    flattened["not"] = json!({ "required": ["signatures"] });
+    let mut general = form("General: several signatures.", &[PAYLOAD, ("signatures", "[object]", "Each of them.")]);
+    general["properties"]["signatures"]["items"] = form("One of them.", &[PROTECTED, SIGNATURE]);
+    general["not"] = json!({ "anyOf": [{ "required": ["protected"] }, { "required": ["signature"] }] });
+    json!({ "description": "A JWS (RFC 7515) in JSON whose payload is a notice.", "oneOf": [flattened, general] })
+}
+
 /// What a person decides: one of three.
 fn decision() -> Value {
-    let name = json!({ "type": "string", "description": "A domain name.", "minLength": 1, "maxLength": 1024 });
+    let name = json!({ "type": "string", "description": "A domain name.", "minLength": 1 });
     let reason = json!({
         "type": "string", "minLength": 1, "maxLength": 1000,
         "description": "Why, for the ledger: a line of text, at most 1000 octets.",
@@ -135,8 +149,16 @@ const FORMS: &[Form] = &[
             ("qtype", "count", "The type asked, as a number."),
             ("listed", "boolean", "Whether the policy answers."),
             ("rule", "Rule|null", "The rule that answers."),
-            ("others", "[Rule]", "Listings that do not answer: outranked, not yet effective, expired, or exact on a name above."),
-            ("nearest_listed_ancestor", "string|null", "For a name that is not listed: the closest name above it with a listing."),
+            (
+                "others",
+                "[Rule]",
+                "Listings that do not answer: outranked, not yet effective, expired, or exact on a name above.",
+            ),
+            (
+                "nearest_listed_ancestor",
+                "string|null",
+                "For a name that is not listed: the closest name above it with a listing.",
+            ),
             ("exempt", "Exempt|null", "Why the client asked about is not restricted, if it is not."),
             ("lifted", "boolean", "Whether a person has lifted it, or a name above it."),
             ("serial", "count", "Serial of the policy."),
@@ -144,7 +166,11 @@ const FORMS: &[Form] = &[
             ("at", "time", "The instant this is about."),
         ],
     ),
-    ("Exempt", "Why a client is not restricted.", &[("reason", "string", "The legal reason."), ("until", "time", "The end.")]),
+    (
+        "Exempt",
+        "Why a client is not restricted.",
+        &[("reason", "string", "The legal reason."), ("until", "time", "The end.")],
+    ),
     (
         "Rule",
         "A target of a notice.",
@@ -256,16 +282,6 @@ const FORMS: &[Form] = &[
         ],
     ),
     (
-        "SignedNotice",
-        "A JWS (RFC 7515) in JSON, flattened or general, whose payload is a notice.",
-        &[
-            ("payload", "string", "The notice, base64url."),
-            ("protected", "string?", "The protected header, base64url: `alg`, `kid`, `typ`."),
-            ("signature", "string?", "The signature, base64url."),
-            ("signatures", "[object]?", "In place of the two before: several of them."),
-        ],
-    ),
-    (
         "SignedReceipt",
         "A flattened JWS of the node over the receipt, with the receipt itself for people. What is signed is `payload`.",
         &[
@@ -367,7 +383,11 @@ const FORMS: &[Form] = &[
         "Records of the ledger.",
         &[("records", "[Record]", "By their number."), ("head", "Head", "Where the chain ends.")],
     ),
-    ("Head", "Where the chain ends.", &[("sequence", "count", "Number of the last record."), ("hash", "sha256", "Its hash.")]),
+    (
+        "Head",
+        "Where the chain ends.",
+        &[("sequence", "count", "Number of the last record."), ("hash", "sha256", "Its hash.")],
+    ),
     (
         "Record",
         "A record as it was written, so that its hash can be computed.",

@@ -7,8 +7,8 @@ use axum::http::{Method, StatusCode};
 use serde_json::Value;
 
 use super::*;
-use crate::web::tests::{get, request, state};
 use crate::web::router;
+use crate::web::tests::{get, request, state};
 
 /// What the router serves: axum keeps its paths to itself, but for what `Debug` says.
 fn routes() -> BTreeSet<String> {
@@ -66,7 +66,8 @@ fn references_resolve_and_every_form_is_used() {
 fn a_parameter_of_the_path_is_described_and_no_other() {
     for operation in operations() {
         let pieces = operation.parameters.iter().filter(|parameter| parameter["in"] == "path");
-        let told: BTreeSet<_> = pieces.map(|parameter| format!("{{{}}}", parameter["name"].as_str().unwrap())).collect();
+        let told: BTreeSet<_> =
+            pieces.map(|parameter| format!("{{{}}}", parameter["name"].as_str().unwrap())).collect();
         let written: BTreeSet<_> =
             operation.path.split('/').filter(|piece| piece.starts_with('{')).map(str::to_owned).collect();
         assert_eq!(told, written, "{}", operation.path);
@@ -80,7 +81,8 @@ async fn it_is_open_and_says_whether_callers_are_asked() {
     let open: Value = serde_json::from_str(&body).unwrap();
     assert_eq!(open["paths"]["/v1/policy"]["get"]["security"], json!([]));
     let from_elsewhere = axum::http::Request::get("/openapi.json").body(axum::body::Body::empty()).unwrap();
-    let (status, _, body) = crate::web::tests::send_from("192.0.2.1:9", crate::web::tests::clients(), from_elsewhere).await;
+    let (status, _, body) =
+        crate::web::tests::send_from("192.0.2.1:9", crate::web::tests::clients(), from_elsewhere).await;
     assert_eq!(status, StatusCode::OK);
     let restricted: Value = serde_json::from_str(&body).unwrap();
     assert_eq!(restricted["paths"]["/v1/policy"]["get"]["security"], json!([{ "bearer": [] }, { "mutualTLS": [] }]));
