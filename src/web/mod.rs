@@ -24,7 +24,7 @@
 //! Where no `[[web.client]]` is configured there are loopback listeners only, and whoever has an account on the machine may
 //! read, and forward what authorities have signed. Where there are clients, each shows a token or a certificate and is a
 //! viewer, an authority or an operator: [`auth`]. An endpoint of `restricted` has a [`Caller`](crate::model::Caller)
-//! before it runs, and says itself which roles it is for. `/`, `/healthz`, `/readyz` and the API's description are open;
+//! before it runs, and says itself which roles it is for. `/`, `/healthz`, `/readyz` and `/openapi.json` are open;
 //! `/metrics` is for programs on this machine, and for readers. What pages in browsers may do is the affair of [`guard`].
 //!
 //! Persons who lift or approve are heard on a socket of its own as well, where the kernel says who asks: [`operator`].

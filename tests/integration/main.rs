@@ -41,6 +41,7 @@
 //! | [`web_access`] | who may call the API: clients, roles, TLS, limits; persons who decide over HTTP |
 //! | [`abuse`] | whoever pushes too much, too slowly, again and again or without right; queries go on |
 //! | [`regulators`] | an authority's own programs in Python and JavaScript against the API |
+//! | [`openapi`] | the API's description, held against what the API answers; schemathesis |
 //! | [`people`] | the command line from a list of names to the receipt and the letter |
 //! | [`operations`] | the man page has every metric, the rules of alerts are tested both ways |
 //! | [`startup`] | what keeps it from starting, and what `pagar check` says of it |
@@ -74,6 +75,7 @@ mod logging;
 mod manual;
 mod memory;
 mod no_lift;
+mod openapi;
 mod operations;
 mod operators;
 mod packets;

@@ -274,7 +274,7 @@ pub(super) struct Docket {
     moved: BTreeSet<Key>,
     /// Cases whose receipts are due.
     unwritten: BTreeSet<Key>,
-    /// Orders about earlier notices that take effect later: their receipts are due then, whatever becomes of the cases.
+    /// Orders that take effect later: their receipts are due then, whatever becomes of the cases.
     to_bind: BTreeSet<(Timestamp, [u8; 32])>,
     holds: Holds,
     /// Versions of lists that people have approved.

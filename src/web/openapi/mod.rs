@@ -4,7 +4,7 @@
 //! |---|---|
 //! | paths, parameters, bodies, answers | `operations`, a line a fact; bounds are the handlers' own constants |
 //! | forms of answers | `schemas` |
-//! | problems | [`Code`](super::problem::Code): its table is copied, status and title included |
+//! | problems | [`Code`]: its table is copied, status and title included |
 //! | who may call | the roles that handlers demand ([`auth`](super::auth)), and whether this node has clients |
 //!
 //! A derive on every type would put a description into layers that know nothing of HTTP, and describe the type, not what

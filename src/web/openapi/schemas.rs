@@ -24,6 +24,7 @@ pub(super) fn all() -> Value {
         schemas.insert((*name).to_owned(), form(about, members));
     }
     schemas.insert("Problem".to_owned(), problem());
+    schemas.insert("SignedNotice".to_owned(), signed_notice());
     schemas.insert("Decision".to_owned(), decision());
     schemas.into()
 }
@@ -72,9 +73,22 @@ fn problem() -> Value {
     problem
 }
 
+/// A JWS of one signature, or of several.
+fn signed_notice() -> Value {
+    const PAYLOAD: (&str, &str, &str) = ("payload", "string", "The notice, base64url.");
+    const PROTECTED: (&str, &str, &str) = ("protected", "string", "The protected header, base64url: `alg` and `kid`.");
+    const SIGNATURE: (&str, &str, &str) = ("signature", "string", "The signature, base64url.");
+    let mut flattened = form("Flattened: one signature.", &[PAYLOAD, PROTECTED, SIGNATURE]);
+    flattened["not"] = json!({ "required": ["signatures"] });
+    let mut general = form("General: several signatures.", &[PAYLOAD, ("signatures", "[object]", "Each of them.")]);
+    general["properties"]["signatures"]["items"] = form("One of them.", &[PROTECTED, SIGNATURE]);
+    general["not"] = json!({ "anyOf": [{ "required": ["protected"] }, { "required": ["signature"] }] });
+    json!({ "description": "A JWS (RFC 7515) in JSON whose payload is a notice.", "oneOf": [flattened, general] })
+}
+
 /// What a person decides: one of three.
 fn decision() -> Value {
-    let name = json!({ "type": "string", "description": "A domain name.", "minLength": 1, "maxLength": 1024 });
+    let name = json!({ "type": "string", "description": "A domain name.", "minLength": 1 });
     let reason = json!({
         "type": "string", "minLength": 1, "maxLength": 1000,
         "description": "Why, for the ledger: a line of text, at most 1000 octets.",
@@ -265,16 +279,6 @@ const FORMS: &[Form] = &[
             ("item", "string", "Its number in the order."),
             ("state", "State", "`quarantined` or `refused`."),
             ("code", "string", "Why."),
-        ],
-    ),
-    (
-        "SignedNotice",
-        "A JWS (RFC 7515) in JSON, flattened or general, whose payload is a notice.",
-        &[
-            ("payload", "string", "The notice, base64url."),
-            ("protected", "string?", "The protected header, base64url: `alg`, `kid`, `typ`."),
-            ("signature", "string?", "The signature, base64url."),
-            ("signatures", "[object]?", "In place of the two before: several of them."),
         ],
     ),
     (

@@ -2,21 +2,26 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use axum::body::Body;
 use axum::http::header::ALLOW;
-use axum::http::{Method, StatusCode};
+use axum::http::{Method, Request, StatusCode};
 use serde_json::Value;
 
 use super::*;
 use crate::web::router;
-use crate::web::tests::{get, request, state};
+use crate::web::tests::{clients, get, request, send_from, state};
 
-/// What the router serves: axum keeps its paths to itself, but for what `Debug` says.
+/// What the router serves: axum keeps its paths to itself, but for what `Debug` says: `RouteId(3): "/v1/check", …`.
 fn routes() -> BTreeSet<String> {
     let told = format!("{:?}", router(state()));
-    let node = told.split_once("node: Node { paths: {").expect("axum says it otherwise now").1;
-    let paths = node.split_once('}').map(|_| node.split("RouteId(").skip(1).collect::<Vec<_>>()).unwrap();
-    let path = |piece: &str| piece.split_once("): \"").and_then(|(_, rest)| Some(rest.split_once('"')?.0.to_owned()));
-    paths.into_iter().map_while(path).filter(|path| !path.contains("__private")).collect()
+    let (_, paths) = told.split_once("node: Node { paths: {").expect("axum says it in other words now");
+    let path = |piece: &str| Some(piece.split_once("): \"")?.1.split_once('"')?.0.to_owned());
+    paths
+        .split("RouteId(")
+        .skip(1)
+        .map_while(path)
+        .filter(|path| path.starts_with("/") && !path.contains("__"))
+        .collect()
 }
 
 fn described() -> BTreeMap<&'static str, BTreeSet<String>> {
@@ -80,9 +85,8 @@ async fn it_is_open_and_says_whether_callers_are_asked() {
     assert_eq!((status, &headers["content-type"]), (StatusCode::OK, &"application/json".parse().unwrap()));
     let open: Value = serde_json::from_str(&body).unwrap();
     assert_eq!(open["paths"]["/v1/policy"]["get"]["security"], json!([]));
-    let from_elsewhere = axum::http::Request::get("/openapi.json").body(axum::body::Body::empty()).unwrap();
-    let (status, _, body) =
-        crate::web::tests::send_from("192.0.2.1:9", crate::web::tests::clients(), from_elsewhere).await;
+    let stranger = Request::get("/openapi.json").body(Body::empty()).unwrap();
+    let (status, _, body) = send_from("192.0.2.1:9", clients(), stranger).await;
     assert_eq!(status, StatusCode::OK);
     let restricted: Value = serde_json::from_str(&body).unwrap();
     assert_eq!(restricted["paths"]["/v1/policy"]["get"]["security"], json!([{ "bearer": [] }, { "mutualTLS": [] }]));
