@@ -331,8 +331,8 @@ fn at_once(yard: &Yard, orders: &[(u64, String)]) -> Vec<Answer> {
         connection.0.write_all((head + envelope).as_bytes()).unwrap();
         connection
     };
-    let mut connections: Vec<_> = orders.iter().map(send).collect();
-    connections.iter_mut().map(Connection::read).collect()
+    let connections: Vec<_> = orders.iter().map(send).collect();
+    connections.into_iter().map(|mut connection| connection.read()).collect() // each is closed then: it has a place
 }
 
 /// So many valid orders at once, each on a connection of its own; those that are told to come again do.
