@@ -196,7 +196,7 @@ impl Docket {
         if taken.stuck && why.by.is_some() && !self.refused.contains(&envelope) {
             return self.wait(signed, "ledger", "the ledger cannot be written", taken);
         }
-        let is_new = self.refused.insert(envelope);
+        let is_new = self.is_new_refusal(&signed, &why, envelope);
         let mut record = None;
         match &why.by {
             None if is_new => self.metrics.policy.signature_failures.inc(),
@@ -215,7 +215,9 @@ impl Docket {
                 match self.book.append(vec![event], payload.as_slice(), now) {
                     Ok(head) => record = Some(head.sequence),
                     Err(error) => {
-                        (taken.stuck, _) = (true, self.refused.remove(&envelope));
+                        taken.stuck = true;
+                        self.refused.remove(&envelope);
+                        self.refusals.remove(&(judge::content(&signed.octets), why.code));
                         return self.wait(signed, "ledger", &error, taken);
                     }
                 }
@@ -239,6 +241,18 @@ impl Docket {
         if !again {
             taken.problems.extend(why.into_problems(&file).into_iter().map(|problem| (source.clone(), problem)));
         }
+    }
+
+    /// Whether this refusal is to be counted or recorded. What is handed in can be put into ever other envelopes without
+    /// a signature breaking: of known senders one refusal of the same content is recorded, and of what nobody is known to
+    /// have sent nothing is remembered, or whoever may push could fill the disk and the memory with an old order.
+    fn is_new_refusal(&mut self, signed: &Signed, why: &Refused, envelope: Digest) -> bool {
+        let is_pushed = matches!(signed.way, Way::Push(..));
+        if why.by.is_none() {
+            return is_pushed || self.refused.insert(envelope);
+        }
+        let is_first = self.refusals.insert((judge::content(&signed.octets), why.code));
+        (is_first || !is_pushed) && self.refused.insert(envelope)
     }
 
     /// Lets a file wait for the ledger, and says so.

@@ -266,6 +266,11 @@ pub(super) fn order_in(envelope: &[u8]) -> Option<Order> {
     notice::parse(envelope.payload(), Path::new("ledger")).order
 }
 
+/// The digest of what an envelope carries, whatever is around it; of the octets, if it is none.
+pub(super) fn content(octets: &[u8]) -> Digest {
+    Envelope::parse(octets).map_or_else(|_| digest(octets), |envelope| digest(envelope.payload()))
+}
+
 /// The digest of a file's octets.
 pub(super) fn digest(octets: &[u8]) -> Digest {
     Digest::of(octets)

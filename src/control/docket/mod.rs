@@ -249,6 +249,8 @@ pub(super) struct Docket {
     blocked: BTreeMap<[u8; 32], Blocked>,
     /// Envelopes whose refusal is recorded.
     refused: BTreeSet<Digest>,
+    /// What was refused since the start, by what the envelope carried, and why.
+    refusals: BTreeSet<(Digest, &'static str)>,
     /// Files that may be taken later.
     waiting: BTreeMap<PathBuf, (Waits, Signed)>,
     /// Refused files are to be judged again: something they may wait for has come.
@@ -346,6 +348,7 @@ impl Docket {
             seen: BTreeMap::new(),
             blocked: BTreeMap::new(),
             refused: BTreeSet::new(),
+            refusals: BTreeSet::new(),
             waiting: BTreeMap::new(),
             again: false,
             judged: None,
@@ -450,6 +453,7 @@ impl Docket {
         self.shown = std::mem::take(&mut before.shown);
         (self.asked, self.queries) = (std::mem::take(&mut before.asked), before.queries);
         self.refused.append(&mut before.refused);
+        self.refusals.append(&mut before.refusals);
         self.to_ask.append(&mut before.to_ask);
         self.unwritten.append(&mut before.unwritten);
         for (key, items) in std::mem::take(&mut before.lifted) {

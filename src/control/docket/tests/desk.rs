@@ -65,6 +65,23 @@ fn a_client_sends_orders_of_its_authority_only() {
 }
 
 #[test]
+fn a_refusal_is_recorded_once_whatever_is_around_the_order() {
+    let mut node = node();
+    let first = node.envelope("mcmc", &restrict("mcmc", "N-1", 1, &["one.example"]));
+    let reused = node.envelope("mcmc", &restrict("mcmc", "N-2", 1, &["two.example"]));
+    node.push(None, &[first, reused.clone()]);
+    let before = node.records().len();
+    for spaces in 0..10 {
+        let again = [reused.clone(), vec![b' '; spaces]].concat();
+        assert_eq!(code(&node.push(None, &[again])[&0]), "sequence");
+    }
+    assert_eq!(node.records().len(), before);
+    let other = node.envelope("mcmc", &restrict("mcmc", "N-3", 1, &["two.example"]));
+    assert_eq!(code(&node.push(None, &[other])[&0]), "sequence");
+    assert_eq!(node.records().len(), before + 1, "another order is");
+}
+
+#[test]
 fn a_refusal_is_signed_if_its_sender_is_known_and_says_nothing_otherwise() {
     let mut node = node();
     let mut forged = node.envelope("mcmc", &restrict("mcmc", "N-1", 1, &["one.example"]));
