@@ -156,6 +156,13 @@ impl Api {
         self.answer(path, request.send(body))
     }
 
+    /// The same, but the body waits for leave to be sent (RFC 9110 §10.1.1): one that is not wanted is refused, and the
+    /// refusal is heard.
+    pub(super) fn offer(&self, path: &str, media: &str, body: &[u8]) -> Result<Answer, ExitError> {
+        let request = self.client.post(&self.url(path)).header("content-type", media).header("expect", "100-continue");
+        self.answer(path, request.send(body))
+    }
+
     /// A body that should be JSON, or what is wrong.
     pub(super) fn read<T: DeserializeOwned>(&self, path: &str, answer: &Answer) -> Result<T, ExitError> {
         if !answer.is_success() {
