@@ -15,6 +15,7 @@ use ureq::http::Response;
 use crate::config;
 use crate::error::ExitError;
 use crate::http::{Access, Client};
+use crate::tls::{self, Files};
 
 /// How long an answer may take. Forgetting everything walks through the whole cache.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -65,17 +66,6 @@ pub(super) struct Answer {
     pub(super) body: Vec<u8>,
 }
 
-/// Where a server is to be asked: by what `--config` says, or `--api`.
-pub(super) fn server(config: Option<&Path>, api: Option<&str>) -> Result<String, ExitError> {
-    let Some(path) = config else { return Ok(api.unwrap_or_default().to_owned()) };
-    let config = config::load(path).map_err(|errors| ExitError::Config(errors.to_string()))?;
-    let web = config.web.map(|web| web.listen).filter(|listen| listen.port() != 0);
-    let web = web.ok_or_else(|| {
-        ExitError::Config(format!("{}: no [web] listen with a port, so there is nobody to ask", path.display()))
-    })?;
-    Ok(format!("http://{web}"))
-}
-
 /// An `application/problem+json` (RFC 9457) with the members of a refused notice; anybody may answer there, so all of it
 /// may be missing.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -107,6 +97,26 @@ impl Api {
     /// `server` is what `--api` says.
     pub(super) fn new(server: &str, credentials: &Credentials) -> Result<Self, ExitError> {
         Self::patient(server, credentials, PATIENCE)
+    }
+
+    /// The server of this configuration, or that of `--api`. A certificate that is its own issuer leads to itself, so the
+    /// configuration's file is believed unless `--ca` names another.
+    pub(super) fn of(config: Option<&Path>, api: Option<&str>, credentials: &Credentials) -> Result<Self, ExitError> {
+        let Some(path) = config else { return Self::new(api.unwrap_or_default(), credentials) };
+        let config = config::load(path).map_err(|errors| ExitError::Config(errors.to_string()))?;
+        let web = config.web.filter(|web| web.listen.port() != 0).ok_or_else(|| {
+            ExitError::Config(format!("{}: no [web] listen with a port, so there is nobody to ask", path.display()))
+        })?;
+        let Some(Files { certificate, .. }) = web.tls else {
+            return Self::new(&format!("http://{}", web.listen), credentials);
+        };
+        let mut credentials = credentials.clone();
+        if credentials.ca.is_none()
+            && tls::is_self_issued(&certificate).map_err(|error| ExitError::Config(error.to_string()))?
+        {
+            credentials.ca = Some(certificate);
+        }
+        Self::new(&format!("https://{}", web.listen), &credentials)
     }
 
     /// For answers that take this long.
@@ -143,6 +153,13 @@ impl Api {
     pub(super) fn deliver(&self, path: &str, query: &Query<'_>, media: &str, body: &[u8]) -> Result<Answer, ExitError> {
         let pairs = query.iter().map(|(key, value)| (*key, value));
         let request = self.client.post(&self.url(path)).query_pairs(pairs).header("content-type", media);
+        self.answer(path, request.send(body))
+    }
+
+    /// The same, but the body waits for leave to be sent (RFC 9110 §10.1.1): one that is not wanted is refused, and the
+    /// refusal is heard.
+    pub(super) fn offer(&self, path: &str, media: &str, body: &[u8]) -> Result<Answer, ExitError> {
+        let request = self.client.post(&self.url(path)).header("content-type", media).header("expect", "100-continue");
         self.answer(path, request.send(body))
     }
 

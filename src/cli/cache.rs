@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::api::{Api, Credentials, server};
+use super::api::{Api, Credentials};
 use super::{print, print_json};
 use crate::control;
 use crate::error::ExitError;
@@ -41,7 +41,7 @@ pub(super) fn run(command: &Command) -> Result<(), ExitError> {
     let name = control::explain::asked(&options.name)
         .map_err(|error| ExitError::Config(format!("{:?}: {error}", options.name)))?;
     let query = [("name", name.to_string()), ("subtree", options.subtree.to_string())];
-    let api = Api::new(&server(options.config.as_deref(), options.api.as_deref())?, &options.credentials)?;
+    let api = Api::of(options.config.as_deref(), options.api.as_deref(), &options.credentials)?;
     let flushed: Flushed = api.post("/v1/cache/flush", &query)?;
     if options.json {
         return print_json(&flushed);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use jiff::SignedDuration;
 
-use super::api::{Api, Credentials, server};
+use super::api::{Api, Credentials};
 use super::{print, print_json};
 use crate::control::preview::{self, DEFAULT, LONGEST, MAX_SIZE, PreviewReport};
 use crate::error::ExitError;
@@ -53,7 +53,7 @@ fn parse_time(text: &str) -> Result<Duration, String> {
 pub(super) fn run(options: &Options) -> Result<(), ExitError> {
     let Options { file, time, scope, config, api, json, credentials } = options;
     let octets = read(file, scope)?;
-    let api = Api::new(&server(config.as_deref(), api.as_deref())?, credentials)?;
+    let api = Api::of(config.as_deref(), api.as_deref(), credentials)?;
     let query = [("seconds", time.as_secs().to_string()), ("scope", scope.clone())];
     let started: PreviewReport = api.send(PATH, &query, &octets)?;
     if std::io::stderr().is_terminal() {

@@ -66,8 +66,8 @@ impl Screen {
 
 fn mood(state: &str) -> Mood {
     match state {
-        "enforced" | "carried-out" | "tested" => Mood::Good,
-        "refused" | "quarantined" | "lifted" => Mood::Bad,
+        "enforced" | "carried-out" | "tested" | "ok" => Mood::Good,
+        "refused" | "quarantined" | "lifted" | "wrong" => Mood::Bad,
         _ => Mood::Open,
     }
 }

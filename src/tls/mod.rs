@@ -106,6 +106,14 @@ impl Certificate {
     }
 }
 
+/// Whether a certificate is its own issuer, so that whoever is to believe it needs the file itself.
+pub fn is_self_issued(certificate: &Path) -> Result<bool, TlsError> {
+    let pem = read(certificate, false)?;
+    let own = CertificateDer::from_pem_slice(&pem);
+    let own = own.map_err(|_| TlsError::NoPem { path: certificate.to_owned(), what: "certificate" })?;
+    Ok(validity::is_self_issued(&own))
+}
+
 /// What a listener is served with: this certificate, these protocols (RFC 7301), and clients that are `known`, or show
 /// nothing.
 pub fn server(certificate: &Certificate, protocols: &[&str], known: Known) -> Result<Arc<ServerConfig>, TlsError> {

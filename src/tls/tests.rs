@@ -42,6 +42,7 @@ pub(crate) fn files(directory: &TempDir, name: &str) -> Files {
 fn a_certificate_is_read_with_its_end() {
     let Some(directory) = certificates(&["a"]) else { return };
     let certificate = Certificate::read(&files(&directory, "a")).unwrap();
+    assert!(is_self_issued(&files(&directory, "a").certificate).unwrap());
     let days = (certificate.expires().as_second() - Timestamp::now().as_second()) / 86_400;
     assert!((29..=30).contains(&days), "{certificate:?}");
     let config = server(&certificate, &["http/1.1"], Arc::new(|_| false)).unwrap();

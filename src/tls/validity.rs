@@ -1,5 +1,5 @@
-//! [`not_after`]: the end of a certificate (RFC 5280 §4.1.2.5), which rustls does not tell. A walk to one field of our own
-//! certificate, so that its end can be announced; nothing is decided by it.
+//! [`not_after`] and [`is_self_issued`]: the end of a certificate and whether it is its own issuer (RFC 5280 §4.1.2), which
+//! rustls does not tell. A walk to a few fields of our own certificate; nothing is believed because of them.
 
 use jiff::Timestamp;
 
@@ -10,6 +10,24 @@ const GENERALIZED_TIME: u8 = 0x18;
 
 /// When a certificate in DER ends; `None` if it is none.
 pub(super) fn not_after(der: &[u8]) -> Option<Timestamp> {
+    let (_, mut rest) = issuer(der)?;
+    let mut validity = Elements(rest.of(SEQUENCE)?);
+    validity.next()?; // not before
+    let (tag, text) = validity.next()?;
+    time(tag, std::str::from_utf8(text).ok()?)
+}
+
+/// Whether a certificate in DER names itself as its issuer, so that no other leads to it.
+pub(super) fn is_self_issued(der: &[u8]) -> bool {
+    let subject = |(issuer, mut rest): (&[u8], Elements<'_>)| {
+        rest.next()?; // validity
+        Some(rest.of(SEQUENCE)? == issuer)
+    };
+    issuer(der).and_then(subject).unwrap_or_default()
+}
+
+/// The issuer, and what comes behind it.
+fn issuer(der: &[u8]) -> Option<(&[u8], Elements<'_>)> {
     let mut certificate = Elements(Elements(der).of(SEQUENCE)?);
     let mut signed = Elements(certificate.of(SEQUENCE)?);
     if signed.0.first() == Some(&VERSION) {
@@ -17,11 +35,7 @@ pub(super) fn not_after(der: &[u8]) -> Option<Timestamp> {
     }
     signed.next()?; // serial number
     signed.next()?; // algorithm
-    signed.next()?; // issuer
-    let mut validity = Elements(signed.of(SEQUENCE)?);
-    validity.next()?; // not before
-    let (tag, text) = validity.next()?;
-    time(tag, std::str::from_utf8(text).ok()?)
+    Some((signed.of(SEQUENCE)?, signed))
 }
 
 /// RFC 5280 §4.1.2.5.1: two digits of a year mean 1950 to 2049.
@@ -91,7 +105,7 @@ mod tests {
     #[test]
     fn what_is_no_certificate_has_no_end() {
         for odd in [&b""[..], b"\x30", b"\x30\x03\x30\x01", b"\x30\x80", b"\x30\x84\xff\xff\xff\xff", b"\x02\x01\x00"] {
-            assert_eq!(not_after(odd), None, "{odd:?}");
+            assert_eq!((not_after(odd), is_self_issued(odd)), (None, false), "{odd:?}");
         }
     }
 }

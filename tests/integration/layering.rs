@@ -32,7 +32,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "cli",
         &[
             "model", "policy", "observe", "ledger", "verify", "ingest", "control", "report", "config", "zones",
-            "serve", "http", "error",
+            "serve", "http", "tls", "error",
         ],
     ),
 ];

@@ -20,6 +20,7 @@
 //! | [`stored`] | long lists over a restart: compiled, sealed, unreadable, changed meanwhile |
 //! | [`signed`] | signed notices from the file to the receipt, and what people decide |
 //! | [`push`] | signed orders handed in over HTTP, and what became of them |
+//! | [`drill`] | an authority rehearses with a node, step by step |
 //! | [`pull`] | notices fetched from a feed, that of a node and one that lies |
 //! | [`secrecy`] | names of secret notices are in nothing that a run leaves behind or says |
 //! | [`selftest`] | the node asks itself whether it does what notices order |
@@ -63,6 +64,7 @@ mod caching;
 mod client;
 mod compliance;
 mod differential;
+mod drill;
 mod forwarding;
 mod harness;
 mod jose;

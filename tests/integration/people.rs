@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::harness::{Ended, pagar};
-use crate::signed::Signed;
+use crate::signed::{Signed, is_blocked, until};
 
 /// Runs `pagar` in a site: words that start with `@` are files there.
 fn desk(signed: &Signed, words: &[&str]) -> Ended {
@@ -425,6 +425,41 @@ fn persons_ask_over_the_api_with_their_credential() {
             && asked[0].ends_with(r#"{"lift":{"name":"a.example","reason":"ticket 7"}}"#)
     );
     assert!(asked[2].starts_with("GET /v1/overrides "), "{asked:?}");
+}
+
+/// As `deploy/operator.md` has it: each by the token of a client of its own.
+#[test]
+fn two_persons_approve_over_the_api_and_one_is_not_two() {
+    let signed = Signed::with(1, &crate::web_access::clients());
+    let node = signed.start();
+    for name in ["alice", "bob", "noc"] {
+        let file = format!("{name}.token");
+        signed.site.write(&file, &format!("{name}-token\n"));
+        let _ = std::process::Command::new("chmod").arg("600").arg(signed.site.path(&file)).status();
+    }
+    signed.order("1.jws", &signed.mcmc.restrict(1, &["bad.example", "com.my"]));
+    signed.receipt("1.jws", "enforced");
+    let url = node.url();
+    let ask = |code, who: &str, words: &[&str]| {
+        let token = format!("@{who}.token");
+        ends(&signed, code, &[words, &["--token-file", &token, "--api", &url]].concat())
+    };
+    let held = json(&ask(0, "alice", &["approve", "--list", "--json"]).out);
+    assert_eq!(held["list"].as_array().unwrap().len(), 1, "{held}");
+    let id = held["list"][0]["id"].to_string();
+    let approve = ["approve", &id, "--reason", "confirmed by telephone, ticket 12"];
+    assert!(ask(1, "noc", &approve).err.contains("refused (role)"), "a viewer decides nothing");
+    let proposed = ask(0, "alice", &approve);
+    assert!(proposed.out.contains("second person") && proposed.out.contains("(ledger "), "{proposed:?}");
+    assert!(ask(1, "alice", &approve).err.contains("refused (same-person)"));
+    assert!(!is_blocked(&node, "any.com.my."));
+    ask(0, "bob", &["approve", &id, "--reason", "seen the order, ticket 12"]);
+    assert!(until(|| is_blocked(&node, "any.com.my.")));
+    assert_eq!(ask(0, "bob", &["approve", "--list"]).out, "nothing is held\n");
+    let recorded = signed.site.run(&["ledger", "export"]).out;
+    for said in ["alice", "bob", "confirmed by telephone, ticket 12", "seen the order, ticket 12"] {
+        assert!(recorded.contains(said), "{said}: {recorded}");
+    }
 }
 
 #[test]

@@ -62,10 +62,11 @@ fn a_regulator_gets_from_a_key_to_a_receipt_by_the_guide() {
     let upstream = Scripted::with_address(crate::signed::TRUE);
     let text = config(&[upstream.address])
         .replace("allow_unsigned = true\n", "")
-        .replace("id = \"mcmc\"\n", "id = \"mcmc\"\nkeys = [\"keys/mcmc.jwk\"]\n");
+        .replace("id = \"mcmc\"\n", "id = \"mcmc\"\nkeys = [\"keys/mcmc.jwk\"]\n")
+        + "[[authority]]\nid = \"mcmc-test\"\nname = \"Rehearsals\"\nkeys = [\"keys/mcmc.jwk\"]\ntest = true\n";
     let site = Site::new(&text);
     let blocks = blocks("regulator.md");
-    let [cd, key, list, notice, sign, rehearse, push, verify, print, status, revoke] = &blocks[..] else {
+    let [cd, key, drill, list, notice, sign, rehearse, push, verify, print, status, revoke] = &blocks[..] else {
         panic!("the guide has other blocks than this test knows: {blocks:#?}");
     };
     let mut reader = Reader { desk: tempfile::tempdir().unwrap(), api: String::new() };
@@ -74,6 +75,9 @@ fn a_regulator_gets_from_a_key_to_a_receipt_by_the_guide() {
     assert_eq!(fs::metadata(reader.desk.path().join("mcmc.jwk")).unwrap().permissions().mode() & 0o777, 0o600);
     let pagar = node(&site, reader.desk.path()); // the provider has written the key into the configuration
     reader.api = pagar.url();
+
+    let drilled = reader.types(drill);
+    assert!(drilled.out.contains("steps as expected") && !drilled.out.contains("wrong"), "{drilled:?}");
 
     reader.types(list);
     let written = reader.types(notice);

@@ -31,7 +31,7 @@ pub(crate) fn client(name: &str, role: &str, more: &str) -> String {
 }
 
 /// One of each role, and a second operator.
-fn clients() -> String {
+pub(crate) fn clients() -> String {
     client("noc", "viewer", "")
         + &client("gateway", "authority", "authority = \"mcmc\"\n")
         + &client("alice", "operator", "")
@@ -212,6 +212,43 @@ fn tls_shows_who_we_are_and_a_certificate_who_calls() {
     assert!(!text.contains("pagar_web_certificate_expiry_timestamp_seconds 0"));
     silent.set_read_timeout(Some(LIMIT)).unwrap();
     assert_eq!(silent.read(&mut [0]).unwrap_or(0), 0, "closed for its silence");
+}
+
+#[test]
+fn a_command_with_the_configuration_believes_the_certificate_in_it() {
+    let Some(openssl) = peer("openssl") else { return };
+    let site = site("");
+    let request = "[req]\ndistinguished_name = dn\nx509_extensions = own\nprompt = no\n[dn]\nCN = node\n\
+                   [own]\nsubjectAltName = IP:127.0.0.1\nbasicConstraints = critical,CA:FALSE\n";
+    site.write("request.cnf", request);
+    let path = |file: &str| site.path(file).to_str().unwrap().to_owned();
+    let made = run(Command::new(&openssl)
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30"])
+        .args(["-config", &path("request.cnf"), "-keyout", &path("server.key"), "-out", &path("server.pem")]));
+    assert_eq!(made.code, Some(0), "{made:?}");
+    fs::set_permissions(site.path("server.key"), fs::Permissions::from_mode(0o600)).unwrap();
+    certificate(&site, &openssl, "other");
+    let text = config(&[WHERE_NOBODY_ASKS.parse().unwrap()])
+        + "tls = { certificate = \"server.pem\", key = \"server.key\" }\n"
+        + &clients();
+    site.write("pagar.toml", &text);
+    let pagar = site.start();
+    let listen = format!("listen = \"{}\"\ntls", api(&pagar, "https"));
+    site.write("known.toml", &text.replace("listen = \"127.0.0.1:0\"\ntls", &listen));
+    site.write("token", "alice-token");
+    fs::set_permissions(site.path("token"), fs::Permissions::from_mode(0o600)).unwrap();
+    let flush = |more: &[&str]| {
+        let (known, token) = (path("known.toml"), path("token"));
+        crate::harness::pagar(
+            &[&["cache", "flush", "a.example", "--config", &known, "--token-file", &token], more].concat(),
+        )
+    };
+    let flushed = flush(&[]);
+    assert_eq!(flushed.code, Some(0), "{flushed:?}");
+    assert!(flushed.out.contains("entries forgotten"), "{flushed:?}");
+    let (own, other) = (path("server.pem"), path("other.pem"));
+    assert_eq!(flush(&["--ca", &own]).code, Some(0));
+    assert_eq!(flush(&["--ca", &other]).code, Some(4), "who names another root wants no other");
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! its sensitivity: counts say enough to know which notice it is. The exception is `new`, where the author types them.
 
 mod draft;
+mod drill;
 mod input;
 mod lint;
 mod names;
@@ -35,6 +36,8 @@ pub(super) enum Command {
     Push(push::Options),
     /// Revoke notices, or items of one
     Revoke(Box<revoke::Options>),
+    /// Rehearse with a running server: send what is good and what is not; exit code 0 all as expected, 1 something is not
+    Drill(drill::Options),
     /// Say what became of notices: one, several, or all
     Status(status::Options),
 }
@@ -47,6 +50,7 @@ pub(super) fn run(command: &Command, screen: Screen) -> Result<(), ExitError> {
         Command::Verify(options) => verify::run(options, screen),
         Command::Push(options) => push::run(options, screen),
         Command::Revoke(options) => revoke::run(options, screen),
+        Command::Drill(options) => drill::run(options, screen),
         Command::Status(options) => status::run(options, screen),
     }
 }

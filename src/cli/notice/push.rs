@@ -133,7 +133,7 @@ fn read_all(files: &[PathBuf]) -> Result<Vec<Vec<u8>>, ExitError> {
 }
 
 /// A line that is replaced, on a terminal only.
-fn progress(text: &str) {
+pub(super) fn progress(text: &str) {
     if stderr().is_terminal() {
         eprint!("\r\u{1b}[K{text}");
     }

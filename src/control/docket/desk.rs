@@ -49,6 +49,8 @@ pub struct Summary {
     pub notice: String,
     /// The order that says what it says now: itself, or an amendment.
     pub said_by: String,
+    /// The highest number of the orders about it.
+    pub sequence: u64,
     /// What it is about.
     pub category: String,
     /// Who may see its names.
@@ -340,10 +342,13 @@ impl<'a> Look<'a> {
         let notice = &case.content.notice;
         let blocked = self.docket.blocked.get(&case.content.payload);
         let enforced = case.phase() == Phase::InForce && self.docket.is_enforced(key);
+        let orders = self.docket.about.get(key).into_iter().flatten();
+        let numbers = orders.filter_map(|payload| Some(self.docket.orders.get(payload)?.number));
         Summary {
             authority: key.0.to_string(),
             notice: key.1.to_string(),
             said_by: case.content.said_by.to_string(),
+            sequence: numbers.max().unwrap_or_default(),
             category: notice.category.as_str().to_owned(),
             sensitivity: notice.sensitivity.as_str(),
             state: match case.phase() {
