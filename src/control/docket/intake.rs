@@ -12,7 +12,7 @@ use super::{
     receipt,
 };
 use crate::ingest::{Problem, Severity};
-use crate::ledger::{Event, Payload};
+use crate::ledger::{Digest, Event, Payload};
 use crate::model::{Act, ItemId, Order};
 
 impl Docket {
