@@ -1,12 +1,17 @@
-//! How long a signed notice takes from the file to the answer and the receipt, and its revocation back: `cargo bench
-//! --bench notices`, beside a list of a million names, with the real program. The site is made in the directory `DIRECTORY`
-//! names or, without it, in the one for temporary files; that should be on the disk the ledger will be on.
+//! How long a signed notice takes from the file, or the push over HTTP, to the answer and the receipt, and its revocation
+//! back: `cargo bench --bench notices`, beside a list of a million names, with the real program. The site is made in the
+//! directory `DIRECTORY` names or, without it, in the one for temporary files; that should be on the disk the ledger will
+//! be on.
 //!
 //! One notice after the other is renamed into the directory, and the bench waits for the first answer that is another one
 //! and for the receipt, asking and looking five thousand times a second. So nothing is in line, and each figure is that of
 //! one notice: looking at the directory, the signature, one append to the ledger that waits for the disk, publication, the
 //! node's own question, a second append, the receipt. Beside it stand what the disk needs for the least that could be
 //! written, and the ledger's append by itself.
+//!
+//! The same over HTTP, on one connection that stays: pushed with `wait=30`, so that the answer comes when the notice is
+//! enforced, by the sender's clock, while somebody else asks for the name; and pushed without, which is answered when it is
+//! recorded.
 //!
 //! `NOTICES` (500) and `NAMES` (1,000,000) ask for other numbers. Without `--bench`, as `cargo test` runs it, it takes three
 //! notices beside a thousand names to see that it works.
@@ -51,12 +56,8 @@ fn main() {
     disk(directory.path(), notices);
     let site = Site::new(directory.path().to_owned(), names);
     let server = Server::start(&site.directory);
-    let restricts = |n| {
-        json!({ "id": format!("N-{n}"), "kind": "restrict", "category": "scam", "action": "block-page",
-        "targets": [{ "item": "1", "name": format!("n{n}.bench.example"), "scope": "subtree" }] })
-    };
     let revokes = |n| json!({ "id": format!("R-{n}"), "kind": "revoke", "revokes": [format!("N-{n}")] });
-    let enforced: Vec<_> = (1..=notices).map(|n| site.order(&server, n, n, restricts(n), "enforced", true)).collect();
+    let enforced: Vec<_> = (1..=notices).map(|n| site.order(&server, n, n, restrict(n), "enforced", true)).collect();
     let of = |number| number + notices;
     let lifted: Vec<_> =
         (1..=notices).map(|n| site.order(&server, n, of(n), revokes(n), "carried-out", false)).collect();
@@ -64,6 +65,75 @@ fn main() {
         show(&format!("{word}: file to first answer"), times.iter().map(|one| one.answered).collect());
         show(&format!("{word}: file to receipt"), times.iter().map(|one| one.receipt).collect());
         show(&format!("{word}: received to {last}, it says"), times.iter().map(|one| one.told).collect());
+    }
+    pushes(&site, &server, 2 * notices, notices);
+}
+
+/// The same over HTTP; `before` numbers are used.
+fn pushes(site: &Site, server: &Server, before: u64, notices: u64) {
+    let api = Api::new(server);
+    let sign = |n: u64| (format!("www.n{n}.bench.example."), site.sign(n, restrict(n)));
+    let held = |n| {
+        let (name, envelope) = sign(n);
+        assert!(!server.is_blocked(&name), "{name}"); // and it is in the cache
+        std::thread::scope(|scope| {
+            let started = Instant::now();
+            let asking = scope.spawn(move || {
+                wait(started, "another answer", || server.is_blocked(&name).then_some(()));
+                started.elapsed()
+            });
+            let receipt = api.push("?wait=30", &envelope);
+            let told = started.elapsed();
+            assert_eq!(receipt["state"], "enforced", "{receipt}");
+            (told, asking.join().expect("an answer"))
+        })
+    };
+    let (told, answered) = (before + 1..=before + notices).map(held).unzip();
+    show("push: sent to first answer", answered);
+    show("push: sent to 201, enforced", told);
+    let taken = |n| {
+        let (_, envelope) = sign(n);
+        let started = Instant::now();
+        api.push("", &envelope);
+        let took = started.elapsed();
+        api.settle(n); // so that nothing is in line before the next
+        took
+    };
+    show("push: sent to 201, recorded", (before + notices + 1..=before + 2 * notices).map(taken).collect());
+}
+
+/// To block the name of this number.
+fn restrict(n: u64) -> Value {
+    json!({ "id": format!("N-{n}"), "kind": "restrict", "category": "scam", "action": "block-page",
+        "targets": [{ "item": "1", "name": format!("n{n}.bench.example"), "scope": "subtree" }] })
+}
+
+/// The API of a server, on a connection that stays.
+struct Api {
+    agent: ureq::Agent,
+    url: String,
+}
+
+impl Api {
+    fn new(server: &Server) -> Self {
+        let config = ureq::Agent::config_builder().timeout_global(Some(LIMIT)).http_status_as_error(false).build();
+        Self { agent: ureq::Agent::new_with_config(config), url: format!("http://{}/v1/notices", server.api) }
+    }
+
+    /// Pushes what is new there; the receipt.
+    fn push(&self, query: &str, envelope: &str) -> Value {
+        let request = self.agent.post(format!("{}{query}", self.url)).header("Content-Type", "application/jose+json");
+        let mut answer = request.send(envelope).expect("an answer");
+        let body = answer.body_mut().read_to_string().expect("a body");
+        assert_eq!(answer.status(), 201, "{body}");
+        serde_json::from_str::<Value>(&body).expect("JSON")["receipt"].take()
+    }
+
+    /// Returns when the notice of this number is enforced.
+    fn settle(&self, number: u64) {
+        let mut answer = self.agent.get(format!("{}/N-{number}/receipt?wait=30", self.url)).call().expect("an answer");
+        let body = answer.body_mut().read_to_string().expect("a body");
+        assert_eq!(answer.status(), 200, "{body}");
     }
 }
 
@@ -161,12 +231,8 @@ listen = "127.0.0.1:0"
     /// Drops an order about a name and waits until it shows.
     fn order(&self, server: &Server, name: u64, number: u64, order: Value, done: &str, blocked: bool) -> Times {
         let name = format!("www.n{name}.bench.example.");
-        let mut notice = json!({ "version": 1, "sequence": number, "authority": "mcmc",
-            "legal_basis": { "power": "CMA 1998 s.263(2)" }, "issued_at": "2026-01-01T00:00:00+08:00" });
-        let members = notice.as_object_mut().expect("an object");
-        members.extend(order.as_object().expect("an object").clone());
         let (aside, file) = (self.path(&format!(".{number}.jws")), self.path(&format!("{number}.jws")));
-        fs::write(&aside, jws::sign(notice.to_string().as_bytes(), &[&self.key])).expect("room");
+        fs::write(&aside, self.sign(number, order)).expect("room");
         assert_eq!(server.is_blocked(&name), !blocked, "{name}"); // and it is in the cache
         let started = Instant::now();
         fs::rename(&aside, &file).expect("the same file system");
@@ -177,6 +243,15 @@ listen = "127.0.0.1:0"
         let last = at(if blocked { "enforced_at" } else { "lifted_at" });
         let told = last.duration_since(at("received_at")).try_into().unwrap_or_default();
         Times { answered, receipt: started.elapsed(), told }
+    }
+
+    /// An order with what every order has, signed.
+    fn sign(&self, number: u64, order: Value) -> String {
+        let mut notice = json!({ "version": 1, "sequence": number, "authority": "mcmc",
+            "legal_basis": { "power": "CMA 1998 s.263(2)" }, "issued_at": "2026-01-01T00:00:00+08:00" });
+        let members = notice.as_object_mut().expect("an object");
+        members.extend(order.as_object().expect("an object").clone());
+        jws::sign(notice.to_string().as_bytes(), &[&self.key])
     }
 
     fn path(&self, file: &str) -> PathBuf {
@@ -204,6 +279,7 @@ fn wait<T>(started: Instant, what: &str, mut look: impl FnMut() -> Option<T>) ->
 struct Server {
     child: Child,
     address: SocketAddr,
+    api: SocketAddr,
     socket: UdpSocket,
 }
 
@@ -214,19 +290,20 @@ impl Server {
         command.args(["serve", "--config"]).arg(directory.join("pagar.toml"));
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().expect("the program");
         let lines = BufReader::new(child.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
-        let mut address = None;
+        let (mut address, mut api) = (None, None);
         for line in lines {
-            address = address.or_else(|| line.strip_prefix("listening udp ").and_then(|text| text.parse().ok()));
+            let at = |transport| line.strip_prefix("listening ")?.strip_prefix(transport)?.trim().parse().ok();
+            (address, api) = (address.or_else(|| at("udp")), api.or_else(|| at("http")));
             if line.starts_with("try an unlisted name") {
                 break;
             }
         }
         let log = fs::read_to_string(directory.join("log")).unwrap_or_default();
-        let address = address.unwrap_or_else(|| panic!("it did not start: {log}"));
+        let (Some(address), Some(api)) = (address, api) else { panic!("it did not start: {log}") };
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
         socket.connect(address).expect("an address");
         socket.set_read_timeout(Some(LIMIT)).expect("a timeout");
-        Self { child, address, socket }
+        Self { child, address, api, socket }
     }
 
     fn is_blocked(&self, name: &str) -> bool {

@@ -67,7 +67,7 @@ impl Screen {
 fn mood(state: &str) -> Mood {
     match state {
         "enforced" | "carried-out" | "tested" => Mood::Good,
-        "refused" | "quarantined" => Mood::Bad,
+        "refused" | "quarantined" | "lifted" => Mood::Bad,
         _ => Mood::Open,
     }
 }

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use super::docket::{Found, Query};
 use super::selftest::{Expected, Question, SelfTest, sample_indices};
-use crate::ingest::low_priority;
 use crate::model::{AuthorityId, AuthorityKind, Item};
 use crate::observe::metrics::SelftestMetrics;
 use crate::policy::Asking;
@@ -50,7 +49,8 @@ impl Asker {
     ) -> std::io::Result<Self> {
         let (jobs, inbox) = channel::<Job>();
         std::thread::Builder::new().name("pagar-asker".into()).spawn(move || {
-            low_priority();
+            // at the priority of the workers: a receipt must not wait until they have nothing to do, and a thousand questions
+            // are answered in milliseconds
             let mut test = SelfTest::new(asking, metrics);
             for Job { queries, serial, digest, kinds } in inbox {
                 let found = queries.into_iter().map(|query| ask(&mut test, query, &kinds)).collect();

@@ -505,7 +505,7 @@ impl Task {
     fn work(&mut self, commands: impl Iterator<Item = Command>) -> bool {
         self.now();
         let started = Instant::now();
-        let mut changes = Changes::default();
+        let (mut changes, mut decided) = (Changes::default(), Vec::new());
         for command in commands {
             match command {
                 Command::Update(number, update) if self.waits(number, &update) => self.together.hold((number, update)),
@@ -524,8 +524,7 @@ impl Task {
                     self.metrics.policy.compile_failures.inc(); // the panic has been logged
                 }
                 Command::Operator(request, answer) => {
-                    let reply = self.operate(request, &mut changes);
-                    let _ = answer.send(reply); // nobody waits any more
+                    decided.push((answer, self.operate(request, &mut changes)));
                 }
                 Command::Push(push, answer) => self.push(push, answer, &mut changes),
                 Command::Rehearse(push, answer) => {
@@ -554,6 +553,7 @@ impl Task {
                     let now = self.now();
                     self.docket.record(Event::Stopped {}, now);
                     self.store(true);
+                    reply(decided); // it is recorded
                     return true;
                 }
             }
@@ -564,6 +564,7 @@ impl Task {
             self.publish(false, started);
             changes.observe(&self.metrics);
         }
+        reply(decided); // what a person has decided is in force when it is called done
         self.mind_the_time();
         self.show_census();
         self.ask(); // may wait for the disk
@@ -668,6 +669,13 @@ impl Task {
             tracing::warn!(%error, "cannot merge changes of the policy; they are in force all the same");
             self.state.register().merge_later();
         }
+    }
+}
+
+/// Answers persons.
+fn reply(decided: Vec<(Sender<OperatorReply>, OperatorReply)>) {
+    for (answer, reply) in decided {
+        let _ = answer.send(reply); // nobody waits any more
     }
 }
 

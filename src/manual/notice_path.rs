@@ -16,6 +16,11 @@
 //!                        ledger: Transition, Published, Enforced --> receipt beside the file
 //! ```
 //!
+//! A signed notice that is handed in over HTTP ([`Desk`](crate::control::Desk)) takes the way of a signed file from *judge* on,
+//! in the same append as the files at hand. Who hands it in is answered when it is recorded, and its receipt is made for
+//! whoever asks; a refusal is said at once, and what cannot be recorded is not kept: whoever hears that tries again. One of
+//! an authority that rehearses (`[[authority]] test`) takes the whole way but for *State*.
+//!
 //! # The stations
 //!
 //! 1. **A look.** A [`Loader`](crate::ingest::Loader) remembers what it has seen of its source and reports only what

@@ -10,7 +10,7 @@
 //! | `tested` | of an authority that only rehearses: judged, and never blocked |
 //! | `quarantined` | held for people to decide |
 //! | `refused` | cannot be carried out |
-//! | `lifted` | revoked, expired or suspended |
+//! | `lifted` | revoked, expired or suspended, or lifted by a person in an emergency |
 //! | `replaced` | of a notice that was amended; the amendment has its own |
 //!
 //! A notice that was refused as a whole has no items here: nobody counted them. What is about earlier notices has none to
@@ -76,7 +76,7 @@ pub struct Line {
     pub items: Counts,
 }
 
-/// An item that was refused or is held.
+/// An item that was refused, is held, or that a person has lifted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotCarriedOut {
     /// Of this notice.
@@ -141,7 +141,7 @@ impl Fate {
             "tested" => Self::Tested,
             "quarantined" => Self::Quarantined,
             "refused" => Self::Refused,
-            "revoked" | "expired" | "suspended" => Self::Lifted,
+            "lifted" | "revoked" | "expired" | "suspended" => Self::Lifted,
             "amended" => Self::Replaced,
             _ => Self::Waiting, // scheduled, published, and what later versions may say: not enforced is not claimed to be
         }
@@ -254,7 +254,7 @@ impl Status {
         self.late += u64::from(line.late);
         self.items.add(&line.items);
         self.notices.push(line);
-        let failed = receipt.items.iter().filter(|item| ["refused", "quarantined"].contains(&&*item.state));
+        let failed = receipt.items.iter().filter(|item| ["refused", "quarantined", "lifted"].contains(&&*item.state));
         self.not_carried_out.extend(failed.map(|item| NotCarriedOut {
             notice: receipt.notice.clone(),
             item: item.item.clone(),

@@ -39,7 +39,7 @@ pub(super) const fn phrase(en: &'static str, ms: &'static str) -> Phrase {
     Phrase { en, ms }
 }
 
-const STATES: [(&str, Phrase); 13] = [
+const STATES: [(&str, Phrase); 14] = [
     ("accepted", phrase("accepted", "diterima")),
     ("refused", phrase("refused", "ditolak")),
     ("quarantined", phrase("held for people to decide", "ditahan untuk keputusan manusia")),
@@ -53,6 +53,7 @@ const STATES: [(&str, Phrase); 13] = [
             "diuji: ia akan dikuatkuasakan, tiada yang disekat",
         ),
     ),
+    ("lifted", phrase("lifted by the operator in an emergency", "ditarik balik oleh pengendali dalam kecemasan")),
     ("amended", phrase("replaced by an amendment", "diganti oleh pindaan")),
     ("suspended", phrase("suspended", "digantung")),
     ("revoked", phrase("revoked", "dibatalkan")),
@@ -70,7 +71,7 @@ const KINDS: [(&str, Phrase); 5] = [
 ];
 
 /// Codes of items, and of what a node saw of its own answers. A notice that is refused brings its reason in words.
-const CODES: [(&str, Phrase); 23] = [
+const CODES: [(&str, Phrase); 25] = [
     ("address", phrase("an IP address; the DNS can only block names", "alamat IP; DNS hanya boleh menyekat nama")),
     (
         "authority-name",
@@ -112,6 +113,14 @@ const CODES: [(&str, Phrase); 23] = [
     ("sequence", phrase("the notice's number is used already", "nombor notis telah digunakan")),
     ("still-blocked", phrase("a name was still seen to be blocked", "ada nama yang masih dilihat disekat")),
     ("tld", phrase("a whole top-level domain", "seluruh domain peringkat teratas")),
+    ("operator", phrase("a person has lifted it in an emergency", "seorang telah menariknya balik dalam kecemasan")),
+    (
+        "lifted-in-part",
+        phrase(
+            "a person has lifted a part of it in an emergency",
+            "seorang telah menarik balik sebahagiannya dalam kecemasan",
+        ),
+    ),
     ("unknown-item", phrase("the notice has no such item", "notis tiada butiran sedemikian")),
     ("url", phrase("a URL; the DNS can only block whole names", "URL; DNS hanya boleh menyekat nama penuh")),
     ("wildcard", phrase("a wildcard; scope \"subtree\" is meant for that", "kad bebas; gunakan skop \"subtree\"")),
@@ -164,6 +173,8 @@ mod tests {
             "authority-name",
             "protected",
             "unknown-item",
+            "operator",
+            "lifted-in-part",
             "no-answer",
             "late",
             "not-blocked",

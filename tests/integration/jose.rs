@@ -241,6 +241,29 @@ fn a_secret_target_is_printed_by_no_command() {
 
 //------ other people's libraries --------------------------------------------------------------------------------------
 
+/// The interpreter that can do what `probe` needs, by its first name or Debian's own.
+pub(crate) fn interpreter(program: &str, probe: [&str; 2], package: &str) -> Option<PathBuf> {
+    let candidates = [peer(program)?, Path::new("/usr/bin").join(program)];
+    let has = |program: &PathBuf| run(script_by(program).args(probe)).code == Some(0);
+    let found = candidates.into_iter().find(has);
+    if found.is_none() {
+        let required = std::env::var_os("PAGAR_PEERS").is_some_and(|value| value == "required");
+        assert!(!required, "{package} is missing, and PAGAR_PEERS=required");
+        skip(&format!("needs {package}"));
+    }
+    found
+}
+
+/// An interpreter with the place where Debian puts libraries, for a node that is not Debian's; another one may be given,
+/// to try another release.
+pub(crate) fn script_by(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    if std::env::var_os("NODE_PATH").is_none() {
+        command.env("NODE_PATH", "/usr/share/nodejs");
+    }
+    command
+}
+
 /// A script that makes, signs and verifies with a library.
 struct Library {
     program: PathBuf,
@@ -259,32 +282,14 @@ impl Library {
     }
 
     fn find(probe: [&str; 2], script: &'static str, program: &str, package: &str) -> Option<Self> {
-        let candidates = [peer(program)?, Path::new("/usr/bin").join(program)];
-        let has = |program: &PathBuf| run(Self::command(program).args(probe)).code == Some(0);
-        let Some(program) = candidates.into_iter().find(has) else {
-            let required = std::env::var_os("PAGAR_PEERS").is_some_and(|value| value == "required");
-            assert!(!required, "{package} is missing, and PAGAR_PEERS=required");
-            skip(&format!("needs {package}"));
-            return None;
-        };
-        Some(Self { program, script })
-    }
-
-    /// With the place where Debian puts libraries, for a node that is not Debian's; another one may be given, to try
-    /// another release.
-    fn command(program: &Path) -> Command {
-        let mut command = Command::new(program);
-        if std::env::var_os("NODE_PATH").is_none() {
-            command.env("NODE_PATH", "/usr/share/nodejs");
-        }
-        command
+        Some(Self { program: interpreter(program, probe, package)?, script })
     }
 
     /// Runs the script with these words; those that start with `@` are files of the desk.
     #[track_caller]
     fn run(&self, desk: &Desk, words: &str) -> Ended {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/integration/jose").join(self.script);
-        let mut command = Self::command(&self.program);
+        let mut command = script_by(&self.program);
         command.arg(script);
         for word in words.split(' ') {
             match word.strip_prefix('@') {

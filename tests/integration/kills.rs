@@ -324,7 +324,9 @@ impl World {
             self.notices.values().all(|notice| notice.coming.is_none())
         });
         let left: Vec<_> = self.notices.iter().filter(|(_, notice)| notice.coming.is_some()).collect();
-        assert!(settled, "without a receipt: {left:?}\n{}", pagar.log());
+        let there = |notice: &Notice| notice.coming.as_ref().and_then(|coming| self.signed.receipt_now(&coming.file));
+        let receipts: Vec<_> = left.iter().map(|(_, notice)| there(notice)).collect();
+        assert!(settled, "without a receipt that says all is done: {left:?}, {receipts:?}\n{}", pagar.log());
         self.check(pagar, "at the end");
     }
 

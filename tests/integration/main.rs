@@ -40,6 +40,8 @@
 //! | [`operators`] | the operators' socket: lifting and approving, strangers and slow clients, an upgrade |
 //! | [`web_access`] | who may call the API: clients, roles, TLS, limits; persons who decide over HTTP |
 //! | [`openapi`] | the API's description, held against what the API answers; schemathesis |
+//! | [`abuse`] | whoever pushes too much, too slowly, again and again or without right; queries go on |
+//! | [`regulators`] | an authority's own programs in Python and JavaScript against the API |
 //! | [`people`] | the command line from a list of names to the receipt and the letter |
 //! | [`operations`] | the man page has every metric, the rules of alerts are tested both ways |
 //! | [`startup`] | what keeps it from starting, and what `pagar check` says of it |
@@ -52,6 +54,7 @@
 //! All but the first three start the real program on free ports ([`harness`]), ask it as others would ([`client`]) and
 //! let it ask servers inside the test ([`upstream`]) or other people's ([`peers`]). Nothing leaves the machine.
 
+mod abuse;
 mod access;
 mod addresses;
 mod allocations;
@@ -84,6 +87,7 @@ mod push;
 mod quickstart;
 mod readiness;
 mod regulator_walk;
+mod regulators;
 mod reload;
 mod scenario;
 mod secrecy;

@@ -99,7 +99,8 @@ fn an_order_is_enforced_while_its_sender_waits_and_the_same_again_changes_nothin
     assert_eq!((again.status, receipt(&signed, &again)["payload"].clone()), (200, told["payload"].clone()));
     // the other serialisation, the same payload: it is the same order
     let compact: Value = serde_json::from_str(&envelope).unwrap();
-    let part = |name: &str| compact["signatures"][0][name].as_str().or(compact[name].as_str()).unwrap().to_owned();
+    let part =
+        |name: &str| compact["signatures"][0][name].as_str().or_else(|| compact[name].as_str()).unwrap().to_owned();
     let compact = format!("{}.{}.{}", part("protected"), part("payload"), part("signature"));
     let again = caller.post("/v1/notices", "application/jose", &compact);
     assert_eq!(again.status, 200, "{again:?}");
@@ -233,4 +234,39 @@ fn pages_of_notices_follow_one_another() {
         cursor = format!("&cursor={next}");
     }
     assert_eq!(found, (1..=7).map(|n| format!("N-{n}")).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_became_of_several_orders_is_counted_and_given_to_people() {
+    let signed = Signed::new(1);
+    let node = signed.start();
+    let caller = Caller::new(&node, None);
+    let mut second = signed.mcmc.restrict(2, &["two.example", "com.my"]);
+    second["targets"].as_array_mut().unwrap().push(json!({ "item": "9", "name": "192.0.2.1", "scope": "exact" }));
+    let orders = [
+        signed.mcmc.restrict(1, &["one.example"]),
+        second,
+        signed.mcmc.notice(3, "revoke", json!({ "revokes": ["N-1"] })),
+    ];
+    for order in &orders {
+        assert_eq!(caller.push("?wait=30", &signed.mcmc.sign(order)).status, 201);
+    }
+    let all = caller.get("/v1/receipts?authority=mcmc");
+    let items = &all.body["items"];
+    assert_eq!((all.status, &all.body["orders"], &items["ordered"]), (200, &json!(3), &json!(4)), "{all:?}");
+    let counted = ["enforced", "quarantined", "refused", "lifted"].map(|fate| items[fate].as_u64().unwrap());
+    assert_eq!(counted, [1, 1, 1, 1], "{all:?}");
+    let two = caller.get("/v1/receipts?notice=N-1&notice=N-3");
+    assert_eq!(two.body["orders"], 2, "{two:?}");
+    assert_eq!(caller.get("/v1/receipts?authority=nobody").body["orders"], 0);
+    let csv = caller.get("/v1/receipts?format=csv");
+    assert!(csv.kind.starts_with("text/csv"), "{csv:?}");
+    let lines = csv.body.as_str().unwrap().lines().count();
+    assert_eq!(lines, 1 + 4 + 1, "a line an item, and one for the order about others: {csv:?}");
+    let letter = caller.get("/v1/notices/N-2/receipt?format=html");
+    assert!(letter.kind.starts_with("text/html") && letter.body.as_str().unwrap().contains("N-2"), "{letter:?}");
+    assert!(!letter.body.as_str().unwrap().contains("two.example"), "receipts have no names");
+    for wrong in ["format=pdf", "state=enforced&state=revoked", "since=2026"] {
+        assert_eq!(caller.get(&format!("/v1/receipts?{wrong}")).status, 400, "{wrong}");
+    }
 }

@@ -539,6 +539,10 @@ fn a_lift_is_taken_back_at_once_and_stays_so() {
     assert!(taken_back.code == Some(0) && taken_back.out.starts_with("the lift is taken back"), "{taken_back:?}");
     assert!(is_blocked(&pagar, "bad.example."));
     assert_eq!(pagar.metric("pagar_policy_lifted_names"), 0.0);
+    for _ in 0..10 {
+        assert!(run(&[]).code == Some(0) && !is_blocked(&pagar, "bad.example."), "by the very next query");
+        assert!(run(&["--undo"]).code == Some(0) && is_blocked(&pagar, "bad.example."));
+    }
     let why = pagar.json("/v1/check?name=bad.example");
     assert_eq!((&why["listed"], &why["lifted"]), (&json!(true), &json!(false)));
     drop(pagar);

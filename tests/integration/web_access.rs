@@ -25,7 +25,7 @@ fn hex(octets: &[u8]) -> String {
 }
 
 /// A client whose token is `NAME-token`.
-fn client(name: &str, role: &str, more: &str) -> String {
+pub(crate) fn client(name: &str, role: &str, more: &str) -> String {
     let digest = hex(&Sha256::digest(format!("{name}-token")));
     format!("[[web.client]]\nname = \"{name}\"\nrole = \"{role}\"\ntoken_sha256 = \"{digest}\"\n{more}")
 }
@@ -43,7 +43,7 @@ fn site(more: &str) -> Site {
 }
 
 /// Where the API is.
-fn api(pagar: &Pagar, scheme: &str) -> SocketAddr {
+pub(crate) fn api(pagar: &Pagar, scheme: &str) -> SocketAddr {
     let line = |line: &str| line.strip_prefix(&format!("listening {scheme} "))?.parse().ok();
     pagar.announced.lines().find_map(line).unwrap_or_else(|| panic!("{}", pagar.announced))
 }
@@ -74,7 +74,7 @@ fn code(body: &str) -> String {
 }
 
 /// A certificate `NAME.pem` and its key `NAME.key` in the site; its SHA-256.
-fn certificate(site: &Site, openssl: &Path, name: &str) -> String {
+pub(crate) fn certificate(site: &Site, openssl: &Path, name: &str) -> String {
     let path = |end: &str| site.path(&format!("{name}.{end}"));
     let made = run(Command::new(openssl)
         .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30"])
@@ -451,7 +451,7 @@ fn two_accounts_of_the_group_are_two_persons() {
 }
 
 /// KiB of memory in use.
-fn resident(pagar: &Pagar) -> u64 {
+pub(crate) fn resident(pagar: &Pagar) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", pagar.id())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.split_whitespace().next().unwrap().parse().unwrap()

@@ -112,9 +112,9 @@ pub(super) fn place(notice: &Path, directory: Option<&Path>) -> PathBuf {
     }
 }
 
-/// Whether it is as ordered: nothing refused, held or not yet seen to work.
+/// Whether it is as ordered: nothing refused, held, lifted by a person or not yet seen to work.
 pub(super) fn is_done(receipt: &Receipt) -> bool {
-    let is_good = |state: &str| !["refused", "quarantined", "published", "accepted"].contains(&state);
+    let is_good = |state: &str| !["refused", "quarantined", "lifted", "published", "accepted"].contains(&state);
     is_good(&receipt.state) && receipt.items.iter().all(|item| is_good(&item.state))
 }
 

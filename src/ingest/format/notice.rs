@@ -110,6 +110,7 @@ impl<'a> Reader<'a> {
         let kind = self.head()?;
         let Object(draft) = self.shape::<Draft<'a>>()?;
         let fits = self.keys_fit(kind, &draft);
+        self.keys_mean_something(kind, &draft);
         let digest = Sha256::digest(bytes).into();
         if !kind.restricts() {
             return self.about_earlier(kind, draft, digest).filter(|_| fits).map(|order| (order, None));
@@ -245,8 +246,15 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn sensitivity(&mut self, text: Option<&Text<'a>>) -> Option<Sensitivity> {
-        let Some(text) = text else { return Some(Sensitivity::default()) };
+    /// `null` is not taken for the default: whoever writes it may have lost `secret` on the way.
+    fn sensitivity(&mut self, written: Option<&Option<Text<'a>>>) -> Option<Sensitivity> {
+        let Some(written) = written else { return Some(Sensitivity::default()) };
+        let Some(text) = written else {
+            let place = self.key_place("sensitivity");
+            let hint = "write public, restricted or secret, or leave it out, which means public".to_owned();
+            self.push(place, "sensitivity", "sensitivity is null, which does not say who may see the names", Some(hint));
+            return None;
+        };
         let all = [Sensitivity::Public, Sensitivity::Restricted, Sensitivity::Secret];
         self.one_of(text, "sensitivity", all, Sensitivity::as_str)
     }
@@ -391,8 +399,19 @@ impl<'a> Reader<'a> {
         message: impl Into<String>,
         hint: Option<String>,
     ) {
+        self.say(Severity::Error, place, code, message, hint);
+    }
+
+    fn say(
+        &mut self,
+        severity: Severity,
+        place: Option<(usize, usize)>,
+        code: &'static str,
+        message: impl Into<String>,
+        hint: Option<String>,
+    ) {
         self.problems.push(Problem {
-            severity: Severity::Error,
+            severity,
             file: self.file.to_owned(),
             line: place.map(|(line, _)| line),
             column: place.map(|(_, column)| column),

@@ -1,5 +1,6 @@
-//! `POST /v1/overrides`: a person lifts a name, or approves what is held; `GET /v1/overrides`: what waits for people. The
-//! requests are those of the operators' socket, `{"lift":{"name":…,"reason":…}}` and `{"approve":{"id":…,"reason":…}}`.
+//! `POST /v1/overrides`: a person lifts a name, takes that back, or approves what is held; `GET /v1/overrides`: what waits
+//! for people. The requests are those of the operators' socket, `{"lift":{"name":…,"reason":…}}`,
+//! `{"restore":{"name":…,"reason":…}}` and `{"approve":{"id":…,"reason":…}}`.
 //!
 //! The person is the client, so that two clients are two persons; whoever has shown no credential is nobody in particular
 //! and decides nothing. What waits is for readers, without the names of secret notices unless the client may see them.
@@ -93,8 +94,7 @@ async fn read(request: Request) -> Result<Ask, Problem> {
     }
 }
 
-const USAGE: &str =
-    "{\"lift\":{\"name\":\"www.example.com\",\"reason\":\"…\"}} or {\"approve\":{\"id\":7,\"reason\":\"…\"}}";
+const USAGE: &str = "{\"lift\":{\"name\":\"www.example.com\",\"reason\":\"…\"}}, restore likewise, or {\"approve\":{\"id\":7,\"reason\":\"…\"}}";
 
 /// It waits for the disk: not on the thread that serves everybody else.
 async fn carry_out(Operators(handler): Operators, request: OperatorRequest) -> Result<OperatorReply, Problem> {
@@ -111,7 +111,7 @@ fn not_done(reply: OperatorReply) -> Problem {
     };
     let status = match code.as_str() {
         "name" | "reason" => StatusCode::UNPROCESSABLE_ENTITY,
-        "unknown" | "not-listed" => StatusCode::NOT_FOUND,
+        "unknown" | "not-listed" | "not-lifted" => StatusCode::NOT_FOUND,
         "read-only" | "ledger" | "late" => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::CONFLICT,
     };

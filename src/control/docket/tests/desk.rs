@@ -5,9 +5,10 @@ use tokio::sync::oneshot;
 
 use super::super::{Answer, Event, NoticeId, Selection};
 use super::node::{Node, payload};
+use crate::control::command::OperatorRequest;
 use crate::control::desk::Pushed;
 use crate::control::docket::Look;
-use crate::model::AuthorityId;
+use crate::model::{AuthorityId, DnsName};
 
 const ISSUED: &str = "2026-01-01T00:00:00Z";
 
@@ -239,6 +240,14 @@ fn what_an_authority_rehearses_is_judged_recorded_and_answered_and_blocks_nothin
     node.rehearses("mcmc", true);
     assert_eq!(refused(&mut node, "T-4", 4, "N-3"), "test");
     assert!(node.blocks("three.example"), "its word of before holds");
+    let (name, reason, person) = (DnsName::from_text("three.example").unwrap(), "why".to_owned(), "alice".to_owned());
+    assert_eq!(node.operate(OperatorRequest::Lift { name, reason, person }).word(), "done");
+    let again = node.envelope("mcmc", &restrict("mcmc", "T-6", 6, &["three.example"]));
+    node.push(None, &[again]);
+    assert!(!node.blocks("three.example"), "no rehearsal ends a lift");
+    let told = receipt(&mut node, "T-6");
+    assert_eq!((&told["state"], &told["items"][0]["state"]), (&json!("tested"), &json!("tested")));
+    assert_eq!(receipt(&mut node, "N-3")["state"], "lifted");
     let revoke = payload("mcmc", "T-5", 5, "revoke", ISSUED, json!({ "revokes": ["T-1"] }));
     let envelope = node.envelope("mcmc", &revoke);
     node.push(None, &[envelope]);

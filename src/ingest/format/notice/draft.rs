@@ -1,7 +1,8 @@
 //! The shape of a notice as written. Every key is optional here, so that all that are missing can be named together.
+//! `null` is as good as absent; for `sensitivity` it is told apart, since who lost a word there may have lost `secret`.
 
-use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 
 use crate::ingest::format::json::{Object, Strings, Text};
 
@@ -30,7 +31,9 @@ pub(super) struct Draft<'a> {
     pub(super) suspends: Option<Vec<Text<'a>>>,
     pub(super) resumes: Option<Vec<Text<'a>>>,
     pub(super) category: Option<Text<'a>>,
-    pub(super) sensitivity: Option<Text<'a>>,
+    /// `Some(None)` is `null`.
+    #[serde(default, deserialize_with = "even_null")]
+    pub(super) sensitivity: Option<Option<Text<'a>>>,
     pub(super) issued_at: Option<Text<'a>>,
     pub(super) effective_at: Option<Text<'a>>,
     pub(super) deadline_at: Option<Text<'a>>,
@@ -66,4 +69,8 @@ pub(super) struct DraftAppeal<'a> {
     #[serde(borrow)]
     pub(super) body: Option<Text<'a>>,
     pub(super) uri: Option<Text<'a>>,
+}
+
+fn even_null<'de: 'a, 'a, D: Deserializer<'de>>(value: D) -> Result<Option<Option<Text<'a>>>, D::Error> {
+    Option::deserialize(value).map(Some)
 }

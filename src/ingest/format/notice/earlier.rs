@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::draft::{Draft, DraftTarget};
 use super::{Kind, Reader};
+use crate::ingest::Severity;
 use crate::ingest::format::json::{Object, Text};
 use crate::model::{Act, AuthorityId, ItemId, NoticeId, Order, Sensitivity};
 
@@ -22,7 +23,7 @@ impl<'a> Reader<'a> {
             ("targets", draft.targets.is_some(), &[Kind::Restrict, Kind::Amend, Kind::Revoke]),
             ("category", draft.category.is_some(), rest),
             ("action", draft.action.is_some(), rest),
-            ("sensitivity", draft.sensitivity.is_some(), rest),
+            ("sensitivity", draft.sensitivity.as_ref().is_some_and(Option::is_some), rest),
             ("expires_at", draft.expires_at.is_some(), rest),
             ("deadline_at", draft.deadline_at.is_some(), rest),
             ("review_by", draft.review_by.is_some(), rest),
@@ -35,6 +36,18 @@ impl<'a> Reader<'a> {
             fit = false;
         }
         fit
+    }
+
+    /// Warns of keys that are read past: a notice that only says what becomes of others shows nobody a contact or a text.
+    pub(super) fn keys_mean_something(&mut self, kind: Kind, draft: &Draft<'a>) {
+        let keys =
+            [("contact", draft.contact.is_some()), ("appeal", draft.appeal.is_some()), ("text", draft.text.is_some())];
+        for (key, _) in keys.into_iter().filter(|(_, there)| *there && !kind.restricts()) {
+            let place = self.key_place(key);
+            let message = format!("\"{key}\" means nothing in a notice of kind \"{}\"", kind.as_str());
+            let hint = "it is read past; write it in the notice that lists the names, or amend that".to_owned();
+            self.say(Severity::Warning, place, "unknown-key", message, Some(hint));
+        }
     }
 
     /// A notice that only says what becomes of earlier ones.

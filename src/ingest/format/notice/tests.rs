@@ -22,7 +22,7 @@ fn sample() -> Value {
     })
 }
 
-/// The sample with one key replaced; `null` is as good as absent.
+/// The sample with one key replaced; `null` is as good as absent, but for `sensitivity`.
 fn with(key: &str, value: Value) -> String {
     let mut notice = sample();
     notice[key] = value;
@@ -85,6 +85,33 @@ fn what_is_optional_has_its_default() {
     let notice = parsed.document.unwrap().notice;
     assert_eq!(notice.validity.effective_at, notice.issued_at);
     assert_eq!((notice.sensitivity, notice.appeal, notice.contact.len()), (Sensitivity::Public, None, 0));
+}
+
+#[test]
+fn null_is_as_good_as_absent_but_not_where_secret_may_have_stood() {
+    for key in ["effective_at", "deadline_at", "expires_at", "review_by", "contact", "appeal", "text"] {
+        let parsed = read(&with(key, Value::Null));
+        assert!(parsed.order.is_some() && parsed.problems.is_empty(), "{key}: {:?}", parsed.problems);
+    }
+    for kind in ["restrict", "amend"] {
+        let mut notice = sample();
+        (notice["kind"], notice["sensitivity"]) = (kind.into(), Value::Null);
+        if kind == "amend" {
+            notice["amends"] = "MCMC-2026-000100".into();
+        }
+        let parsed = read(&notice.to_string());
+        assert!(parsed.order.is_none() && parsed.document.is_none(), "{kind}");
+        assert_eq!(codes(&parsed), ["sensitivity"], "{kind}");
+        let hint = parsed.problems[0].hint.as_deref().unwrap();
+        assert!(hint.contains("public, restricted or secret, or leave it out"), "{hint}");
+        assert!(!parsed.problems[0].to_string().contains("Bad.Example"));
+    }
+    let mut notice = sample();
+    (notice["sensitivity"], notice["targets"][0]["name"]) = (Value::Null, "http://zqxj.example/".into());
+    let parsed = read(&notice.to_string());
+    assert!(parsed.problems.iter().all(|problem| !problem.to_string().contains("zqxj")), "{:?}", parsed.problems);
+    // in what lists no names, there is no word to lose
+    assert_eq!(codes(&later("revoke", json!({ "revokes": ["A-1"], "sensitivity": null }))), [""; 0]);
 }
 
 #[test]
@@ -386,6 +413,20 @@ fn what_an_order_about_others_must_not_say_is_refused() {
         assert!(parsed.order.is_none(), "{kind} {keys}");
         assert_eq!(codes(&parsed).first(), Some(&code), "{kind} {keys}: {:?}", parsed.problems);
     }
+}
+
+#[test]
+fn what_means_nothing_in_an_order_about_others_is_warned_of_and_taken() {
+    for (kind, about) in [("revoke", "revokes"), ("suspend", "suspends"), ("resume", "resumes")] {
+        let mut keys = json!({ "contact": ["mailto:a@b.example"], "appeal": { "body": "Court" }, "text": { "en": "x" } });
+        keys[about] = json!(["A-1"]);
+        let parsed = later(kind, keys);
+        assert!(parsed.order.is_some(), "{kind}: {:?}", parsed.problems);
+        let warned: Vec<_> = parsed.problems.iter().map(|problem| (problem.severity, problem.code)).collect();
+        assert_eq!(warned, [(Severity::Warning, "unknown-key"); 3], "{kind}");
+        assert!(parsed.problems[0].message.contains("\"contact\" means nothing"), "{}", parsed.problems[0]);
+    }
+    assert_eq!(read(&sample().to_string()).problems, []);
 }
 
 #[test]
