@@ -229,7 +229,7 @@ fn policy() -> Vec<Operation> {
             .query(
                 "type",
                 "A record type: a mnemonic or a number.",
-                json!({ "type": "string", "minLength": 1, "maxLength": 32, "default": "A", "examples": ["HTTPS", "TYPE65"] }),
+                json!({ "type": "string", "minLength": 1, "default": "A", "examples": ["HTTPS", "TYPE65"] }),
             )
             .query(
                 "client",
