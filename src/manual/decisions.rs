@@ -958,3 +958,23 @@
 //! - **`ureq` with rustls on ring asks, for the command line as well.** The system's store is read as a file. *Why:* one
 //!   provider of cryptography, no roots compiled in, two crates fewer than `rustls-native-certs`. *Change:* systems
 //!   that keep their certificates elsewhere.
+//!
+//! # Orders handed in
+//!
+//! - **What is handed in over HTTP takes the way of a file, from the judge on.** *Why:* one place decides what is believed, and
+//!   what comes together is recorded with one wait for the disk, whichever way it came. *Change:* nothing.
+//! - **What cannot be recorded is not kept: 503.** A file waits until the ledger can be written. *Why:* a file lies there
+//!   anyway; whoever hands something in hears that it was not taken, and the same octets again are always safe. *Change:*
+//!   nothing.
+//! - **An answer waits only if it is asked to (`wait=`), and for one minute at most.** *Why:* recorded and enforced are two
+//!   statements with two times, and a connection that is held is a place. Events (SSE) would need a client that reads them;
+//!   a receipt that is asked for again does not. *Change:* regulators that follow thousands of orders at once.
+//! - **Receipts that are asked for are made then.** Those of files are written when something happens. *Why:* where an order
+//!   stands follows from the ledger; a store of receipts would be a second truth. *Change:* nothing.
+//! - **Rehearsal is a property of an authority, and stays with what it ordered.** *Why:* a flag in the notice would be one slip
+//!   from an order that everybody believes is in force, or from a restriction that nobody ordered. *Change:* nothing.
+//! - **The node asks itself at the priority of its workers.** All other work of the control plane is at nice 19. *Why:* beside
+//!   busy processes receipts said `published` for ten seconds and more. A list is asked for a thousand names, which is
+//!   milliseconds. *Change:* nothing.
+//! - **The API is described by tables beside its router, not by derives.** *Why:* derives would stand in `model`, `control` and
+//!   `report`; a test holds tables and router against each other, another the answers of a real node. *Change:* nothing.
