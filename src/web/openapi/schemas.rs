@@ -119,6 +119,7 @@ macro_rules! notice {
         &[
             ("authority", "string", "Whose."),
             ("notice", "string", "Its id."),
+            ("sequence", "count", "The highest number of the orders about it."),
             ("said_by", "string", "The order that says what it says now: itself, or an amendment."),
             ("category", "string", "What it is about."),
             ("sensitivity", "Sensitivity", "Who may see its names."),
