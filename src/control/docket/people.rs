@@ -137,6 +137,10 @@ impl Docket {
                 if self.life.release(&key, &item, &payload) {
                     self.seen.remove(&key);
                     self.end_lifts(&key);
+                    if !self.replaying {
+                        self.to_ask.insert(key.clone()); // it may rest, and say more all the same
+                        self.news = true;
+                    }
                     self.moved.insert(key);
                 }
                 None
