@@ -1,3 +1,5 @@
+//! A feed as it is published: signed, kept, renewed; what is wrong with its files; what stays listed.
+
 use std::fs;
 
 use serde_json::json;

@@ -1,3 +1,5 @@
+//! The client against listeners of the test: where it goes, what it shows, where it stops.
+
 use std::fs;
 use std::io::Write;
 use std::net::TcpListener;

@@ -1,3 +1,5 @@
+//! Checkpoints and their pages: what is read, what is refused, and with which word.
+
 use proptest::prelude::*;
 
 use super::super::jose::{Alg, Form};

@@ -1,3 +1,5 @@
+//! The routes of a feed: conditional requests, who may see what, and what is said before there is something to give.
+
 use std::fs;
 use std::time::{Duration, Instant};
 

@@ -1,3 +1,6 @@
+//! A reader against a feed that is told what to do: each threat is found and ends nothing, and any order of fetches ends in
+//! what the authority has ordered.
+
 use std::cell::RefCell;
 use std::rc::Rc;
 
